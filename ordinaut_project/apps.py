@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class OrdinautProjectConfig(AppConfig):
+    name = "ordinaut_project"

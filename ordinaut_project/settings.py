@@ -1,0 +1,176 @@
+"""Django settings, read from the environment through `ordinaut_project.env`.
+
+Importing this module never fails for a missing key or database: commands without a database (`previewschedule`,
+`evaluate`, `simulate`, `makemigrations --check`) need neither. What a service cannot do without is verified by
+system checks with ids, which a service runs before it starts.
+"""
+
+import zoneinfo
+from pathlib import Path
+
+from ordinaut_project import env
+from ordinaut_project.logging import logging_settings
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# `manage.py up` leaves its addresses and keys here, so that commands in a second terminal find the same servers.
+STATE_DIR = Path(env.text("ORDINAUT_STATE_DIR", str(BASE_DIR / ".ordinaut")))
+if not env.text("DATABASE_URL"):
+    env.load_file(STATE_DIR / "env")
+
+# The locked tzdata wheel is the one source of zone rules on every host; a system's own may be older.
+zoneinfo.reset_tzpath(to=[])
+
+ORDINAUT_ENV = env.text("ORDINAUT_ENV", "production")
+DEBUG = False
+SECRET_KEY = env.text("ORDINAUT_SECRET_KEY")
+ALLOWED_HOSTS = env.words("ORDINAUT_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = env.words("ORDINAUT_CSRF_TRUSTED_ORIGINS")
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_prometheus",
+    "django_apscheduler",
+    "django_filters",
+    "csp",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "scheduling",
+    "pipelines",
+    "workers",
+    "ordinaut_project",
+]
+
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "ordinaut_project.middleware.RequestContextMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+ROOT_URLCONF = "ordinaut_project.urls"
+WSGI_APPLICATION = "ordinaut_project.wsgi.application"
+ASGI_APPLICATION = "ordinaut_project.asgi.application"
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# Data
+
+DATABASES = {"default": env.database("DATABASE_URL", env.text("DATABASE_URL"))}
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+if pool_size := env.integer("ORDINAUT_DATABASE_POOL", 0, minimum=0):
+    # The web process only: clock, workers and LISTEN hold connections of their own.
+    DATABASES["default"]["OPTIONS"] = {
+        **dict(DATABASES["default"].get("OPTIONS", {})),  # type: ignore[call-overload]
+        "pool": {"min_size": 1, "max_size": pool_size, "timeout": 5},
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "scheduling.Operator"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+# Time and language: instants are kept in UTC; a schedule carries its own zone.
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+# Files
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "static-build"
+WHITENOISE_USE_FINDERS = not STATIC_ROOT.exists()
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": (
+            "whitenoise.storage.CompressedManifestStaticFilesStorage"
+            if STATIC_ROOT.exists()
+            else "django.contrib.staticfiles.storage.StaticFilesStorage"
+        )
+    },
+}
+
+# Security
+
+_HTTPS = env.boolean("ORDINAUT_HTTPS", ORDINAUT_ENV == "production")
+SECURE_SSL_REDIRECT = _HTTPS and env.boolean("ORDINAUT_SSL_REDIRECT", False)
+SECURE_HSTS_SECONDS = env.integer("ORDINAUT_HSTS_SECONDS", 31_536_000 if _HTTPS else 0, minimum=0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _HTTPS
+SECURE_HSTS_PRELOAD = _HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.boolean("ORDINAUT_BEHIND_PROXY") else None
+SESSION_COOKIE_SECURE = _HTTPS
+CSRF_COOKIE_SECURE = _HTTPS
+SESSION_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+
+# Mail: a folder in development, SMTP where a host is named.
+
+EMAIL_HOST = env.text("ORDINAUT_SMTP_HOST", "localhost")
+EMAIL_PORT = env.integer("ORDINAUT_SMTP_PORT", 25, minimum=1)
+EMAIL_HOST_USER = env.text("ORDINAUT_SMTP_USER")
+EMAIL_HOST_PASSWORD = env.text("ORDINAUT_SMTP_PASSWORD")
+EMAIL_USE_TLS = env.boolean("ORDINAUT_SMTP_TLS")
+EMAIL_TIMEOUT = 30
+DEFAULT_FROM_EMAIL = env.text("ORDINAUT_MAIL_FROM", "ordinaut@localhost")
+EMAIL_FILE_PATH = env.text("ORDINAUT_MAIL_DIR")
+EMAIL_BACKEND = (
+    "django.core.mail.backends.filebased.EmailBackend"
+    if EMAIL_FILE_PATH
+    else "django.core.mail.backends.smtp.EmailBackend"
+)
+
+# Ordinaut's own; each app reads its own through its `conf.py`.
+
+ORDINAUT_DATABASE_DIRECT_URL = env.text("DATABASE_DIRECT_URL", env.text("DATABASE_URL"))
+ORDINAUT_REDIS_URL = env.text("REDIS_URL")
+ORDINAUT_PIPELINE_PORT = "pipelines.port.PipelinePort"
+ORDINAUT_HTTP_ALLOW = env.words("ORDINAUT_HTTP_ALLOW")
+ORDINAUT_CALENDAR_DIR = env.text("ORDINAUT_CALENDAR_DIR")
+ORDINAUT_SIMULATED_TOOLS = env.text("ORDINAUT_SIMULATED_TOOLS")
+ORDINAUT_BEAT_INTERVAL = env.seconds("ORDINAUT_BEAT_INTERVAL", 1)
+ORDINAUT_ABORT_AFTER = env.seconds("ORDINAUT_ABORT_AFTER", 10)
+ORDINAUT_REAP_AFTER = env.seconds("ORDINAUT_REAP_AFTER", 15)
+ORDINAUT_GRACE = env.seconds("ORDINAUT_GRACE", 8)
+ORDINAUT_METRICS_TOKEN = env.text("ORDINAUT_METRICS_TOKEN")
+
+LOGGING_CONFIG = None
+LOGGING = logging_settings(level=env.text("ORDINAUT_LOG_LEVEL", "INFO"), form=env.text("ORDINAUT_LOG_FORMAT", "json"))

@@ -1,0 +1,121 @@
+"""What the engine needs from outside: a journal, a way to call tools, a clock; and what it gives back.
+
+The engine decides *how* a run goes on; it owns no database, no process and no wall clock. A worker gives it real
+ports, the simulator gives it a journal in memory and virtual time.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+
+from pipelines.errors import PipelineError
+from pipelines.tools.base import ToolSpec
+
+
+class StepState(StrEnum):
+    """`started` is an intent that has no result yet; `interrupted` a try that a drain or a death cut off."""
+
+    STARTED = "started"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    INTERRUPTED = "interrupted"
+    CANCELED = "canceled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepEntry:
+    """One attempt of one step. `attempt` counts a step's tries over the whole run, from 1; `run_attempt` is the try
+    of the run it belongs to. `tolerated`: failed under `continue_on_error`, so finished. Times are aware UTC."""
+
+    path: str
+    kind: str
+    state: StepState
+    attempt: int
+    run_attempt: int = 1
+    uses: str | None = None
+    input: Any = None
+    output: Any = None
+    error: Mapping[str, Any] | None = None
+    simulated: bool = False
+    tolerated: bool = False
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """True where this entry's result stands for ever: the step is not run again by this run."""
+        return self.state in (StepState.SUCCEEDED, StepState.SKIPPED) or (
+            self.state is StepState.FAILED and self.tolerated
+        )
+
+
+class Journal(Protocol):
+    async def record(self, entry: StepEntry, *, barrier: bool) -> None:
+        """Keep `entry`. With `barrier`, returns only when it and all before it are committed; without, the entry may
+        ride with the next barrier. Raises whatever ends the run here (a lost lease); the engine lets that pass."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """One try of a tool: the resolved input and what the tool's context needs. `timeout` bounds this attempt."""
+
+    spec: ToolSpec
+    input: Mapping[str, Any]
+    path: str
+    attempt: int
+    timeout: timedelta
+
+
+class Invoker(Protocol):
+    async def __call__(self, call: ToolCall) -> Any:
+        """Run the tool for real and return its result. Raises PipelineError for every failure of the tool, its
+        time-out included; asyncio.CancelledError when the run is canceled or handed back."""
+        ...
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The present instant, aware UTC."""
+        ...
+
+    async def sleep(self, delay: timedelta) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext:
+    """What expressions see as `run`, `task`, `event`, `params` and `now`, and the limits of this run.
+
+    `params` are the run's own, laid over the document's defaults key by key. `now` is the run's fixed instant.
+    """
+
+    run: Mapping[str, Any]
+    task: Mapping[str, Any]
+    params: Mapping[str, Any]
+    now: datetime
+    event: Mapping[str, Any] | None = None
+    run_attempt: int = 1
+    simulated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    outputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    error: PipelineError
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """No branch can go on before `until` (aware UTC): give the slot away and resume from the journal then."""
+
+    until: datetime
+
+
+Outcome = Succeeded | Failed | Parked

@@ -1,0 +1,67 @@
+"""The error that a step ends with, and the classes that retry and catch decide by.
+
+Decisions go by `error_class` and `code`, never by the text. `detail` is for people and carries no secret.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class ErrorClass(StrEnum):
+    """What kind of failure it was; `transient` and `timeout` are retried by default."""
+
+    TRANSIENT = "transient"
+    TIMEOUT = "timeout"
+    PERMANENT = "permanent"
+    VALIDATION = "validation"
+    EXPRESSION = "expression"
+    LIMIT = "limit"
+    REJECTED = "rejected"
+    CANCELED = "canceled"
+    INTERNAL = "internal"
+
+
+RETRYABLE_CLASSES = frozenset({ErrorClass.TRANSIENT, ErrorClass.TIMEOUT})
+
+
+@dataclass(slots=True)
+class PipelineError(Exception):
+    """A step, or the document's outputs, failed.
+
+    `pointer` is the JSON pointer of the field of the document that failed, None where the tool failed.
+    `retry_after` is the number of seconds that the other side asked to wait (Retry-After), None where it did not.
+    """
+
+    code: str
+    error_class: ErrorClass
+    detail: str
+    step: str | None = None
+    attempt: int | None = None
+    pointer: str | None = None
+    retry_after: float | None = None
+    cause: Mapping[str, Any] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}"
+
+    @property
+    def is_retryable(self) -> bool:
+        return self.error_class in RETRYABLE_CLASSES
+
+    def as_dict(self) -> dict[str, Any]:
+        """The form that expressions, journal and API show: code, class, detail, step, attempt, retryable, cause."""
+        shown: dict[str, Any] = {
+            "code": self.code,
+            "class": str(self.error_class),
+            "detail": self.detail,
+            "step": self.step,
+            "attempt": self.attempt,
+            "retryable": self.is_retryable,
+            "cause": dict(self.cause) if self.cause is not None else None,
+        }
+        if self.pointer is not None:
+            shown["pointer"] = self.pointer
+        return shown
