@@ -141,7 +141,7 @@ def spawn(spec: ChildSpec) -> Child:
                 stderr=output,
                 pass_fds=spec.pass_fds,
                 start_new_session=True,
-                preexec_fn=in_child,  # noqa: PLW1509 - the one thing that must happen between fork and exec
+                preexec_fn=in_child,
             )
         except OSError as error:
             raise SupervisorError(f"{spec.name} could not be started: {error}") from error
