@@ -85,12 +85,11 @@ def load_file(path: Path) -> None:
 def database(name: str, url: str) -> dict[str, object]:
     """Turn `postgresql://user:password@host:port/name?option=value` into Django's settings of one database.
 
-    The host may be a percent-encoded socket folder. An empty url gives an engine without a name, which imports, and
-    fails with a clear text when it is first used.
+    The host may be a percent-encoded socket folder. An empty url gives Django's dummy engine: commands without a
+    database work, and the first query says that no database is configured.
     """
-    base: dict[str, object] = {"ENGINE": "django.db.backends.postgresql"}
     if not url:
-        return base
+        return {"ENGINE": "django.db.backends.dummy"}
     parts = urlsplit(url)
     if parts.scheme not in {"postgresql", "postgres"}:
         raise EnvError(f"{name} must begin with postgresql://")
@@ -99,7 +98,8 @@ def database(name: str, url: str) -> dict[str, object]:
     if not host.startswith("/"):
         host, port = parts.hostname or "", str(parts.port or "")
     options: Mapping[str, str] = dict(parse_qsl(parts.query))
-    return base | {
+    return {
+        "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path.lstrip("/")),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),

@@ -113,9 +113,13 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """No branch can go on before `until` (aware UTC): give the slot away and resume from the journal then."""
+    """No branch can go on before `until` (aware UTC): give the slot away and resume from the journal then.
+
+    `path` is the step that waits longest in sight of an operator, "" where none can be named.
+    """
 
     until: datetime
+    path: str = ""
 
 
 Outcome = Succeeded | Failed | Parked

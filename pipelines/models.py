@@ -1,0 +1,51 @@
+"""What pipelines need kept: secrets and the addresses of tool servers."""
+
+from typing import Any, ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from scheduling.ids import new_id
+
+
+class Secret(models.Model):
+    """A value that pipelines name and nobody reads back. Encrypted with a key from outside the database."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    agent = models.ForeignKey("scheduling.Agent", on_delete=models.CASCADE, related_name="secrets")
+    name = models.SlugField(max_length=80)
+    ciphertext = models.BinaryField()
+    key_id = models.CharField(max_length=16, help_text="Which key it is encrypted with.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints: ClassVar[list[Any]] = [
+            models.UniqueConstraint(fields=["agent", "name"], name="secret_name_unique_for_agent"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ToolServer(models.Model):
+    """An MCP server whose tools are offered as `mcp:<name>/<tool>`."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    name = models.SlugField(max_length=60, unique=True)
+    url = models.URLField(blank=True, help_text="Of a server over HTTP.")
+    command = ArrayField(models.CharField(max_length=300), default=list, blank=True, help_text="Of a local server.")
+    is_enabled = models.BooleanField(default=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints: ClassVar[list[Any]] = [
+            models.CheckConstraint(
+                condition=(~Q(url="") & Q(command=[])) | (Q(url="") & ~Q(command=[])), name="tool_server_one_way_in"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

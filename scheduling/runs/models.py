@@ -1,0 +1,163 @@
+"""Runs, and the due work that is their queue.
+
+Both tables are hot. Foreign keys of a run carry neither a constraint nor an index of their own: each cost a third of the throughput
+when it was measured, and the invariant checker finds orphans. Runs outlive nothing: tasks are archived, not deleted.
+"""
+
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from scheduling.fields import JSONBytesField
+from scheduling.ids import new_id
+from scheduling.runs.states import FailureCause, Gate, RunState, SkipReason, TriggerKind
+
+
+def _bare_key(to: str, **options: Any) -> Any:
+    """A foreign key that is a plain column in the database."""
+    return models.ForeignKey(
+        to, db_constraint=False, db_index=False, on_delete=models.DO_NOTHING, editable=False, **options
+    )
+
+
+class Run(models.Model):
+    """One execution of a task for one trigger, through all its attempts. Its row is its history."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    task = _bare_key("scheduling.Task", related_name="runs")
+    revision = _bare_key("scheduling.TaskRevision", related_name="runs")
+    agent = _bare_key("scheduling.Agent", related_name="runs")
+    schedule = _bare_key("scheduling.Schedule", related_name="runs", null=True)
+    trigger_kind = models.CharField(max_length=10, choices=TriggerKind.choices)
+    scheduled_for = models.DateTimeField(null=True, help_text="The occurrence, without jitter.")
+    state = models.CharField(max_length=10, choices=RunState.choices, default=RunState.QUEUED)
+    cause = models.CharField(max_length=12, choices=FailureCause.choices, blank=True, default="")
+    skip_reason = models.CharField(max_length=12, choices=SkipReason.choices, blank=True, default="")
+    attempt = models.PositiveSmallIntegerField(default=1)
+    params = JSONBytesField(null=True, help_text="The run's own: the task's, and those of the trigger over them.")
+    output = JSONBytesField(null=True)
+    error = JSONBytesField(null=True, help_text="Of the last failed attempt.")
+    simulated = models.BooleanField(default=False)
+    parent = _bare_key("self", related_name="children", null=True)
+    replay_of = _bare_key("self", related_name="replays", null=True)
+    triggered_by = models.CharField(max_length=120, blank=True, default="", help_text="The actor, as text.")
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True, help_text="The first claim: `now` of every attempt.")
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar[list[Any]] = [
+            # An occurrence has at most one run, whoever plans it and however often.
+            models.UniqueConstraint(
+                fields=["schedule", "scheduled_for"],
+                condition=Q(trigger_kind=TriggerKind.SCHEDULE),
+                name="run_occurrence_unique",
+            ),
+            models.CheckConstraint(condition=Q(state__in=RunState.values), name="run_state_known"),
+            models.CheckConstraint(
+                condition=Q(state=RunState.FAILED, cause__in=FailureCause.values)
+                | (~Q(state=RunState.FAILED) & Q(cause="")),
+                name="run_failed_has_a_cause",
+            ),
+        ]
+        indexes: ClassVar[list[Any]] = [
+            models.Index(F("task"), F("id"), name="run_task_idx"),  # the runs of a task, newest first
+            models.Index(F("id"), condition=Q(state=RunState.FAILED), name="run_dead_idx"),  # dead letters
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class DueWork(models.Model):
+    """The queue row of one live run. It is born with the run and deleted when the run ends.
+
+    The primary key is the run's id, and deleting by it is a fence: whoever lost the lease deletes nothing. There is no
+    index on `lease_owner`: every claim would pay for it (see `docs/decisions`).
+    """
+
+    run = models.OneToOneField(
+        Run, primary_key=True, db_constraint=False, on_delete=models.DO_NOTHING, related_name="due_work"
+    )
+    task = _bare_key("scheduling.Task", related_name="+")
+    queue = models.CharField(max_length=60)
+    priority = models.PositiveSmallIntegerField()
+    available_at = models.DateTimeField(help_text="Not to be claimed before.")
+    gate = models.CharField(max_length=10, choices=Gate.choices, null=True)  # noqa: DJ001 (NULL keeps the index narrow)
+    attempt = models.PositiveSmallIntegerField(default=1)
+    claim_count = models.PositiveIntegerField(default=0)
+    handback_count = models.PositiveIntegerField(default=0)
+    death_count = models.PositiveSmallIntegerField(default=0, help_text="Workers that died while it was the suspect.")
+    is_suspect = models.BooleanField(default=False, help_text="Its last worker died; it is tried alone.")
+    is_exclusive = models.BooleanField(default=False, help_text="Its task's overlap policy is not `allow`.")
+    concurrency_key = models.CharField(max_length=300, null=True)  # noqa: DJ001 (NULL keeps the index partial)
+    lease_owner = models.UUIDField(null=True, help_text="The boot id of the worker process.")
+    lease_epoch = models.BigIntegerField(null=True, help_text="From one sequence; a write with an older one is void.")
+    claimed_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    deadline_at = models.DateTimeField(null=True, help_text="When this attempt's time is over.")
+    cancel_requested_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = "due work"
+        verbose_name_plural = "due work"
+        constraints: ClassVar[list[Any]] = [
+            models.CheckConstraint(
+                condition=Q(lease_owner=None, claimed_at=None)
+                | Q(lease_owner__isnull=False, lease_epoch__isnull=False, claimed_at__isnull=False),
+                name="due_work_lease_is_whole",
+            ),
+            models.CheckConstraint(condition=Q(gate=None) | Q(lease_owner=None), name="due_work_gated_is_not_leased"),
+            models.CheckConstraint(condition=Q(gate=None) | Q(gate__in=Gate.values), name="due_work_gate_known"),
+        ]
+        indexes: ClassVar[list[Any]] = [
+            # The claim: one probe for each queue and priority. Rows that sleep, are leased or gated cost nothing.
+            models.Index(
+                F("queue"),
+                F("priority"),
+                F("available_at"),
+                F("run"),
+                condition=Q(lease_owner=None, gate=None),
+                name="due_work_claim_idx",
+            ),
+            models.Index(F("gate"), F("available_at"), condition=Q(gate__isnull=False), name="due_work_gate_idx"),
+            models.Index(F("task"), condition=Q(is_exclusive=True), name="due_work_exclusive_idx"),
+            models.Index(F("concurrency_key"), condition=Q(concurrency_key__isnull=False), name="due_work_key_idx"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.run_id)
+
+
+class ConcurrencyKey(models.Model):
+    """The row that is locked while admissions under one key are decided. The count itself is read from due work."""
+
+    key = models.CharField(primary_key=True, max_length=300)
+    limit = models.PositiveIntegerField()
+
+    class Meta:
+        constraints: ClassVar[list[Any]] = [
+            models.CheckConstraint(condition=Q(limit__gt=0), name="concurrency_key_limit_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class DedupeKey(models.Model):
+    """The last run that was started under a deduplication key, and until when it stands in for another."""
+
+    task = models.ForeignKey("scheduling.Task", on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=300)
+    run = _bare_key("scheduling.Run", related_name="+")
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar[list[Any]] = [
+            models.UniqueConstraint(fields=["task", "key"], name="dedupe_key_unique_for_task"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,147 @@
+"""When to do it: schedules, and the occurrences that passed without a run."""
+
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from scheduling.fields import LocalDateTimeField
+from scheduling.ids import new_id
+from scheduling.tasks.models import Task
+
+
+class ScheduleKind(models.TextChoices):
+    CRON = "cron"
+    RRULE = "rrule"
+    INTERVAL = "interval"
+    ONCE = "once"
+
+
+class ScheduleState(models.TextChoices):
+    """`completed`: it has no further occurrence. `quarantined`: the clock could not plan it; see `state_reason`."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    QUARANTINED = "quarantined"
+
+
+class MisfirePolicyName(models.TextChoices):
+    SKIP = "skip"
+    LAST = "last"
+    ALL = "all"
+
+
+class GapPolicy(models.TextChoices):
+    SHIFT = "shift"
+    NEXT = "next"
+    SKIP = "skip"
+
+
+class FoldPolicy(models.TextChoices):
+    FIRST = "first"
+    SECOND = "second"
+    BOTH = "both"
+
+
+class MissReason(models.TextChoices):
+    """Why an occurrence has no run."""
+
+    MISFIRE = "misfire"
+    PAUSED = "paused"
+
+
+class Schedule(models.Model):
+    """One rule of a task. The clock keeps `next_fire_at`: the earliest occurrence that is not accounted for yet.
+
+    While the schedule is paused, or held because its task is, the mark stands where it was; resuming counts what
+    passed as one miss and moves the mark past now, so that nothing is replayed.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="schedules")
+    kind = models.CharField(max_length=10, choices=ScheduleKind.choices)
+    expression = models.CharField(max_length=1000)
+    timezone = models.CharField(max_length=64, default="UTC", help_text="An IANA name.")
+    starts_at = LocalDateTimeField(help_text="The anchor, in local time: what the rule leaves out comes from it.")
+    ends_at = models.DateTimeField(null=True, blank=True)
+    exdates = ArrayField(LocalDateTimeField(), default=list, blank=True)
+    rdates = ArrayField(LocalDateTimeField(), default=list, blank=True)
+    jitter = models.DurationField(default=timedelta(0))
+    misfire_policy = models.CharField(max_length=10, choices=MisfirePolicyName.choices, default=MisfirePolicyName.LAST)
+    misfire_grace = models.DurationField(default=timedelta(minutes=1))
+    misfire_limit = models.PositiveIntegerField(default=100, help_text="Late runs at once, for the policy `all`.")
+    misfire_window = models.DurationField(null=True, blank=True, help_text="How late is too late, for `all`.")
+    gap = models.CharField(max_length=10, choices=GapPolicy.choices, blank=True, help_text="Empty: the kind's own.")
+    fold = models.CharField(max_length=10, choices=FoldPolicy.choices, blank=True)
+    state = models.CharField(max_length=12, choices=ScheduleState.choices, default=ScheduleState.ACTIVE, editable=False)
+    state_reason = models.CharField(max_length=500, blank=True, editable=False)
+    next_fire_at = models.DateTimeField(null=True, blank=True, editable=False)
+    held_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since when its task has been paused or archived."
+    )
+    last_fired_at = models.DateTimeField(null=True, blank=True, editable=False)
+    fired_count = models.PositiveBigIntegerField(default=0, editable=False)
+    missed_count = models.PositiveBigIntegerField(default=0, editable=False)
+    skipped_count = models.PositiveBigIntegerField(default=0, editable=False)
+    version = models.PositiveBigIntegerField(
+        default=1, editable=False, help_text="Raised by every edit and every pass; a plan of an older one is void."
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints: ClassVar[list[Any]] = [
+            models.CheckConstraint(condition=Q(kind__in=ScheduleKind.values), name="schedule_kind_known"),
+            models.CheckConstraint(condition=Q(state__in=ScheduleState.values), name="schedule_state_known"),
+            models.CheckConstraint(
+                condition=Q(misfire_policy__in=MisfirePolicyName.values), name="schedule_misfire_policy_known"
+            ),
+            models.CheckConstraint(condition=Q(gap__in=["", *GapPolicy.values]), name="schedule_gap_known"),
+            models.CheckConstraint(condition=Q(fold__in=["", *FoldPolicy.values]), name="schedule_fold_known"),
+            models.CheckConstraint(
+                condition=Q(jitter__gte=timedelta(0), misfire_grace__gte=timedelta(0)),
+                name="schedule_durations_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=ScheduleState.ACTIVE) | Q(next_fire_at__isnull=False),
+                name="schedule_active_has_next",
+            ),
+        ]
+        indexes: ClassVar[list[Any]] = [
+            # The clock's read of due schedules: earliest first, only those that may fire.
+            models.Index(
+                F("next_fire_at"),
+                F("id"),
+                condition=Q(state=ScheduleState.ACTIVE, held_at=None),
+                name="schedule_due_idx",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.expression}"
+
+
+class Miss(models.Model):
+    """A stretch of occurrences of one schedule that passed without a run, and why. One row a stretch."""
+
+    schedule = models.ForeignKey(Schedule, on_delete=models.CASCADE, related_name="misses")
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    count = models.PositiveIntegerField()
+    is_at_least = models.BooleanField(default=False, help_text="Counting stopped: there were at least this many.")
+    reason = models.CharField(max_length=20, choices=MissReason.choices)
+    recorded_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "misses"
+        constraints: ClassVar[list[Any]] = [
+            models.CheckConstraint(condition=Q(first_at__lte=F("last_at"), count__gt=0), name="miss_is_a_stretch"),
+            models.CheckConstraint(condition=Q(reason__in=MissReason.values), name="miss_reason_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.count} missed ({self.reason})"

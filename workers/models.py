@@ -1,0 +1,131 @@
+"""Who runs the work: worker processes, the journal of steps, parked runs and large results."""
+
+from typing import Any, ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from pipelines.engine.ports import StepState
+from scheduling.fields import JSONBytesField
+
+
+class WorkerState(models.TextChoices):
+    """`lost`: its beat stood still and its work was given away; a lost boot id never comes back."""
+
+    RUNNING = "running"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+    LOST = "lost"
+
+
+LIVE_WORKER_STATES = (WorkerState.RUNNING, WorkerState.DRAINING)
+
+
+class WorkerQuerySet(models.QuerySet["Worker"]):
+    def live(self) -> "WorkerQuerySet":
+        return self.filter(state__in=LIVE_WORKER_STATES)
+
+
+class Worker(models.Model):
+    """One worker process. Its supervisor beats for it; `beat_number` standing still is how death is noticed."""
+
+    boot_id = models.UUIDField(primary_key=True, editable=False)
+    supervisor_id = models.UUIDField(help_text="Of the host's `runworkers`, the same for its processes.")
+    host = models.CharField(max_length=120)
+    pid = models.PositiveIntegerField()
+    release = models.CharField(max_length=40)
+    queues = ArrayField(models.CharField(max_length=60))
+    slots = models.PositiveIntegerField()
+    running_count = models.PositiveIntegerField(default=0)
+    state = models.CharField(max_length=10, choices=WorkerState.choices, default=WorkerState.RUNNING)
+    beat_number = models.BigIntegerField(default=0)
+    beat_at = models.DateTimeField(db_default=Now())
+    last_error = models.TextField(blank=True)
+    started_at = models.DateTimeField(db_default=Now())
+    stopped_at = models.DateTimeField(null=True)
+
+    objects = WorkerQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar[list[Any]] = [
+            models.CheckConstraint(condition=Q(state__in=WorkerState.values), name="worker_state_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+
+class StepRun(models.Model):
+    """One attempt of one step of a run: the journal that a resumed run reads, and the history that people read."""
+
+    run = models.ForeignKey(
+        "scheduling.Run", db_constraint=False, db_index=False, on_delete=models.DO_NOTHING, related_name="step_runs"
+    )
+    path = models.CharField(max_length=400)
+    attempt = models.PositiveSmallIntegerField(help_text="The step's tries over the whole run, from 1.")
+    run_attempt = models.PositiveSmallIntegerField(default=1)
+    kind = models.CharField(max_length=20)
+    uses = models.CharField(max_length=120, blank=True, default="")
+    state = models.CharField(max_length=12, choices=[(state.value, state.value) for state in StepState])
+    input = JSONBytesField(null=True)
+    output = JSONBytesField(null=True)
+    output_artifact = models.CharField(max_length=64, blank=True, default="", help_text="Digest of a large output.")
+    error = JSONBytesField(null=True)
+    is_simulated = models.BooleanField(default=False)
+    is_tolerated = models.BooleanField(default=False)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar[list[Any]] = [
+            models.UniqueConstraint(fields=["run", "path", "attempt"], name="step_run_attempt_unique"),
+            # A finished step never runs again: not as a rule of ours, as a rule of the database.
+            models.UniqueConstraint(
+                fields=["run", "path"], condition=Q(state="succeeded"), name="step_run_succeeds_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.path} #{self.attempt}"
+
+
+class Wait(models.Model):
+    """What a parked run waits for. Deleted when the run goes on or ends."""
+
+    class Kind(models.TextChoices):
+        TIMER = "timer"
+        EVENT = "event"
+        APPROVAL = "approval"
+
+    run = models.ForeignKey(
+        "scheduling.Run", db_constraint=False, db_index=False, on_delete=models.DO_NOTHING, related_name="waits"
+    )
+    path = models.CharField(max_length=400)
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    wake_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints: ClassVar[list[Any]] = [
+            models.UniqueConstraint(fields=["run", "path"], name="wait_unique_for_path"),
+            models.CheckConstraint(
+                condition=~Q(kind="timer") | Q(wake_at__isnull=False), name="wait_timer_has_an_instant"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.path}"
+
+
+class Artifact(models.Model):
+    """A result that is too large for the journal's row, stored under the SHA-256 of its bytes."""
+
+    digest = models.CharField(primary_key=True, max_length=64)
+    content = models.BinaryField()
+    size = models.PositiveIntegerField(help_text="Bytes.")
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.digest[:12]
