@@ -1,0 +1,193 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+
+import pytest
+
+from tests.unit.embedded.processes import is_alive, processes_marked, wait_until
+from workers.supervisor import ChildSpec, Supervisor, SupervisorError, describe_exit, spawn
+
+# A tree of supervisors like that of `up` and `runworkers --processes`: each level spawns the next from its main
+# thread; the leaf ignores SIGTERM, as a hanging child would.
+_TREE = """
+import signal, sys, time
+from workers.supervisor import ChildSpec, Supervisor
+depth = int(sys.argv[1])
+if depth == 0:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print("leaf ready", flush=True)
+    time.sleep(600)
+supervisor = Supervisor()
+for number in range(2):
+    argv = (sys.executable, "-c", sys.argv[2], str(depth - 1), sys.argv[2])
+    supervisor.start(ChildSpec(name=f"child-{number}", argv=argv, grace=0.3))
+sys.exit(supervisor.run())
+"""
+
+
+def _python(source: str, *arguments: str, **changes) -> ChildSpec:
+    return ChildSpec(**{"name": "child", "argv": (sys.executable, "-c", source, *arguments), **changes})
+
+
+def _start_tree(depth: int, mark: str) -> subprocess.Popen[str]:
+    tree = subprocess.Popen(
+        [sys.executable, "-c", _TREE, str(depth), _TREE],
+        env={**os.environ, "TREE_MARK": mark},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert tree.stdout is not None
+    for _ in range(2**depth):
+        assert tree.stdout.readline() == "leaf ready\n"
+    return tree
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
+def test_killing_the_top_supervisor_leaves_no_process_of_its_tree():
+    mark = uuid.uuid4().hex
+    tree = _start_tree(2, mark)
+    assert len(processes_marked(mark)) == 7
+
+    tree.kill()
+    tree.wait()
+
+    wait_until(lambda: processes_marked(mark) == [], what="the whole tree is gone")
+
+
+def test_sigterm_ends_a_tree_whose_leaves_ignore_it():
+    mark = uuid.uuid4().hex
+    tree = _start_tree(1, mark)
+
+    tree.terminate()
+
+    assert tree.wait(timeout=10) == 0
+    assert processes_marked(mark) == []
+
+
+def test_children_stop_in_the_reverse_of_their_start(tmp_path):
+    journal = tmp_path / "journal"
+    source = (
+        "import signal, sys, time\n"
+        "def end(*_):\n"
+        "    open(sys.argv[2], 'a').write(sys.argv[1] + '\\n'); sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, end); open(sys.argv[2] + sys.argv[1], 'w').close(); time.sleep(600)\n"
+    )
+    supervisor = Supervisor()
+    for name in ("database", "workers", "web"):
+        supervisor.start(_python(source, name, str(journal), name=name))
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 3, what="all children are up")
+
+    supervisor.stop()
+
+    assert journal.read_text().split() == ["web", "workers", "database"]
+
+
+def test_an_ended_child_is_reported_and_started_again():
+    ends = []
+    supervisor = Supervisor(on_exit=lambda child, code: ends.append((child.spec.name, code)))
+    first = supervisor.start(_python("import sys, time; time.sleep(600)"))
+    os.kill(first.pid, signal.SIGKILL)
+
+    def is_replaced() -> bool:
+        supervisor.run_once()
+        return "child" in supervisor.children and supervisor.children["child"].pid != first.pid
+
+    wait_until(is_replaced, what="a new child")
+
+    assert ends == [("child", -signal.SIGKILL)]
+    supervisor.stop()
+
+
+def test_a_child_that_keeps_failing_is_started_ever_more_slowly():
+    supervisor = Supervisor()
+    supervisor.start(_python("raise SystemExit(3)"))
+    delays = []
+
+    def has_failed_thrice() -> bool:
+        if supervisor.children and supervisor.children["child"].exit_code is not None:
+            delays.append(supervisor.run_once())
+        supervisor.wait(min(supervisor.run_once(), 0.05))
+        return len(delays) == 3
+
+    wait_until(has_failed_thrice, what="three failures")
+
+    assert delays == pytest.approx([0.25, 0.5, 1.0], abs=0.05)
+    supervisor.stop()
+
+
+def test_the_end_of_an_indispensable_child_stops_the_rest_and_reports_failure():
+    supervisor = Supervisor()
+    bystander = supervisor.start(_python("import time; time.sleep(600)", name="bystander"))
+    supervisor.start(_python("raise SystemExit(0)", name="database", restart=False))
+
+    exit_code = supervisor.run()
+
+    assert exit_code == 1
+    assert not is_alive(bystander.pid)
+
+
+def test_what_a_child_leaves_in_its_process_group_goes_with_it(tmp_path):
+    source = (
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "open(sys.argv[1] + '.new', 'w').write(str(child.pid))\n"
+        "import os; os.rename(sys.argv[1] + '.new', sys.argv[1])\n"
+    )
+    child = spawn(_python(source, str(tmp_path / "pid")))
+    wait_until((tmp_path / "pid").exists, what="the grandchild is up")
+    grandchild = int((tmp_path / "pid").read_text())
+
+    child.stop()
+
+    wait_until(lambda: not is_alive(grandchild), what="the grandchild is gone")
+
+
+def test_a_second_signal_cuts_the_grace_short():
+    source = (
+        "import os, sys\n"
+        "from workers.supervisor import ChildSpec, Supervisor\n"
+        "deaf = 'import signal, time; signal.signal(15, signal.SIG_IGN); print(\"up\", flush=True); time.sleep(600)'\n"
+        "supervisor = Supervisor()\n"
+        "supervisor.start(ChildSpec(name='deaf', argv=(sys.executable, '-c', deaf), grace=600))\n"
+        "sys.exit(supervisor.run())\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+
+        process.terminate()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.2)
+        process.terminate()
+
+        assert process.wait(timeout=10) == 0
+
+
+def test_a_program_that_does_not_exist_is_refused_by_name():
+    with pytest.raises(SupervisorError, match="web could not be started"):
+        spawn(ChildSpec(name="web", argv=("/nowhere/program",)))
+
+
+def test_spawning_from_another_thread_is_refused():
+    refusals = []
+
+    def attempt() -> None:
+        try:
+            spawn(_python("raise SystemExit(0)"))
+        except SupervisorError as error:
+            refusals.append(str(error))
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    thread.join()
+
+    assert len(refusals) == 1
+    assert "main thread" in refusals[0]
+
+
+@pytest.mark.parametrize(("code", "text"), [(0, "exit code 0"), (3, "exit code 3"), (-9, "SIGKILL"), (-64, "SIGRTMAX")])
+def test_an_exit_code_reads_as_what_happened(code, text):
+    assert describe_exit(code) == text
