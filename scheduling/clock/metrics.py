@@ -1,0 +1,17 @@
+"""What the clock tells Prometheus."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+PASSES = Counter("ordinaut_clock_passes", "Passes of the clock over due schedules.")
+RUNS = Counter("ordinaut_clock_runs", "Runs that the clock queued.")
+SKIPPED = Counter("ordinaut_clock_skipped", "Occurrences that a policy skipped.")
+MISSED = Counter("ordinaut_clock_missed", "Occurrences that passed without a run.")
+QUARANTINED = Counter("ordinaut_clock_quarantined", "Schedules that were set aside.")
+PASS_SECONDS = Histogram(
+    "ordinaut_clock_pass_seconds",
+    "Duration of a pass.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+SKEW_SECONDS = Gauge("ordinaut_clock_skew_seconds", "This host's clock less the database's.")
+OUTBOX_BACKLOG = Gauge("ordinaut_outbox_backlog", "Events that Redis does not have yet.")
+REDIS_UP = Gauge("ordinaut_redis_up", "1 where the last use of Redis worked, else 0.")

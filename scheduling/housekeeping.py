@@ -1,0 +1,41 @@
+"""Housekeeping jobs: small repeated work that any clock process may do, registered by apps in `AppConfig.ready()`.
+
+A job takes no arguments, opens its own transaction, returns how many things it did, and is safe to run in every clock
+at once: it takes `pg_try_advisory_xact_lock` through `alone`, or works queue-style with SKIP LOCKED.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import connection, transaction
+
+
+@dataclass(frozen=True, slots=True)
+class HousekeepingJob:
+    id: str
+    run: Callable[[], int]
+    every: timedelta
+
+
+_jobs: dict[str, HousekeepingJob] = {}
+
+
+def register(job: HousekeepingJob) -> None:
+    """Add a job; registering the same id again replaces it."""
+    _jobs[job.id] = job
+
+
+def registered() -> list[HousekeepingJob]:
+    return sorted(_jobs.values(), key=lambda job: job.id)
+
+
+@contextmanager
+def alone(name: str) -> Iterator[bool]:
+    """A transaction that tells whether it is the only one under `name`, on any host. Never waits."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [0x0D1, zlib.crc32(name.encode()) - 2**31])
+        (is_alone,) = cursor.fetchone()
+        yield is_alone

@@ -1,0 +1,47 @@
+"""`manage.py runscheduler`: a clock process."""
+
+import signal
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils import timezone
+
+from scheduling.clock.housekeeping import make_scheduler, show_jobs
+from scheduling.clock.loop import LOST_CONNECTION, Clock
+from scheduling.probe import ProbeServer
+
+
+class Command(BaseCommand):
+    help = "Fire due schedules, and keep house. Run one or more, on any hosts: none leads."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--batch", type=int, default=500, help="Schedules a pass takes at most (500).")
+        parser.add_argument("--probe-host", default="127.0.0.1", help="Address of the probe port (127.0.0.1).")
+        parser.add_argument("--probe-port", type=int, help="Serve /livez, /readyz and /metrics there.")
+        parser.add_argument("--no-housekeeping", action="store_true", help="Fire only; leave the house to others.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        clock = Clock(batch=options["batch"])
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: clock.stop())
+        probe = None
+        if options["probe_port"] is not None:
+            probe = ProbeServer(
+                host=options["probe_host"], port=options["probe_port"], readiness=lambda: (clock.is_ready, {})
+            )
+            probe.start()
+        scheduler = None
+        if not options["no_housekeeping"]:
+            scheduler = make_scheduler()
+            scheduler.start()
+            try:
+                show_jobs(now=timezone.now())
+            except LOST_CONNECTION as error:
+                self.stderr.write(f"the jobs are not shown in the console yet: {error}")
+        try:
+            clock.run()
+        finally:
+            if scheduler is not None:
+                scheduler.shutdown(wait=False)
+            if probe is not None:
+                probe.stop()

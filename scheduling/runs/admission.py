@@ -1,0 +1,380 @@
+"""How a run comes into being: the one way in for every start, whoever asks for it.
+
+`admit` decides and writes in the caller's transaction:
+
+1. Tasks whose overlap policy is not `allow` are locked in the order of their ids; only then are their live runs
+   counted, in a statement of its own, so that the count sees what other starters committed before the lock was
+   granted. In one statement the snapshot would precede the lock.
+2. The policy decides purely (`scheduling.core.planning.decide_overlap`); a deduplication key takes its window.
+3. Runs and due work are written by one statement; an occurrence that has its run already is left alone.
+
+Due work that may not be claimed yet is born behind a gate (see `scheduling.runs.gates`).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.utils.module_loading import import_string
+
+from scheduling.core.planning import OverlapDecision, decide_overlap
+from scheduling.ids import new_id
+from scheduling.runs.gates import release_gated
+from scheduling.runs.states import Gate, RunState, SkipReason, TriggerKind
+from scheduling.tasks.models import OverlapPolicy
+from scheduling.wakeup import CANCEL_CHANNEL, DUE_CHANNEL, after_commit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What is asked for. `params` are laid over the task's, key by key; `available_at` None is now."""
+
+    task_id: UUID
+    trigger_kind: TriggerKind
+    schedule_id: UUID | None = None
+    scheduled_for: datetime | None = None
+    available_at: datetime | None = None
+    params: Mapping[str, Any] | None = None
+    simulated: bool = False
+    revision_id: UUID | None = None
+    parent_id: UUID | None = None
+    replay_of_id: UUID | None = None
+    triggered_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """What came of a start, in the order of the starts.
+
+    `run_id` is None where nothing was written: the occurrence had its run already. `duplicate_of` names the run that
+    stands in for this one under a deduplication key; the skipped run is written all the same, so that it is seen.
+    """
+
+    run_id: UUID | None
+    state: RunState
+    skip_reason: str = ""
+    duplicate_of: UUID | None = None
+
+
+# Purpose: the facts of tasks at their start. Index: primary key. Locks: none.
+_TASK_FACTS = """
+SELECT id, agent_id, overlap, current_revision_id, params, simulate, priority, queue,
+       concurrency_key, concurrency_limit, dedupe_key, dedupe_window
+FROM scheduling_task
+WHERE id = ANY(%s)
+"""
+
+# Purpose: the same for exclusive tasks, one starter at a time. Locks: the task rows, in the order of their ids.
+_LOCK_EXCLUSIVE_TASKS = _TASK_FACTS + " AND overlap <> 'allow' ORDER BY id FOR NO KEY UPDATE"
+
+# Purpose: live and held runs of exclusive tasks. Index: due_work_exclusive_idx. Locks: none; the tasks are locked.
+_LIVE_RUNS = """
+SELECT task_id,
+       count(*) FILTER (WHERE gate IS DISTINCT FROM 'overlap'),
+       count(*) FILTER (WHERE gate = 'overlap')
+FROM scheduling_duework
+WHERE is_exclusive AND task_id = ANY(%s)
+GROUP BY task_id
+"""
+
+# Purpose: end the runs of a task that no worker holds. A row that is being claimed is waited for and then left.
+# Index: due_work_exclusive_idx. Locks: the due work it deletes.
+_CANCEL_UNLEASED = """
+WITH ended AS (
+    DELETE FROM scheduling_duework
+    WHERE is_exclusive AND task_id = %(task)s AND lease_owner IS NULL
+    RETURNING run_id
+)
+UPDATE scheduling_run SET state = 'canceled', finished_at = now()
+FROM ended WHERE id = ended.run_id
+"""
+
+# Purpose: ask the workers that hold runs of a task to stop. Index: due_work_exclusive_idx. Locks: those rows.
+_REQUEST_CANCEL = """
+UPDATE scheduling_duework SET cancel_requested_at = now()
+WHERE is_exclusive AND task_id = %(task)s AND lease_owner IS NOT NULL AND cancel_requested_at IS NULL
+RETURNING run_id
+"""
+
+# Purpose: take deduplication keys whose window is over. Index: dedupe_key_unique_for_task. Locks: the key's row.
+_TAKE_DEDUPE_KEYS = """
+INSERT INTO scheduling_dedupekey (task_id, key, run_id, expires_at)
+SELECT task_id, key, run_id, now() + span
+FROM unnest(%s::uuid[], %s::text[], %s::uuid[], %s::interval[]) AS asked (task_id, key, run_id, span)
+ORDER BY task_id, key
+ON CONFLICT (task_id, key) DO UPDATE SET run_id = EXCLUDED.run_id, expires_at = EXCLUDED.expires_at
+    WHERE scheduling_dedupekey.expires_at <= now()
+RETURNING run_id
+"""
+
+_HOLDERS_OF_DEDUPE_KEYS = """
+SELECT task_id, key, run_id FROM scheduling_dedupekey
+JOIN unnest(%s::uuid[], %s::text[]) AS asked (task_id, key) USING (task_id, key)
+"""
+
+# Purpose: make sure the rows exist that admissions under a key lock. Locks: a key's row where its limit changed.
+_KNOW_KEYS = """
+INSERT INTO scheduling_concurrencykey (key, "limit")
+SELECT * FROM unnest(%s::text[], %s::int[]) AS asked (key, "limit") ORDER BY 1
+ON CONFLICT (key) DO UPDATE SET "limit" = EXCLUDED."limit"
+    WHERE scheduling_concurrencykey."limit" <> EXCLUDED."limit"
+"""
+
+# Purpose: runs with their due work. Index: run_occurrence_unique settles who made the run of an occurrence.
+_INSERT = """
+WITH asked AS (
+    SELECT * FROM unnest(
+        %s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::timestamptz[], %s::text[],
+        %s::text[], %s::bytea[], %s::bool[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::smallint[],
+        %s::timestamptz[], %s::text[], %s::bool[], %s::text[]
+    ) AS asked (
+        id, task_id, revision_id, agent_id, schedule_id, trigger_kind, scheduled_for, state,
+        skip_reason, params, simulated, parent_id, replay_of_id, triggered_by, queue, priority,
+        available_at, gate, is_exclusive, concurrency_key
+    )
+), born AS (
+    INSERT INTO scheduling_run (
+        id, task_id, revision_id, agent_id, schedule_id, trigger_kind, scheduled_for, state, cause, skip_reason,
+        attempt, params, simulated, parent_id, replay_of_id, triggered_by, created_at, finished_at
+    )
+    SELECT id, task_id, revision_id, agent_id, schedule_id, trigger_kind, scheduled_for, state, '', skip_reason,
+           1, params, simulated, parent_id, replay_of_id, triggered_by, now(),
+           CASE WHEN state = 'skipped' THEN now() END
+    FROM asked
+    ON CONFLICT (schedule_id, scheduled_for) WHERE trigger_kind = 'schedule' DO NOTHING
+    RETURNING id
+), queued AS (
+    INSERT INTO scheduling_duework (
+        run_id, task_id, queue, priority, available_at, gate, attempt, claim_count, handback_count, death_count,
+        is_suspect, is_exclusive, concurrency_key
+    )
+    SELECT id, task_id, queue, priority, COALESCE(available_at, now()), gate, 1, 0, 0, 0,
+           false, is_exclusive, concurrency_key
+    FROM asked JOIN born USING (id)
+    WHERE state = 'queued'
+)
+SELECT id FROM born
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """A task as a start needs it, in the order of the columns of `_TASK_FACTS`."""
+
+    id: UUID
+    agent_id: UUID
+    overlap: str
+    revision_id: UUID
+    params: bytes
+    simulate: bool
+    priority: int
+    queue: str
+    concurrency_key: str
+    concurrency_limit: int | None
+    dedupe_key: str
+    dedupe_window: Any
+
+
+@dataclass(slots=True, eq=False)
+class _Row:
+    """One run to be written."""
+
+    id: UUID
+    start: Start
+    facts: _Facts
+    params: bytes | None
+    gate: Gate | None = None
+    concurrency_key: str | None = None
+    skip_reason: str = ""
+    duplicate_of: UUID | None = None
+
+
+def admit(cursor: Any, starts: Sequence[Start]) -> list[Admitted]:
+    """Start runs, or record that their policies skip them. Requires an open transaction; `cursor` is of it.
+
+    Unknown task ids raise KeyError. After the commit it wakes the workers and, under `cancel_running`, those runs that
+    are to stop.
+    """
+    if not starts:
+        return []
+    facts = _read_facts(cursor, {start.task_id for start in starts})
+    rows = [_draft(start, facts[start.task_id]) for start in starts]
+    _apply_overlap(cursor, rows)
+    _apply_deduplication(cursor, rows)
+    _apply_concurrency(cursor, rows)
+    written = _write(cursor, rows)
+    held = [row for row in rows if row.gate is not None and not row.skip_reason]
+    release_gated(
+        cursor,
+        task_ids={row.facts.id for row in held if row.gate is Gate.OVERLAP},
+        keys={row.concurrency_key for row in held if row.concurrency_key is not None},
+    )
+    for queue in {row.facts.queue for row in rows if row.gate is None and not row.skip_reason}:
+        after_commit(DUE_CHANNEL, queue)
+    return [
+        Admitted(
+            run_id=row.id if row.id in written else None,
+            state=RunState.SKIPPED if row.skip_reason else RunState.QUEUED,
+            skip_reason=row.skip_reason,
+            duplicate_of=row.duplicate_of,
+        )
+        for row in rows
+    ]
+
+
+def lock_exclusive_tasks(cursor: Any, task_ids: Iterable[UUID]) -> None:
+    """Take the locks that `admit` needs, for a caller that locks other rows after them. Requires a transaction."""
+    cursor.execute(_LOCK_EXCLUSIVE_TASKS, [list(task_ids)])
+
+
+def _read_facts(cursor: Any, task_ids: set[UUID]) -> dict[UUID, _Facts]:
+    """Facts of the tasks; those of exclusive ones are read under their lock."""
+    ids = sorted(task_ids)
+    cursor.execute(_TASK_FACTS, [ids])
+    facts = {row[0]: _Facts(*row) for row in cursor.fetchall()}
+    exclusive = [task.id for task in facts.values() if task.overlap != OverlapPolicy.ALLOW]
+    if exclusive:
+        cursor.execute(_LOCK_EXCLUSIVE_TASKS, [sorted(exclusive)])
+        facts.update({row[0]: _Facts(*row) for row in cursor.fetchall()})
+    return facts
+
+
+def _draft(start: Start, facts: _Facts) -> _Row:
+    params = bytes(facts.params)
+    if start.params:
+        params = orjson.dumps({**orjson.loads(params), **start.params})
+    return _Row(id=new_id(), start=start, facts=facts, params=params if params != b"{}" else None)
+
+
+def _apply_overlap(cursor: Any, rows: list[_Row]) -> None:
+    exclusive = sorted({row.facts.id for row in rows if row.facts.overlap != OverlapPolicy.ALLOW})
+    if not exclusive:
+        return
+    live: Counter[UUID] = Counter()
+    held: Counter[UUID] = Counter()
+    cursor.execute(_LIVE_RUNS, [exclusive])
+    for task_id, live_count, held_count in cursor.fetchall():
+        live[task_id], held[task_id] = live_count, held_count
+    for row in rows:
+        task = row.facts
+        if task.overlap == OverlapPolicy.ALLOW:
+            continue
+        match decide_overlap(task.overlap, live=live[task.id], held=held[task.id]):
+            case OverlapDecision.START:
+                live[task.id] += 1
+            case OverlapDecision.SKIP:
+                row.skip_reason = SkipReason.OVERLAP
+            case OverlapDecision.HOLD:
+                row.gate = Gate.OVERLAP
+                held[task.id] += 1
+            case OverlapDecision.CANCEL_AND_HOLD:
+                _cancel_live_runs(cursor, task.id)
+                for earlier in _drafts_before(row, rows):
+                    earlier.skip_reason, earlier.gate = SkipReason.OVERLAP, None
+                row.gate = Gate.OVERLAP
+                held[task.id] = 1
+
+
+def _drafts_before(row: _Row, rows: list[_Row]) -> list[_Row]:
+    """The starts of the same task that this batch decided on before `row`: the newest replaces them."""
+    return [other for other in rows[: rows.index(row)] if other.facts.id == row.facts.id]
+
+
+def _cancel_live_runs(cursor: Any, task_id: UUID) -> None:
+    """End what no worker holds, and ask the rest to stop: in this order, so that a row on its way into a lease is
+    seen by the second statement."""
+    cursor.execute(_CANCEL_UNLEASED, {"task": task_id})
+    cursor.execute(_REQUEST_CANCEL, {"task": task_id})
+    for (run_id,) in cursor.fetchall():
+        after_commit(CANCEL_CHANNEL, str(run_id))
+
+
+def _apply_deduplication(cursor: Any, rows: list[_Row]) -> None:
+    first: dict[tuple[UUID, str], _Row] = {}
+    repeated: list[tuple[_Row, tuple[UUID, str]]] = []
+    for row in rows:
+        if not row.facts.dedupe_key or row.skip_reason:
+            continue
+        name = (row.facts.id, _rendered(row.facts.dedupe_key, row))
+        if name in first:
+            repeated.append((row, name))
+        else:
+            first[name] = row
+    if not first:
+        return
+    cursor.execute(
+        _TAKE_DEDUPE_KEYS,
+        [
+            [task_id for task_id, _ in first],
+            [key for _, key in first],
+            [row.id for row in first.values()],
+            [row.facts.dedupe_window for row in first.values()],
+        ],
+    )
+    taken = {run_id for (run_id,) in cursor.fetchall()}
+    repeated.extend((row, name) for name, row in first.items() if row.id not in taken)
+    if not repeated:
+        return
+    cursor.execute(_HOLDERS_OF_DEDUPE_KEYS, [[name[0] for _, name in repeated], [name[1] for _, name in repeated]])
+    holders = {(task_id, key): run_id for task_id, key, run_id in cursor.fetchall()}
+    for row, name in repeated:
+        row.skip_reason = SkipReason.DUPLICATE
+        row.gate = None
+        row.duplicate_of = holders[name]
+
+
+def _apply_concurrency(cursor: Any, rows: list[_Row]) -> None:
+    limits: dict[str, int] = {}
+    for row in rows:
+        if not row.facts.concurrency_key or row.skip_reason:
+            continue
+        # Keys are kept apart by agent: one must not be able to hold up another by using its words.
+        row.concurrency_key = f"{row.facts.agent_id}:{_rendered(row.facts.concurrency_key, row)}"[:300]
+        row.gate = row.gate or Gate.KEY
+        limits[row.concurrency_key] = row.facts.concurrency_limit or 1
+    if limits:
+        cursor.execute(_KNOW_KEYS, [list(limits), list(limits.values())])
+
+
+def _write(cursor: Any, rows: list[_Row]) -> set[UUID]:
+    cursor.execute(
+        _INSERT,
+        [
+            [row.id for row in rows],
+            [row.facts.id for row in rows],
+            [row.start.revision_id or row.facts.revision_id for row in rows],
+            [row.facts.agent_id for row in rows],
+            [row.start.schedule_id for row in rows],
+            [str(row.start.trigger_kind) for row in rows],
+            [row.start.scheduled_for for row in rows],
+            [str(RunState.SKIPPED if row.skip_reason else RunState.QUEUED) for row in rows],
+            [str(row.skip_reason) for row in rows],
+            [row.params for row in rows],
+            [row.start.simulated or row.facts.simulate for row in rows],
+            [row.start.parent_id for row in rows],
+            [row.start.replay_of_id for row in rows],
+            [row.start.triggered_by for row in rows],
+            [row.facts.queue for row in rows],
+            [row.facts.priority for row in rows],
+            [row.start.available_at for row in rows],
+            [None if row.gate is None else str(row.gate) for row in rows],
+            [row.facts.overlap != OverlapPolicy.ALLOW for row in rows],
+            [row.concurrency_key for row in rows],
+        ],
+    )
+    return {run_id for (run_id,) in cursor.fetchall()}
+
+
+def _rendered(template: str, row: _Row) -> str:
+    """The key of this start: a plain text stands for itself, `${...}` sees `params`."""
+    if "${" not in template:
+        return template
+    from django.conf import settings
+
+    port = import_string(settings.ORDINAUT_PIPELINE_PORT)()
+    params = orjson.loads(row.params) if row.params else {}
+    return str(port.render(template, {"params": params}))
