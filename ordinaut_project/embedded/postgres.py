@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -108,10 +108,15 @@ class Postgres:
             restart=False,
         )
 
-    def wait_until_ready(self, child: Child, *, within: float = _READY_WITHIN) -> None:
-        """Return when the server answers a query. Raises EmbeddedError when it ends or the time is up."""
+    def wait_until_ready(
+        self, child: Child, *, within: float = _READY_WITHIN, should_stop: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Return when the server answers a query, or `should_stop()`, which matters while it recovers from a crash.
+
+        Raises EmbeddedError when the server ends or the time is up.
+        """
         ends_at = time.monotonic() + within
-        while True:
+        while not should_stop():
             with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url("postgres")):
                 return
             if child.exit_code is not None:
