@@ -1,0 +1,89 @@
+"""The settings of this app, typed. The only reader of `ORDINAUT_*` settings in `pipelines`.
+
+Every reader raises `SettingError` for a value of the wrong form; `pipelines.checks` turns each into a system check,
+so that a service refuses to start instead of failing at its first call.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from pipelines.tools.addresses import AllowList
+
+DEFAULT_ISOLATED_PROCESSES = 4
+_MEBIBYTE = 1024 * 1024
+
+
+class SettingError(ImproperlyConfigured):
+    """A setting has a value of the wrong form."""
+
+
+def http_allow() -> AllowList:
+    """The private targets that `ORDINAUT_HTTP_ALLOW` opens, each written `host:port`."""
+    try:
+        return AllowList.parse(getattr(settings, "ORDINAUT_HTTP_ALLOW", ()))
+    except ValueError as error:
+        raise SettingError(f"ORDINAUT_HTTP_ALLOW: {error}") from None
+
+
+def calendar_dir() -> Path | None:
+    """The one folder that calendar files are read from; None where no file may be read."""
+    text = str(getattr(settings, "ORDINAUT_CALENDAR_DIR", "") or "")
+    return Path(text) if text else None
+
+
+def simulated_tools() -> Mapping[str, Any]:
+    """The example output of each tool that is declared and not installed, by name.
+
+    `ORDINAUT_SIMULATED_TOOLS` holds that JSON object itself, or the path of a file that does.
+    """
+    text = str(getattr(settings, "ORDINAUT_SIMULATED_TOOLS", "") or "").strip()
+    if not text:
+        return {}
+    try:
+        declared = orjson.loads(text if text.startswith("{") else Path(text).read_bytes())
+    except OSError as error:
+        raise SettingError(f"ORDINAUT_SIMULATED_TOOLS: cannot read the file ({error.strerror})") from None
+    except orjson.JSONDecodeError as error:
+        raise SettingError(f"ORDINAUT_SIMULATED_TOOLS: not JSON ({error})") from None
+    if not isinstance(declared, dict):
+        raise SettingError("ORDINAUT_SIMULATED_TOOLS: must be a JSON object of tool name to example output")
+    return declared
+
+
+def isolated_processes() -> int:
+    """How many isolated tool calls one worker process runs at a time, at least 1."""
+    return _whole_number("ORDINAUT_ISOLATED_PROCESSES", DEFAULT_ISOLATED_PROCESSES, minimum=1)
+
+
+def isolated_memory() -> int | None:
+    """Bytes of address space that one isolated tool process may map; None for no limit."""
+    mebibytes = _whole_number("ORDINAUT_ISOLATED_MEMORY_MB", 0, minimum=0)
+    return mebibytes * _MEBIBYTE or None
+
+
+def tool_environment() -> list[str]:
+    """Names of environment variables that isolated tools may see, beside the few that every program needs."""
+    names = getattr(settings, "ORDINAUT_TOOL_ENVIRONMENT", ())
+    if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
+        raise SettingError("ORDINAUT_TOOL_ENVIRONMENT: must be a list of names")
+    return list(names)
+
+
+def settings_of_isolated_tools() -> dict[str, Any]:
+    """The settings that an isolated tool process is given, as JSON: what tools need and no secret of the worker."""
+    return {
+        "ORDINAUT_HTTP_ALLOW": list(getattr(settings, "ORDINAUT_HTTP_ALLOW", ())),
+        "ORDINAUT_CALENDAR_DIR": str(calendar_dir().resolve()) if (calendar_dir()) else "",
+    }
+
+
+def _whole_number(name: str, default: int, *, minimum: int) -> int:
+    number = getattr(settings, name, default)
+    if isinstance(number, bool) or not isinstance(number, int) or number < minimum:
+        raise SettingError(f"{name}: must be a whole number of at least {minimum}")
+    return number

@@ -1,0 +1,143 @@
+"""Real calls of tools: the input checked, the time bounded, every failure a PipelineError.
+
+Where a tool runs follows from what it is. Asynchronous: on the worker's event loop. Synchronous and trusted: in a
+thread. Synchronous otherwise: in an isolated process.
+"""
+
+import asyncio
+import contextvars
+import hashlib
+import inspect
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from pipelines.engine.ports import ToolCall
+from pipelines.errors import ErrorClass, PipelineError
+from pipelines.tools import tool_errors
+from pipelines.tools.base import Call, Catalog, ToolContext, ToolSpec
+from pipelines.tools.isolation import Isolation
+from pipelines.tools.json_schema import first_breach
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_KEY = 200
+# Not the event loop's own threads: a mail server that hangs must not keep names from being resolved.
+_THREADS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="tool")
+
+
+class ToolInvoker:
+    """Calls the tools of one run for real; an `Invoker` of the engine."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        isolation: Isolation,
+        *,
+        run_id: str,
+        task_id: str,
+        now: datetime,
+        agent_id: str | None = None,
+    ) -> None:
+        """`now` is the run's fixed instant, aware UTC. `isolation` is shared by all runs of the worker."""
+        self._catalog = catalog
+        self._isolation = isolation
+        self._run_id = run_id
+        self._task_id = task_id
+        self._agent_id = agent_id
+        self._now = now
+
+    async def __call__(self, call: ToolCall) -> Any:
+        """Run the tool and return what it returned, as it is: the engine judges the result.
+
+        Raises PipelineError for every failure of the tool, its time-out included. CancelledError passes at once; an
+        isolated tool is dead then, a trusted thread may still run to its own end.
+        """
+        # The host's own spec: the document's may come from a host where the tool is at another place.
+        spec = self._catalog.get(call.spec.name) or call.spec
+        if spec.call is None:
+            raise PipelineError("unknown_tool", ErrorClass.PERMANENT, f"{spec.name} is not installed on this worker")
+        _check_input(spec, call)
+        try:
+            return await self._run(spec, spec.call, call, self._context(call))
+        except PipelineError:
+            raise
+        except Exception as error:
+            logger.exception("tool %s failed at %s of run %s", spec.name, call.path, self._run_id)
+            raise tool_errors.from_exception(spec.name, error) from error
+
+    async def _run(self, spec: ToolSpec, function: Call, call: ToolCall, context: ToolContext) -> Any:
+        given = dict(call.input)
+        if _is_async(function):
+            return await _on_the_loop(spec, partial(function, context, **given), call)
+        if spec.trusted:
+            return await _in_a_thread(spec, partial(function, context, **given), call)
+        return await self._isolation.call(spec, context, given, call.timeout)
+
+    def _context(self, call: ToolCall) -> ToolContext:
+        return ToolContext(
+            run_id=self._run_id,
+            task_id=self._task_id,
+            step_path=call.path,
+            attempt=call.attempt,
+            idempotency_key=idempotency_key(self._run_id, call.path),
+            now=self._now,
+            time_left=call.timeout,
+            agent_id=self._agent_id,
+        )
+
+
+def idempotency_key(run_id: str, path: str) -> str:
+    """One key for every attempt of one step of one run: readable, and hashed only where it would grow too long."""
+    key = f"{run_id}:{path}"
+    return key if len(key) <= _LONGEST_KEY else f"{run_id}:{hashlib.sha256(path.encode()).hexdigest()}"
+
+
+def _check_input(spec: ToolSpec, call: ToolCall) -> None:
+    try:
+        breach = first_breach(spec.input_schema, dict(call.input))
+    except ValueError as error:
+        raise tool_errors.from_exception(spec.name, error) from error
+    if breach is not None:
+        place = breach.pointer or "the input"
+        raise PipelineError(
+            "bad_argument",
+            ErrorClass.VALIDATION,
+            f"{spec.name}: {place}: {breach.message}",
+            extra={"input_pointer": breach.pointer},
+        )
+
+
+def _is_async(function: Call) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+async def _on_the_loop(spec: ToolSpec, function: Callable[[], Any], call: ToolCall) -> Any:
+    deadline = asyncio.timeout(call.timeout.total_seconds())
+    try:
+        async with deadline:
+            return await function()
+    except TimeoutError as error:
+        if deadline.expired():
+            raise tool_errors.timed_out(spec.name, call.timeout) from None
+        raise tool_errors.from_exception(spec.name, error) from error
+
+
+async def _in_a_thread(spec: ToolSpec, function: Callable[[], Any], call: ToolCall) -> Any:
+    """Run a trusted tool. A late one is waited for before its time-out is told: the next attempt must not overlap it.
+
+    Trusted means that it comes back by itself when its time is over, so this wait is short.
+    """
+    context = contextvars.copy_context()
+    work = asyncio.get_running_loop().run_in_executor(_THREADS, partial(context.run, function))
+    done, _ = await asyncio.wait({work}, timeout=call.timeout.total_seconds())
+    if done:
+        return work.result()
+    logger.warning("trusted tool %s is late; its slot is held until it returns", spec.name)
+    await asyncio.wait({work})
+    if (error := work.exception()) is not None:
+        logger.warning("trusted tool %s ended late: %s", spec.name, error)
+    raise tool_errors.timed_out(spec.name, call.timeout)

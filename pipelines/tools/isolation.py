@@ -1,0 +1,150 @@
+"""Synchronous tools in processes of their own, because a thread cannot be stopped.
+
+A tool may spin, hold the interpreter lock in C code, ignore signals, fork, or crash the interpreter. None of that may
+reach the worker, which renews the leases of other runs meanwhile. So such a tool runs in a long-lived runner process,
+one call at a time, without the worker's environment (no database address, no key), and the worker kills the runner
+with everything it started when the call's time is over or its run is canceled. Runners are started when first needed,
+reused while they stay clean, and replaced when they die.
+
+Limit: when the worker itself is killed its runners die with it, but a process that a tool started survives until it
+notices; only a control group or a PID namespace, which a container gives, ends those too.
+"""
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import Any
+
+from pipelines import conf
+from pipelines.errors import ErrorClass, PipelineError
+from pipelines.tools import frames, tool_errors
+from pipelines.tools.base import ToolContext, ToolSpec
+from pipelines.tools.runner_process import RunnerDiedError, RunnerProcess
+
+logger = logging.getLogger(__name__)
+
+
+class Isolation:
+    """A bounded pool of runner processes of one event loop. Close it, or leave its `async with`, to end them all."""
+
+    def __init__(self, *, size: int | None = None, memory: int | None = None) -> None:
+        """`size` calls run at a time, each in at most `memory` bytes of address space; the settings by default."""
+        self._slots = asyncio.Semaphore(size if size is not None else conf.isolated_processes())
+        self._memory = memory if memory is not None else conf.isolated_memory()
+        self._idle: list[RunnerProcess] = []
+        self._all: set[RunnerProcess] = set()
+        self._is_closed = False
+
+    async def __aenter__(self) -> "Isolation":
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        await self.close()
+
+    async def call(self, spec: ToolSpec, context: ToolContext, input: dict[str, Any], timeout: timedelta) -> Any:  # noqa: A002
+        """Run the tool once and return its result. The wait for a free runner does not count as the tool's time.
+
+        Raises PipelineError: `timeout` (the runner is killed), `tool_crashed`, and what the tool raised. A canceled
+        caller kills the runner, then CancelledError passes.
+        """
+        request = _request(spec, context, input)
+        async with self._slots:
+            runner = await self._take()
+            try:
+                async with asyncio.timeout(timeout.total_seconds()):
+                    reply = await runner.ask(request)
+            except TimeoutError:
+                await self._discard(runner)
+                raise tool_errors.timed_out(spec.name, timeout) from None
+            except RunnerDiedError as death:
+                await self._discard(runner)
+                raise _crashed(spec.name, death) from death
+            except BaseException:
+                await self._discard(runner)
+                raise
+            await self._give_back(runner, reply)
+        runner.log_output(spec.name)
+        return _result(spec.name, reply)
+
+    async def close(self) -> None:
+        """Kill every runner, also those in the middle of a call, and wait for their end. May be called twice."""
+        self._is_closed = True
+        self._idle.clear()
+        for runner in list(self._all):
+            await self._discard(runner)
+
+    async def _take(self) -> RunnerProcess:
+        if self._is_closed:
+            raise RuntimeError("the isolation is closed")
+        while self._idle:
+            runner = self._idle.pop()
+            if runner.is_alive:
+                return runner
+            await self._discard(runner)
+        try:
+            runner = await RunnerProcess.start(settings=conf.settings_of_isolated_tools(), memory=self._memory)
+        except (OSError, RunnerDiedError) as error:
+            logger.exception("an isolated tool process could not be started")
+            raise PipelineError(
+                "runner_unavailable", ErrorClass.TRANSIENT, "this worker could not start a process for the tool"
+            ) from error
+        self._all.add(runner)
+        return runner
+
+    async def _give_back(self, runner: RunnerProcess, reply: dict[str, Any]) -> None:
+        if reply.get("retire") or self._is_closed:
+            await self._discard(runner)
+        else:
+            self._idle.append(runner)
+
+    async def _discard(self, runner: RunnerProcess) -> None:
+        self._all.discard(runner)
+        runner.kill()
+        await runner.wait()
+
+
+def _request(spec: ToolSpec, context: ToolContext, given: dict[str, Any]) -> bytes:
+    if spec.entry_point is None:
+        raise ValueError(f"{spec.name} has no entry point, so that another process cannot import it")
+    try:
+        return frames.encode(
+            {
+                "tool": spec.name,
+                "entry_point": spec.entry_point,
+                "input": given,
+                "context": {
+                    "run_id": context.run_id,
+                    "task_id": context.task_id,
+                    "step_path": context.step_path,
+                    "attempt": context.attempt,
+                    "idempotency_key": context.idempotency_key,
+                    "now": context.now.isoformat(),
+                    "time_left": context.time_left.total_seconds(),
+                    "simulated": context.simulated,
+                    "agent_id": context.agent_id,
+                },
+            }
+        )
+    except (TypeError, frames.FrameError) as error:
+        raise PipelineError(
+            "bad_argument", ErrorClass.VALIDATION, f"{spec.name}: the input is too large or not JSON"
+        ) from error
+
+
+def _result(name: str, reply: dict[str, Any]) -> Any:
+    if "error" not in reply:
+        return reply["result"]
+    error = tool_errors.from_fields(reply["error"])
+    if error.error_class is ErrorClass.INTERNAL:
+        logger.error("tool %s failed: %s\n%s", name, error.detail, reply["traceback"])
+    raise error
+
+
+def _crashed(name: str, death: RunnerDiedError) -> PipelineError:
+    """The error of a call whose process died.
+
+    Class `permanent`: what ended the interpreter (a fault in C code, `os._exit`, the kernel's out-of-memory killer)
+    most often follows from this very input and would end it again. A step that knows better retries by the code.
+    """
+    logger.error("the isolated process of tool %s died: %s", name, death)
+    return PipelineError("tool_crashed", ErrorClass.PERMANENT, f"{name} ended its process: {death}")

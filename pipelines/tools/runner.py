@@ -1,0 +1,157 @@
+"""The isolated tool process: `python -m pipelines.tools.runner PARENT_PID`, one call at a time, until its input ends.
+
+It is started by `pipelines.tools.isolation`. The first frame on standard input configures it, each further one is a
+call, and each gets one frame in answer. The protocol leaves the standard streams before a tool is imported, so that
+nothing a tool prints, reads or closes there can harm it.
+"""
+
+import asyncio
+import ctypes
+import inspect
+import math
+import os
+import resource
+import signal
+import sys
+import threading
+import traceback
+import zoneinfo
+from collections.abc import Awaitable
+from datetime import datetime, timedelta
+from functools import lru_cache
+from importlib.metadata import EntryPoint
+from typing import Any, BinaryIO
+
+from pipelines.errors import PipelineError
+from pipelines.tools import frames, tool_errors
+from pipelines.tools.base import ToolContext, ToolSpec
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def main() -> int:
+    requests, replies = _take_protocol()
+    _tie_to(int(sys.argv[1]))
+    configuration = frames.read_blocking(requests)
+    if configuration is None:
+        return 0
+    _configure(configuration)
+    replies.write(frames.encode({"ready": True}))
+    while (request := frames.read_blocking(requests)) is not None:
+        replies.write(_answer(request))
+    return 0
+
+
+def _take_protocol() -> tuple[BinaryIO, BinaryIO]:
+    """Move the pipes of the protocol away from the standard streams; children of a tool do not inherit them."""
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return requests, replies
+
+
+def _tie_to(parent: int) -> None:
+    """Die with the worker, and be the one to whom a tool's orphans fall, so that they can be found and killed."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if os.getppid() != parent:
+        # The worker died before the tie held.
+        sys.exit(1)
+
+
+def _configure(configuration: dict[str, Any]) -> None:
+    from django.conf import settings
+
+    # The locked tzdata wheel is the one source of zone rules, as in the worker.
+    zoneinfo.reset_tzpath(to=[])
+    settings.configure(**configuration["settings"])
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if (memory := configuration["memory"]) is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+
+
+def _answer(request: dict[str, Any]) -> bytes:
+    """Run one call and return the frame to send, whatever the tool did short of ending the process."""
+    name = str(request["tool"])
+    try:
+        result = _call(request)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the worker logs the traceback and raises the error
+        return _failure(tool_errors.from_exception(name, error), traceback.format_exc())
+    try:
+        frame = frames.encode({"result": result, "retire": _is_unclean()})
+        # After encoding, which refuses circular values: this walk would not end on them.
+        _refuse_nan(result)
+    except frames.FrameError:
+        return _failure(tool_errors.result_too_large(name))
+    except MemoryError as error:
+        return _failure(tool_errors.from_exception(name, error))
+    except (TypeError, ValueError) as error:
+        return _failure(tool_errors.bad_result(name, str(error)))
+    return frame
+
+
+def _call(request: dict[str, Any]) -> Any:
+    spec = _tool(str(request["entry_point"]))
+    if spec.call is None:
+        raise LookupError(f"{spec.name} is not installed")
+    given = request["context"]
+    context = ToolContext(
+        **given | {"now": datetime.fromisoformat(given["now"]), "time_left": timedelta(seconds=given["time_left"])}
+    )
+    result = spec.call(context, **request["input"])
+    return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
+
+
+@lru_cache(maxsize=256)
+def _tool(entry_point: str) -> ToolSpec:
+    spec = EntryPoint(name="", value=entry_point, group="").load()
+    if not isinstance(spec, ToolSpec):
+        raise TypeError(f"{entry_point} is not a tool")
+    return spec
+
+
+async def _awaited(result: Awaitable[Any]) -> Any:
+    return await result
+
+
+def _failure(error: PipelineError, trace: str | None = None) -> bytes:
+    fields = tool_errors.as_fields(error)
+    answer = {"error": fields, "traceback": trace, "retire": _is_unclean()}
+    try:
+        return frames.encode(answer)
+    except (TypeError, frames.FrameError):
+        # A cause that is no JSON, or larger than a frame: the error counts without it.
+        return frames.encode(answer | {"error": fields | {"cause": None}})
+
+
+def _refuse_nan(value: Any) -> None:
+    """Raises ValueError where a number is not finite: the encoder would turn it into null without a word."""
+    waiting = [value]
+    while waiting:
+        inner = waiting.pop()
+        if isinstance(inner, float) and not math.isfinite(inner):
+            raise ValueError(f"the number {inner} is not finite")
+        if isinstance(inner, dict):
+            waiting.extend(inner.values())
+        elif isinstance(inner, (list, tuple)):
+            waiting.extend(inner)
+
+
+def _is_unclean() -> bool:
+    """True where the call left threads or child processes behind: this process must not serve another run."""
+    if threading.active_count() > 1:
+        return True
+    try:
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

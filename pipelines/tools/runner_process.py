@@ -1,0 +1,127 @@
+"""A runner process as its worker sees it: started, asked, killed."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+from pipelines import conf
+from pipelines.tools import frames
+from pipelines.tools.plain_text import neutralised
+from pipelines.tools.process_tree import kill_tree
+
+logger = logging.getLogger(__name__)
+
+_START_SECONDS = 30.0
+_KEPT_OUTPUT = 4096
+# What programs need to run at all. Everything else in the worker's environment (database address, keys) stays there.
+_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+class RunnerDiedError(Exception):
+    """The process ended, or stopped speaking the protocol. The text says how, for an operator."""
+
+
+class RunnerProcess:
+    """One child process in a session of its own. Not safe for two calls at a time; the pool sees to that."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._process = process
+        self._requests = process.stdin
+        self._replies = process.stdout
+        self._output = bytearray()
+        self._output_size = 0
+        self._drain = asyncio.create_task(self._drain_output(process.stderr))
+
+    @classmethod
+    async def start(cls, *, settings: dict[str, Any], memory: int | None) -> "RunnerProcess":
+        """Start a runner and wait until it is ready. Raises OSError or RunnerDiedError; nothing is left behind then."""
+        # -P keeps the working directory off the import path; what the worker can import the runner can.
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "pipelines.tools.runner", str(os.getpid())),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=_environment(),
+            start_new_session=True,
+        )
+        runner = cls(process)
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                await runner.ask(frames.encode({"settings": settings, "memory": memory}))
+        except TimeoutError:
+            runner.kill()
+            await runner.wait()
+            raise RunnerDiedError(f"not ready within {_START_SECONDS:g} seconds") from None
+        except BaseException:
+            logger.exception("a runner died at its start; it printed: %s", runner.take_output())
+            runner.kill()
+            await runner.wait()
+            raise
+        return runner
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.returncode is None and not self._replies.at_eof()
+
+    async def ask(self, frame: bytes) -> dict[str, Any]:
+        """Send a frame and return the answer. Raises RunnerDiedError; after any exception the runner must be killed."""
+        try:
+            self._requests.write(frame)
+            await self._requests.drain()
+            return await frames.read(self._replies)
+        except (frames.FrameError, ConnectionError) as error:
+            raise RunnerDiedError(await self._end(error)) from error
+
+    def kill(self) -> None:
+        """SIGKILL to the runner and everything it started. Returns at once; `wait` for the end."""
+        if self._process.returncode is None:
+            kill_tree(self._process.pid)
+
+    async def wait(self) -> None:
+        """Wait until the killed process is gone, also when the caller is being canceled."""
+        self._requests.close()
+        await asyncio.shield(self._process.wait())
+        self._drain.cancel()
+
+    def log_output(self, name: str) -> None:
+        """Log what the tool printed since the last time, if anything: its last 4 KB, escapes neutralised."""
+        size = self._output_size
+        if text := self.take_output():
+            logger.info("tool %s printed %d bytes, last: %s", name, size, text)
+
+    def take_output(self) -> str:
+        text = neutralised(bytes(self._output).decode(errors="replace"))
+        self._output.clear()
+        self._output_size = 0
+        return text
+
+    async def _drain_output(self, stream: asyncio.StreamReader) -> None:
+        """Read whatever the tool prints, for ever and in constant memory, so that it never blocks on a full pipe."""
+        while piece := await stream.read(65536):
+            self._output_size += len(piece)
+            self._output += piece
+            del self._output[:-_KEPT_OUTPUT]
+
+    async def _end(self, error: Exception) -> str:
+        """How the process ended, once it has; a process that still lives broke the protocol."""
+        try:
+            async with asyncio.timeout(1):
+                status = await self._process.wait()
+        except TimeoutError:
+            return f"it broke the protocol ({error})"
+        if status >= 0:
+            return f"exit status {status}"
+        name = signal.Signals(-status).name
+        return f"{name}, out of memory perhaps" if name == "SIGKILL" else name
+
+
+def _environment() -> dict[str, str]:
+    names = (*_ENVIRONMENT, *conf.tool_environment())
+    given = {name: os.environ[name] for name in names if name in os.environ}
+    return given | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,64 @@
+"""What an exception of a tool becomes, in a worker and in an isolated process alike, and how it crosses the pipe."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from pipelines.errors import ErrorClass, PipelineError
+from pipelines.tools.plain_text import neutralised
+
+_LONGEST_MESSAGE = 500
+
+
+def from_exception(name: str, error: BaseException) -> PipelineError:
+    """The pipeline error for whatever the tool `name` raised.
+
+    An exception that is no PipelineError is a fault of the tool: code `tool_error`, class `internal`, not retried by
+    default. The detail has its type and message, the traceback belongs in the log.
+    """
+    if isinstance(error, PipelineError):
+        return error
+    if isinstance(error, TimeoutError):
+        return PipelineError("timeout", ErrorClass.TIMEOUT, f"{name} waited in vain for something outside")
+    if isinstance(error, MemoryError):
+        return PipelineError("out_of_memory", ErrorClass.LIMIT, f"{name} needed more memory than a tool may have")
+    message = neutralised(str(error), limit=_LONGEST_MESSAGE)
+    return PipelineError("tool_error", ErrorClass.INTERNAL, f"{name} raised {type(error).__name__}: {message}")
+
+
+def timed_out(name: str, timeout: timedelta) -> PipelineError:
+    return PipelineError(
+        "timeout", ErrorClass.TIMEOUT, f"{name} took longer than {timeout.total_seconds():g} seconds and was stopped"
+    )
+
+
+def bad_result(name: str, reason: str) -> PipelineError:
+    """The tool returned what is no JSON value: class `validation`, as a breach of its output schema is."""
+    return PipelineError(
+        "bad_result", ErrorClass.VALIDATION, f"the result of {name} is not JSON: {neutralised(reason, limit=200)}"
+    )
+
+
+def result_too_large(name: str) -> PipelineError:
+    return PipelineError("result_too_large", ErrorClass.LIMIT, f"the result of {name} is larger than 16 MB")
+
+
+def as_fields(error: PipelineError) -> dict[str, Any]:
+    """What of an error a frame carries; step, attempt and pointer are the engine's to fill in."""
+    return {
+        "code": error.code,
+        "class": str(error.error_class),
+        "detail": error.detail,
+        "retry_after": error.retry_after,
+        "cause": dict(error.cause) if error.cause is not None else None,
+    }
+
+
+def from_fields(fields: Mapping[str, Any]) -> PipelineError:
+    return PipelineError(
+        str(fields["code"]),
+        ErrorClass(fields["class"]),
+        str(fields["detail"]),
+        retry_after=fields["retry_after"],
+        cause=fields["cause"],
+    )
