@@ -1,0 +1,60 @@
+"""Recurrence: which instants a schedule names. Pure; every search is bounded whatever the rule and its anchor's age.
+
+    Rule (words) -> compile_rule -> Recurrence (instants)
+
+    cron, rrule by days  -> pattern of wall times   -> WallRecurrence     zone attached last, gap and fold policies
+    rrule by hour, finer -> counted units           -> ElapsedRecurrence  elapsed time, wall clock as a filter
+    interval, once       -> arithmetic
+
+The parts, from the ground up: `rule` (words and the error), `zones` (segments of constant offset), `clockface` (times
+of day), `days` (tables of matching days), `periods` (INTERVAL), `patterns` (their product), `units` (the same for
+hours and finer), `base` and `elapsed` (patterns met with zones), and a module for each kind.
+"""
+
+from dataclasses import replace
+from datetime import datetime, time
+from functools import lru_cache
+
+from scheduling.core.recurrence.base import Recurrence
+from scheduling.core.recurrence.context import read_context
+from scheduling.core.recurrence.cron import compile_cron
+from scheduling.core.recurrence.interval import compile_interval
+from scheduling.core.recurrence.once import compile_once
+from scheduling.core.recurrence.rrule import compile_rrule
+from scheduling.core.recurrence.rule import Rule, ScheduleError
+from scheduling.core.recurrence.zones import get_zone
+
+__all__ = ["Recurrence", "Rule", "ScheduleError", "anchored", "compile_rule"]
+
+_COMPILERS = {
+    "cron": (compile_cron, "next"),
+    "rrule": (compile_rrule, "shift"),
+    "interval": (compile_interval, "shift"),
+    "once": (compile_once, "shift"),
+}
+
+
+@lru_cache(maxsize=4096)
+def compile_rule(rule: Rule) -> Recurrence:
+    """Turn a rule's words into its instants; equal rules get the same object.
+
+    Raises ScheduleError for what is malformed, for what can never occur, and for an rrule or interval without
+    `starts_at` (see `anchored`). A rule whose last occurrence is over is valid and has no next one.
+    """
+    if rule.kind not in _COMPILERS:
+        raise ScheduleError(
+            "unknown_kind",
+            f"{rule.kind!r} is not a kind of schedule that can be planned",
+            field="kind",
+            hint=f"The kinds are {', '.join(_COMPILERS)}",
+        )
+    compiler, default_gap = _COMPILERS[rule.kind]
+    return compiler(rule.expression, read_context(rule, default_gap=default_gap))
+
+
+def anchored(rule: Rule, *, at: datetime) -> Rule:
+    """The rule itself where it has a `starts_at`, else anchored at 00:00:00 local of the day of `at`, an instant."""
+    if rule.starts_at is not None:
+        return rule
+    today = get_zone(rule.timezone).to_wall(at).date()
+    return replace(rule, starts_at=datetime.combine(today, time()))

@@ -1,0 +1,147 @@
+"""RRULEs of every hour or finer: INTERVAL counts elapsed time from the anchor, BY parts look at the wall clock.
+
+Within a segment of constant offset the two views differ by a constant, so a search there is arithmetic on whole
+units of wall time (`units`); the search goes from segment to segment.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from scheduling.core.recurrence.base import Recurrence
+from scheduling.core.recurrence.clockface import DAY
+from scheduling.core.recurrence.rule import ONE_SECOND
+from scheduling.core.recurrence.units import Units
+from scheduling.core.recurrence.zones import Segment
+
+# Ends the search of a rule whose conditions seem to agree and never do: a century, or about 50 ms of work.
+_SEARCH = timedelta(days=36_525)
+_MAX_JUMPS = 50_000
+
+_ORIGIN = datetime(1, 1, 1)
+_ORIGIN_SECONDS = DAY  # 1 January of the year 1 is day 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """A segment's counted units: those congruent to `base`, each beginning `phase` seconds after a whole unit."""
+
+    base: int
+    phase: int
+
+
+@dataclass(slots=True, kw_only=True)
+class ElapsedRecurrence(Recurrence):
+    """`anchor` is a naive instant; `offsets` are the seconds of a counted unit at which it occurs.
+
+    `is_exact`: nothing below the unit is named, so occurrences keep the anchor's distance whatever the zone does
+    (Lord Howe moves its clocks by half an hour); then `offsets` is `(0,)`.
+    """
+
+    anchor: datetime
+    units: Units
+    offsets: tuple[int, ...]
+    is_exact: bool
+    until: datetime | None = None
+    excluded: frozenset[datetime] = frozenset()
+
+    def first_from(self, instant: datetime) -> datetime | None:
+        """The first occurrence at or after `instant`, before COUNT, UNTIL and exclusions are looked at."""
+        instant = max(instant, self.anchor)
+        jumps = iter(range(_MAX_JUMPS))
+        for segment in self.zone.segments_from(instant):
+            found = self._first_in(segment, max(segment.start, instant), jumps)
+            if found is not None:
+                return found
+            if segment.end > instant + _SEARCH or next(jumps, None) is None:
+                return None
+        return None
+
+    def nth(self, count: int) -> datetime | None:
+        """The `count`-th occurrence from the anchor, from 1; None where it lies more than a century away."""
+        left = count + self._before_anchor()
+        for segment, start, end in self._day_pieces():
+            grid = self._grid(segment)
+            size = self.units.count_in_day(start, end, grid.base) * len(self.offsets)
+            if left <= size:
+                position, at = divmod(left - 1, len(self.offsets))
+                unit = self.units.nth_in_day(start, end, grid.base, position + 1)
+                return self._instant(unit, at, grid, segment)
+            left -= size
+        return None
+
+    def remarks(self, start: datetime, end: datetime) -> list[str]:
+        return [
+            f"{wall.isoformat(sep=' ')} is excluded."
+            for wall in sorted(self.excluded)
+            if start <= wall - self.zone.offset_at(wall) <= end
+        ]
+
+    def _next_from(self, instant: datetime) -> datetime | None:
+        while True:
+            found = self.first_from(instant)
+            if found is None or (self.until is not None and found > self.until):
+                return None
+            if not self.excluded or found + self.zone.offset_at(found) not in self.excluded:
+                return found
+            instant = found + ONE_SECOND
+
+    def _first_in(self, segment: Segment, instant: datetime, jumps: Iterator[int]) -> datetime | None:
+        grid = self._grid(segment)
+        from_second = _seconds(instant + segment.offset)
+        unit = (from_second - grid.phase) // self.units.size
+        end = -((grid.phase - _seconds(segment.end + segment.offset)) // self.units.size)
+        while True:
+            found = self.units.first_from(unit, end, grid.base, jumps)
+            if found is None:
+                return None
+            at = bisect_left(self.offsets, from_second - found * self.units.size - grid.phase)
+            if at < len(self.offsets):
+                occurrence = self._instant(found, at, grid, segment)
+                return occurrence if occurrence < segment.end else None
+            unit = found + 1
+
+    def _grid(self, segment: Segment) -> _Grid:
+        """Whole units of wall time where something below the unit is named, else the anchor's own distance."""
+        base, phase = divmod(_seconds(self.anchor + segment.offset), self.units.size)
+        return _Grid(base, phase if self.is_exact else 0)
+
+    def _instant(self, unit: int, at: int, grid: _Grid, segment: Segment) -> datetime:
+        seconds = unit * self.units.size + grid.phase + self.offsets[at] - _ORIGIN_SECONDS
+        return _ORIGIN + timedelta(seconds=seconds) - segment.offset
+
+    def _before_anchor(self) -> int:
+        """How many occurrences of the anchor's own unit come before it: they do not count."""
+        if self.is_exact:
+            return 0
+        segment = next(self.zone.segments_from(self.anchor))
+        grid = self._grid(segment)
+        if self.units.first_from(grid.base, grid.base + 1, grid.base, iter(range(2))) is None:
+            return 0
+        return bisect_left(self.offsets, _seconds(self.anchor + segment.offset) % self.units.size)
+
+    def _day_pieces(self) -> Iterator[tuple[Segment, int, int]]:
+        """From the anchor on for a century: each named day, cut where a segment ends, as a range of units."""
+        per_day = self.units.per_day
+        for segment in self.zone.segments_from(self.anchor):
+            if segment.start > self.anchor + _SEARCH:
+                return
+            phase = self._grid(segment).phase
+            start = (_seconds(max(segment.start, self.anchor) + segment.offset) - phase) // self.units.size
+            end = -((phase - _seconds(segment.end + segment.offset)) // self.units.size)
+            while start < end:
+                day = start // per_day
+                matching = day if self.units.days is None else self.units.days.first_from(day)
+                if matching is None:
+                    return
+                start = max(start, matching * per_day)
+                cut = min(end, (matching + 1) * per_day)
+                if start < cut:
+                    yield segment, start, cut
+                start = cut if start < cut else end
+
+
+def _seconds(wall: datetime) -> int:
+    """Whole seconds since day 0, rounded up."""
+    return -((_ORIGIN - wall) // ONE_SECOND) + _ORIGIN_SECONDS

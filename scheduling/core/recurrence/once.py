@@ -1,0 +1,62 @@
+"""Once: a single instant, or a local time that the schedule's zone makes one of."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from scheduling.core.recurrence.base import Recurrence
+from scheduling.core.recurrence.context import Context
+from scheduling.core.recurrence.rule import ScheduleError, require_supported_year
+from scheduling.core.recurrence.sentences import in_zone
+
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?", re.ASCII
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class OnceRecurrence(Recurrence):
+    """The instants (naive UTC, sorted) of one time: one, or two where a fold is taken `both` times."""
+
+    instants: tuple[datetime, ...]
+
+    def _next_from(self, instant: datetime) -> datetime | None:
+        return next((at for at in self.instants if at >= instant), None)
+
+
+def compile_once(expression: str, context: Context) -> OnceRecurrence:
+    """Read and compile a time, or raise ScheduleError `invalid_once` or `never_occurs`."""
+    given = parse_instant(expression.strip(), field="expression", code="invalid_once")
+    if given.tzinfo is not None:
+        instants: tuple[datetime, ...] = (given.astimezone(UTC).replace(tzinfo=None),)
+    else:
+        instants = context.zone.resolve(given, gap=context.gap, fold=context.fold)
+    instants = tuple(at for at in instants if at + context.zone.offset_at(at) not in context.excluded)
+    if not instants:
+        raise ScheduleError(
+            "never_occurs",
+            "This time is excluded, or left out by its zone and skipped",
+            field="expression",
+            hint="Choose another time, or gap: shift",
+        )
+    shown = instants[0] + context.zone.offset_at(instants[0])
+    return OnceRecurrence(
+        zone=context.zone,
+        sentence=in_zone(f"Once, on {shown:%A} {shown.day} {shown:%B %Y} at {shown:%H:%M:%S}", context.zone.name),
+        ends_at=context.ends_at,
+        added=context.added,
+        instants=instants,
+    )
+
+
+def parse_instant(text: str, *, field: str, code: str = "invalid_datetime") -> datetime:
+    """Read a full ISO 8601 date and time, aware if it has an offset or Z, or raise ScheduleError with `code`."""
+    hint = "Write 2025-12-25T10:00:00Z, 2025-12-25T10:00:00+02:00, or a local time without an offset"
+    if not _INSTANT.fullmatch(text):
+        raise ScheduleError(code, f"{text[:40]!r} is not an ISO 8601 date and time", field=field, hint=hint)
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ScheduleError(code, f"{text!r} is not a time of the calendar: {error}", field=field, hint=hint) from None
+    require_supported_year(parsed, field=field)
+    return parsed

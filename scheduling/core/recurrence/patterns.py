@@ -1,0 +1,169 @@
+"""Patterns: endless sets of naive wall times, searched by jumps. They know days and times of day, not zones.
+
+A pattern is a product: days (a filter and counted periods) and times of day. `next_from` alternates between the two
+conditions on days, each of which can jump; the number of jumps is bounded, so a search that finds nothing ends.
+"""
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from scheduling.core.recurrence.clockface import Clockface
+from scheduling.core.recurrence.days import DayTable
+from scheduling.core.recurrence.periods import Periods
+from scheduling.core.recurrence.rule import ONE_SECOND
+
+# Rules of calendars that do have an occurrence find it within a few hundred jumps (29 February on a Monday, every
+# second year); those that only seem to, such as every seventh day but on another weekday, end here, after 20 ms.
+MAX_JUMPS = 10_000
+
+# A COUNT that is not used up 200 years (in days) after the anchor bounds nothing that anyone will ask for.
+COUNT_HORIZON = 73_048
+
+
+class Pattern(Protocol):
+    def next_from(self, wall: datetime, /) -> datetime | None:
+        """The first wall time at or after `wall`; None when there is none."""
+
+
+class CountedPattern(Pattern, Protocol):
+    def nth(self, count: int, /) -> datetime | None:
+        """The `count`-th wall time, from 1; None when it lies past `COUNT_HORIZON`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DayPattern:
+    """Times of day on matching days of counted periods, from `anchor` on."""
+
+    anchor: datetime
+    days: DayTable
+    clockface: Clockface
+    periods: Periods | None = None
+
+    def next_from(self, wall: datetime) -> datetime | None:
+        wall = max(wall, self.anchor)
+        second = second_of_day(wall) + (1 if wall.microsecond else 0)
+        time = self.clockface.first_from(second)
+        today = wall.toordinal()
+        day = self.next_day(today if time is not None else today + 1)
+        if day is None:
+            return None
+        return at_second(day, time if day == today and time is not None else self.clockface.first)
+
+    def next_day(self, day: int) -> int | None:
+        for _ in range(MAX_JUMPS):
+            matching = self.days.first_from(day)
+            if matching is None or self.periods is None:
+                return matching
+            counted = self.periods.first_from(matching)
+            if counted is None or counted == matching:
+                return counted
+            day = counted
+        return None
+
+    def nth(self, count: int) -> datetime | None:
+        first_day = self.anchor.toordinal()
+        left = count + self._before_anchor(first_day)
+        for days in self.days.years_from(first_day):
+            if self.periods is not None and self.periods.interval > 1:
+                days = [day for day in days if self.periods.first_from(day) == day]
+            if days and days[0] > first_day + COUNT_HORIZON:
+                return None
+            if left <= len(days) * self.clockface.size:
+                position, rank = divmod(left - 1, self.clockface.size)
+                return at_second(days[position], self.clockface.at(rank))
+            left -= len(days) * self.clockface.size
+        return None
+
+    def _before_anchor(self, first_day: int) -> int:
+        """How many times of the anchor's own day come before it: they do not count."""
+        if self.next_day(first_day) != first_day:
+            return 0
+        return self.clockface.rank(second_of_day(self.anchor))
+
+
+@dataclass(frozen=True, slots=True)
+class PositionPattern:
+    """BYSETPOS: of all wall times of each whole period only those at some positions, from `anchor` on."""
+
+    anchor: datetime
+    days: DayTable
+    clockface: Clockface
+    periods: Periods
+    positions: tuple[int, ...]
+
+    def next_from(self, wall: datetime) -> datetime | None:
+        wall = max(wall, self.anchor)
+        day: int | None = self.periods.bounds(wall.toordinal())[0]
+        for _ in range(MAX_JUMPS):
+            day = self._next_matching(day)
+            if day is None:
+                return None
+            start, end = self.periods.bounds(day)
+            chosen = self._chosen(self.days.between(start, end))
+            at = bisect_left(chosen, wall)
+            if at < len(chosen):
+                return chosen[at]
+            day = end
+        return None
+
+    def nth(self, count: int) -> datetime | None:
+        first = self.anchor.toordinal()
+        day: int | None = self.periods.bounds(first)[0]
+        left = count
+        while (day := self._next_matching(day)) is not None and day < first + COUNT_HORIZON:
+            start, end = self.periods.bounds(day)
+            days = self.days.between(start, end)
+            if start <= first or left <= len(self.positions):
+                chosen = [wall for wall in self._chosen(days) if wall >= self.anchor]
+                if left <= len(chosen):
+                    return chosen[left - 1]
+                left -= len(chosen)
+            else:
+                left -= len(self._ranks(len(days) * self.clockface.size))
+            day = end
+        return None
+
+    def _next_matching(self, day: int | None) -> int | None:
+        """A matching day of the first counted period, at or after the one that begins with `day`, that has any."""
+        for _ in range(MAX_JUMPS):
+            matching = None if day is None else self.days.first_from(day)
+            if matching is None:
+                return None
+            day = self.periods.first_from(matching)
+            if day == matching:
+                return matching
+        return None
+
+    def _chosen(self, days: list[int]) -> list[datetime]:
+        return [
+            at_second(days[rank // self.clockface.size], self.clockface.at(rank % self.clockface.size))
+            for rank in sorted(self._ranks(len(days) * self.clockface.size))
+        ]
+
+    def _ranks(self, total: int) -> set[int]:
+        return {rank for at in self.positions if 0 <= (rank := at - 1 if at > 0 else total + at) < total}
+
+
+@dataclass(frozen=True, slots=True)
+class BoundedPattern:
+    """Another pattern without its exclusions and without what comes after `last`."""
+
+    pattern: Pattern
+    excluded: frozenset[datetime]
+    last: datetime | None
+
+    def next_from(self, wall: datetime) -> datetime | None:
+        found = self.pattern.next_from(wall)
+        while found is not None and found in self.excluded:
+            found = self.pattern.next_from(found + ONE_SECOND)
+        return None if found is None or (self.last is not None and found > self.last) else found
+
+
+def second_of_day(wall: datetime) -> int:
+    return wall.hour * 3600 + wall.minute * 60 + wall.second
+
+
+def at_second(day: int, second: int) -> datetime:
+    return datetime.fromordinal(day) + timedelta(seconds=second)

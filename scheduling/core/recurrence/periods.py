@@ -1,0 +1,50 @@
+"""The periods that FREQ and INTERVAL count: whole years, months, weeks or days from the anchor on, for ever."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal, TypeAlias
+
+from scheduling.core.recurrence.rule import LATEST
+
+Unit: TypeAlias = Literal["YEARLY", "MONTHLY", "WEEKLY", "DAILY"]
+
+_END = LATEST.toordinal()
+
+
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """Every `interval`-th period, the anchor's being one. Days are ordinals; `week_start` is 0 for Monday."""
+
+    unit: Unit
+    interval: int
+    anchor: int
+    week_start: int = 0
+
+    def first_from(self, ordinal: int) -> int | None:
+        """The first day at or after `ordinal` that lies in a counted period; None after the supported years."""
+        index = self.index(ordinal)
+        behind = (index - self.index(self.anchor)) % self.interval
+        if not behind:
+            return ordinal
+        return self.start(index + self.interval - behind)
+
+    def bounds(self, ordinal: int) -> tuple[int, int]:
+        """The period [start, end) that a day lies in."""
+        index = self.index(ordinal)
+        return self.start(index) or 1, self.start(index + 1) or _END
+
+    def index(self, ordinal: int) -> int:
+        if self.unit == "DAILY":
+            return ordinal
+        if self.unit == "WEEKLY":
+            return (ordinal - 1 - self.week_start) // 7  # ordinal 1 is a Monday
+        day = date.fromordinal(ordinal)
+        return day.year if self.unit == "YEARLY" else day.year * 12 + day.month - 1
+
+    def start(self, index: int) -> int | None:
+        """The first day of a period, or None where that is past the supported years."""
+        if self.unit in ("DAILY", "WEEKLY"):
+            ordinal = index if self.unit == "DAILY" else index * 7 + 1 + self.week_start
+            return ordinal if ordinal < _END else None
+        year, month = (index, 0) if self.unit == "YEARLY" else divmod(index, 12)
+        return date(year, month + 1, 1).toordinal() if year < LATEST.year else None

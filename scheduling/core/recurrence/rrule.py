@@ -1,0 +1,161 @@
+"""RFC 5545 RRULE: rules of days and longer expand in local wall time, finer ones follow elapsed time.
+
+The expansion is our own: what libraries do wrong here (see `docs/reference/schedules.md`) lies in the middle of
+their search, where no check in front of them reaches.
+"""
+
+from datetime import datetime
+from itertools import product
+from typing import cast
+
+from scheduling.core.recurrence.base import Recurrence, WallRecurrence
+from scheduling.core.recurrence.clockface import Clockface
+from scheduling.core.recurrence.context import Context
+from scheduling.core.recurrence.days import day_table
+from scheduling.core.recurrence.elapsed import ElapsedRecurrence
+from scheduling.core.recurrence.patterns import BoundedPattern, CountedPattern, DayPattern, PositionPattern
+from scheduling.core.recurrence.periods import Periods, Unit
+from scheduling.core.recurrence.rrule_days import days_of, is_every_day
+from scheduling.core.recurrence.rrule_parts import SUB_DAILY, Parts, parse_parts
+from scheduling.core.recurrence.rrule_sentence import describe
+from scheduling.core.recurrence.rule import ONE_DAY, ONE_SECOND, ScheduleError
+from scheduling.core.recurrence.units import Units
+from scheduling.core.recurrence.zones import Zone
+
+_UNIT_SECONDS = {"HOURLY": 3600, "MINUTELY": 60, "SECONDLY": 1}
+
+
+def compile_rrule(expression: str, context: Context) -> Recurrence:
+    """Read and compile a rule, or raise ScheduleError `invalid_rrule` or `never_occurs`."""
+    parts = parse_parts(expression)
+    sentence = describe(parts, context.anchor, context.zone.name)
+    if parts.freq in SUB_DAILY:
+        return _compile_elapsed(parts, context, sentence)
+    return _compile_wall(parts, context, sentence)
+
+
+def _compile_wall(parts: Parts, context: Context, sentence: str) -> WallRecurrence:
+    anchor = context.anchor
+    pattern = _wall_pattern(parts, anchor)
+    if pattern.next_from(anchor) is None:
+        _refuse_impossible(parts)
+    last = None if parts.until_is_utc else parts.until
+    if parts.count is not None:
+        last = _last_counted(pattern, parts.count, context)
+    return WallRecurrence(
+        zone=context.zone,
+        sentence=sentence,
+        ends_at=context.ends_at,
+        added=context.added,
+        pattern=BoundedPattern(pattern, context.excluded, last) if context.excluded or last else pattern,
+        gap=context.gap,
+        fold=context.fold,
+        until=parts.until if parts.until_is_utc else None,
+        excluded=context.excluded,
+    )
+
+
+def _wall_pattern(parts: Parts, anchor: datetime) -> CountedPattern:
+    days = day_table(days_of(parts, anchor.date()))
+    clockface = Clockface(
+        parts.by_hour or (anchor.hour,), parts.by_minute or (anchor.minute,), parts.by_second or (anchor.second,)
+    )
+    periods = Periods(cast(Unit, parts.freq), parts.interval, anchor.toordinal(), parts.week_start)
+    if parts.by_position:
+        return PositionPattern(anchor, days, clockface, periods, parts.by_position)
+    return DayPattern(anchor, days, clockface, periods if parts.interval > 1 else None)
+
+
+def _last_counted(pattern: CountedPattern, count: int, context: Context) -> datetime | None:
+    """The wall time that uses up COUNT. One that the zone leaves out and the policy skips is not counted (3.3.10)."""
+    last, uncounted = pattern.nth(count), 0
+    if context.gap != "skip":
+        return last
+    while last is not None:
+        left_out = _count_left_out(pattern, context.zone, context.anchor, last)
+        if left_out == uncounted:
+            return last
+        last, uncounted = pattern.nth(count + left_out), left_out
+    return None
+
+
+def _count_left_out(pattern: CountedPattern, zone: Zone, start: datetime, end: datetime) -> int:
+    """How many of a pattern's wall times in [start, end] the zone leaves out."""
+    left_out = 0
+    for segment in zone.segments_from(start - ONE_DAY):
+        if segment.start + segment.before > end:
+            return left_out
+        wall = pattern.next_from(max(start, segment.start + segment.before))
+        while wall is not None and wall < min(segment.start + segment.offset, end + ONE_SECOND):
+            left_out += 1
+            wall = pattern.next_from(wall + ONE_SECOND)
+    return left_out
+
+
+def _compile_elapsed(parts: Parts, context: Context, sentence: str) -> ElapsedRecurrence:
+    anchor = context.anchor_instant
+    offsets, is_exact = _offsets(parts, anchor + context.zone.offset_at(anchor))
+    recurrence = ElapsedRecurrence(
+        zone=context.zone,
+        sentence=sentence,
+        ends_at=context.ends_at,
+        added=context.added,
+        anchor=anchor,
+        units=Units(
+            size=_UNIT_SECONDS[parts.freq],
+            interval=parts.interval,
+            days=None if is_every_day(parts) else day_table(days_of(parts, context.anchor.date())),
+            clockface=_unit_clockface(parts),
+        ),
+        offsets=offsets,
+        is_exact=is_exact,
+        excluded=context.excluded,
+    )
+    if not offsets or recurrence.first_from(anchor) is None:
+        _refuse_impossible(parts)
+    recurrence.until = _last_instant(parts, recurrence, context.zone)
+    return recurrence
+
+
+def _offsets(parts: Parts, anchor: datetime) -> tuple[tuple[int, ...], bool]:
+    """The seconds of each unit at which the rule occurs, BYSETPOS applied, and whether nothing below it is named."""
+    minutes = parts.by_minute if parts.freq == "HOURLY" else ()
+    seconds = parts.by_second if parts.freq != "SECONDLY" else ()
+    is_exact = not (minutes or seconds)
+    if is_exact:
+        offsets = [0]
+    else:
+        named_minutes = (minutes or (anchor.minute,)) if parts.freq == "HOURLY" else (0,)
+        named_seconds = seconds or (anchor.second,)
+        offsets = [minute * 60 + second for minute, second in product(named_minutes, named_seconds)]
+    if parts.by_position:
+        kept = {at - 1 if at > 0 else len(offsets) + at for at in parts.by_position}
+        offsets = [offset for rank, offset in enumerate(offsets) if rank in kept]
+    return tuple(offsets), is_exact
+
+
+def _unit_clockface(parts: Parts) -> Clockface | None:
+    """The times of day that limit which units occur, or None where all do."""
+    has_minutes, has_seconds = parts.freq != "HOURLY", parts.freq == "SECONDLY"
+    if not (parts.by_hour or (has_minutes and parts.by_minute) or (has_seconds and parts.by_second)):
+        return None
+    return Clockface(
+        parts.by_hour or range(24),
+        (parts.by_minute or range(60)) if has_minutes else (0,),
+        (parts.by_second or range(60)) if has_seconds else (0,),
+    )
+
+
+def _last_instant(parts: Parts, recurrence: ElapsedRecurrence, zone: Zone) -> datetime | None:
+    if parts.count is not None:
+        return recurrence.nth(parts.count)
+    if parts.until is None or parts.until_is_utc:
+        return parts.until
+    return zone.resolve(parts.until, gap="next", fold="second")[0]
+
+
+def _refuse_impossible(parts: Parts) -> None:
+    hint = "Check that the days exist and that INTERVAL reaches them from starts_at"
+    if 30 in parts.by_month_day or 31 in parts.by_month_day:
+        hint = "BYMONTHDAY=-1 is the last day of a month"
+    raise ScheduleError("never_occurs", "This rule never occurs", field="expression", hint=hint)

@@ -1,0 +1,68 @@
+"""What a schedule says, and the error of a schedule that cannot be understood or can never occur."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+EARLIEST = datetime(1900, 1, 1)
+LATEST = datetime(9900, 1, 1)
+
+GAP_POLICIES = ("shift", "next", "skip")
+FOLD_POLICIES = ("first", "second", "both")
+
+ONE_SECOND = timedelta(seconds=1)
+ONE_DAY = timedelta(days=1)
+
+
+class ScheduleError(ValueError):
+    """A schedule is not valid. `code` is stable; `field` names the schedule's field that is at fault.
+
+    `detail` says what is wrong, `hint` (or None) what to write instead; both are for people.
+    """
+
+    def __init__(self, code: str, detail: str, *, field: str, hint: str | None = None) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.field = field
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A schedule's own words. Hashable, so that what is compiled from it can be kept.
+
+    `starts_at`, `exdates` and `rdates` are naive local wall times in `timezone`; `starts_at` is the anchor (RFC 5545
+    DTSTART), from which INTERVAL and COUNT are counted for ever. `ends_at` is an aware instant: nothing occurs after
+    it. `gap` is shift, next or skip, `fold` first, second or both; None means the kind's default.
+    """
+
+    kind: str
+    expression: str
+    timezone: str = "UTC"
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    exdates: tuple[datetime, ...] = ()
+    rdates: tuple[datetime, ...] = ()
+    gap: str | None = None
+    fold: str | None = None
+
+
+def require_wall_time(value: datetime, *, field: str) -> datetime:
+    """`value` without microseconds, or ScheduleError unless it is a naive local time of a supported year."""
+    if value.tzinfo is not None:
+        raise ScheduleError(
+            "invalid_datetime",
+            f"{field} must be a local time without an offset; its zone is the schedule's timezone",
+            field=field,
+        )
+    require_supported_year(value, field=field)
+    return value.replace(microsecond=0, fold=0)
+
+
+def require_supported_year(value: datetime, *, field: str) -> None:
+    if not EARLIEST.year <= value.year < LATEST.year:
+        raise ScheduleError(
+            "invalid_datetime",
+            f"{field} lies in the year {value.year}; years from {EARLIEST.year} to {LATEST.year - 1} are supported",
+            field=field,
+        )

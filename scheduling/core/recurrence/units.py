@@ -1,0 +1,113 @@
+"""Counted units: hours, minutes or seconds of wall time, taken every INTERVAL-th, on named days at named times.
+
+Units are integers since day 0 (`date.toordinal`), so that `unit // per_day` is a day. `base` is any counted unit;
+the others are congruent to it. A search goes round three conditions (day, interval, time of day), each of which can
+jump to its next candidate, and draws every jump from the caller's budget.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import gcd
+
+from scheduling.core.recurrence.clockface import DAY, Clockface
+from scheduling.core.recurrence.days import DayTable
+
+
+@dataclass(slots=True, kw_only=True)
+class Units:
+    """Units of `size` seconds. `days` None is every day, `clockface` None every time of day."""
+
+    size: int
+    interval: int
+    days: DayTable | None
+    clockface: Clockface | None
+    per_day: int = field(init=False)
+    _possible: dict[int, bool] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.per_day = DAY // self.size
+
+    def first_from(self, unit: int, end: int, base: int, jumps: Iterator[int]) -> int | None:
+        """The first counted unit in [unit, end); None when there is none or the budget of jumps is spent."""
+        if not self._is_possible(base):
+            return None
+        for _ in jumps:
+            day = unit // self.per_day
+            matching = day if self.days is None else self.days.first_from(day)
+            if matching is None:
+                return None
+            unit = max(unit, matching * self.per_day)
+            aligned = unit + (base - unit) % self.interval
+            if aligned >= end:
+                return None
+            if aligned // self.per_day == matching:
+                found = self._first_in_day(aligned, base, jumps)
+                if found is not None:
+                    return found if found < end else None
+                aligned = (matching + 1) * self.per_day
+            unit = aligned
+        return None
+
+    def count_in_day(self, start: int, end: int, base: int) -> int:
+        """How many counted units there are in [start, end), which lies within one named day."""
+        aligned = start + (base - start) % self.interval
+        if aligned >= end:
+            return 0
+        if self.clockface is None:
+            return (end - 1 - aligned) // self.interval + 1
+        if self.interval == 1:
+            return self._rank(end, start // self.per_day) - self._rank(start, start // self.per_day)
+        return sum(1 for _ in self._all_in_day(aligned, end, base))
+
+    def nth_in_day(self, start: int, end: int, base: int, count: int) -> int:
+        """The `count`-th counted unit, from 1, of a range of one day that has so many."""
+        aligned = start + (base - start) % self.interval
+        if self.clockface is None:
+            return aligned + (count - 1) * self.interval
+        if self.interval == 1:
+            day = start // self.per_day
+            second = self.clockface.at(self._rank(start, day) + count - 1)
+            return day * self.per_day + second // self.size
+        return [unit for unit, _ in zip(self._all_in_day(aligned, end, base), range(count), strict=False)][-1]
+
+    def _first_in_day(self, aligned: int, base: int, jumps: Iterator[int]) -> int | None:
+        """The first counted unit from an aligned one on, within its day."""
+        if self.clockface is None:
+            return aligned
+        day_start = aligned - aligned % self.per_day
+        for _ in jumps:
+            second = self.clockface.first_from((aligned - day_start) * self.size)
+            if second is None:
+                return None
+            unit = day_start + second // self.size
+            if unit == aligned:
+                return unit
+            aligned = unit + (base - unit) % self.interval
+            if aligned >= day_start + self.per_day:
+                return None
+        return None
+
+    def _all_in_day(self, aligned: int, end: int, base: int) -> Iterator[int]:
+        day_end = aligned - aligned % self.per_day + self.per_day
+        unit = self._first_in_day(aligned, base, iter(range(self.per_day)))
+        while unit is not None and unit < end:
+            yield unit
+            following = unit + self.interval
+            unit = self._first_in_day(following, base, iter(range(self.per_day))) if following < day_end else None
+
+    def _rank(self, unit: int, day: int) -> int:
+        assert self.clockface is not None
+        return self.clockface.rank((unit - day * self.per_day) * self.size)
+
+    def _is_possible(self, base: int) -> bool:
+        """False where INTERVAL and the times of day never meet: every second hour from midnight, at three o'clock.
+
+        Counted units keep their remainder modulo what the interval shares with the day; some time must have it too.
+        """
+        if self.clockface is None or self.interval == 1:
+            return True
+        modulus = gcd(self.interval, self.per_day)
+        residue = base % modulus
+        if residue not in self._possible:
+            self._possible[residue] = self.clockface.has_residue(residue * self.size, modulus * self.size)
+        return self._possible[residue]

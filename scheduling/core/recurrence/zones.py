@@ -1,0 +1,149 @@
+"""Time zones as a row of segments of constant offset, and wall times turned into instants.
+
+Every question about daylight saving is answered from segments: within one, wall time and elapsed time agree, so a
+search never has to reason about transitions, only to go on to the next segment. Instants and wall times are naive
+`datetime`s here, in UTC and in local time: `wall = instant + segment.offset`.
+"""
+
+import difflib
+import re
+import zoneinfo
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+from scheduling.core.recurrence.rule import LATEST, ONE_SECOND, ScheduleError
+
+# Shorter than the distance of any two transitions that undo each other since 1970 (Ramadan, 29 days).
+_SCAN_STEP = timedelta(days=5)
+_PLACELESS = frozenset({"Factory", "localtime"})
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch [start, end) of instants with one offset; `before` and `after` are its neighbours' offsets.
+
+    Segments also end with each calendar year, with `before == offset`, so that there is always a next one to go to.
+    """
+
+    start: datetime
+    end: datetime
+    before: timedelta
+    offset: timedelta
+    after: timedelta
+
+
+class Zone:
+    """One IANA zone."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.info = zoneinfo.ZoneInfo(name)
+
+    def segments_from(self, instant: datetime) -> Iterator[Segment]:
+        """The segments that end after `instant`, in order, through the last supported year."""
+        for year in range(instant.year, LATEST.year):
+            for segment in _segments(self, year):
+                if segment.end > instant:
+                    yield segment
+
+    def offset_at(self, instant: datetime) -> timedelta:
+        offset = instant.replace(tzinfo=UTC).astimezone(self.info).utcoffset()
+        assert offset is not None
+        return offset
+
+    def to_wall(self, instant: datetime) -> datetime:
+        """The naive local time of an aware instant."""
+        return instant.astimezone(self.info).replace(tzinfo=None, fold=0)
+
+    def resolve(self, wall: datetime, *, gap: str, fold: str) -> tuple[datetime, ...]:
+        """The naive UTC instants that a wall time names: none, one, or (in a fold with `both`) two."""
+        earlier, later = self._offsets_of(wall)
+        if earlier == later:
+            return (wall - earlier,)
+        if earlier < later:
+            if gap == "skip":
+                return ()
+            return (wall - earlier,) if gap == "shift" else (self._end_of_gap(wall, earlier, later),)
+        first, second = wall - earlier, wall - later
+        return {"first": (first,), "second": (second,), "both": (first, second)}[fold]
+
+    def _offsets_of(self, wall: datetime) -> tuple[timedelta, timedelta]:
+        """The offsets before and after the transition that makes `wall` ambiguous or void; else one offset twice."""
+        local = wall.replace(tzinfo=self.info)
+        earlier, later = local.replace(fold=0).utcoffset(), local.replace(fold=1).utcoffset()
+        assert earlier is not None
+        assert later is not None
+        return earlier, later
+
+    def _end_of_gap(self, wall: datetime, earlier: timedelta, later: timedelta) -> datetime:
+        return _first_change(self, wall - later, wall - earlier, earlier)
+
+
+@lru_cache(maxsize=1024)
+def get_zone(name: str) -> Zone:
+    """The zone of exactly this IANA name, or ScheduleError with the nearest names."""
+    if name not in _names():
+        raise ScheduleError("unknown_timezone", _describe_unknown(name), field="timezone", hint=_suggest(name))
+    return Zone(name)
+
+
+@lru_cache(maxsize=1)
+def _names() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones()) - _PLACELESS
+
+
+def _describe_unknown(name: str) -> str:
+    return f"{name[:64]!r} is not an IANA time zone name" if name else "The time zone is empty"
+
+
+def _suggest(name: str) -> str:
+    if not name or re.fullmatch(r"(UTC|GMT|Etc/GMT)? ?[+-].*", name, re.IGNORECASE):
+        return "Name a place, such as Europe/Chisinau or America/New_York, or UTC; an offset does not know summer time"
+    by_lower = {known.lower(): known for known in _names()}
+    by_city = {known.rpartition("/")[2].lower(): known for known in sorted(_names(), reverse=True)}
+    wanted = name[:64].lower().replace(" ", "_")
+    near = [by_lower[found] for found in difflib.get_close_matches(wanted, by_lower, n=3, cutoff=0.75)]
+    if not near:
+        cities = difflib.get_close_matches(wanted.rpartition("/")[2], by_city, n=3, cutoff=0.8)
+        near = [by_city[found] for found in cities]
+    return f"Did you mean {' or '.join(near)}?" if near else "Name a place, such as Europe/Chisinau, or UTC"
+
+
+@lru_cache(maxsize=8192)
+def _segments(zone: Zone, year: int) -> tuple[Segment, ...]:
+    start, end = datetime(year, 1, 1), datetime(year + 1, 1, 1)
+    changes = _changes(zone, start, end)
+    bounds = [start, *changes, end]
+    offsets = [zone.offset_at(start - ONE_SECOND), *(zone.offset_at(bound) for bound in bounds)]
+    return tuple(
+        Segment(bounds[at], bounds[at + 1], offsets[at], offsets[at + 1], offsets[at + 2])
+        for at in range(len(bounds) - 1)
+    )
+
+
+def _changes(zone: Zone, start: datetime, end: datetime) -> list[datetime]:
+    changes: list[datetime] = []
+    at, offset = start, zone.offset_at(start)
+    while at < end:
+        until = min(at + _SCAN_STEP, end)
+        if zone.offset_at(until) == offset:
+            at = until
+            continue
+        at = _first_change(zone, at, until, offset)
+        offset = zone.offset_at(at)
+        if at < end:
+            changes.append(at)
+    return changes
+
+
+def _first_change(zone: Zone, low: datetime, high: datetime, offset: timedelta) -> datetime:
+    """The transition in (low, high], to the second, given that `offset` holds at `low` and not at `high`."""
+    while high - low > ONE_SECOND:
+        middle = low + timedelta(seconds=(high - low) // ONE_SECOND // 2)
+        if zone.offset_at(middle) == offset:
+            low = middle
+        else:
+            high = middle
+    return high
