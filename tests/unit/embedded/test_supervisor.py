@@ -7,18 +7,19 @@ import uuid
 
 import pytest
 
-from tests.unit.embedded.processes import is_alive, processes_marked, wait_until
+from tests.process_trees import is_alive, processes_marked
+from tests.waiting import wait_until
 from workers.supervisor import ChildSpec, Supervisor, SupervisorError, describe_exit, spawn
 
 # A tree of supervisors like that of `up` and `runworkers --processes`: each level spawns the next from its main
 # thread; the leaf ignores SIGTERM, as a hanging child would.
 _TREE = """
-import signal, sys, time
+import os, signal, sys, time
 from workers.supervisor import ChildSpec, Supervisor
 depth = int(sys.argv[1])
 if depth == 0:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    print("leaf ready", flush=True)
+    os.write(1, b"leaf ready\n")
     time.sleep(600)
 supervisor = Supervisor()
 for number in range(2):

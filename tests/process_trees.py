@@ -1,17 +1,7 @@
-"""Looking at processes from outside, without waiting blindly."""
+"""Whole trees of processes, seen from outside."""
 
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
-
-
-def wait_until(condition: Callable[[], bool], *, what: str, within: float = 20.0) -> None:
-    """Return as soon as the condition holds; AssertionError naming `what` when the time is up."""
-    ends_at = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < ends_at, f"not within {within:.0f} s: {what}"
-        time.sleep(0.02)
 
 
 def is_alive(pid: int) -> bool:

