@@ -13,7 +13,7 @@ from workers.supervisor import ChildSpec, Supervisor, SupervisorError, describe_
 
 # A tree of supervisors like that of `up` and `runworkers --processes`: each level spawns the next from its main
 # thread; the leaf ignores SIGTERM, as a hanging child would.
-_TREE = """
+_TREE = r"""
 import os, signal, sys, time
 from workers.supervisor import ChildSpec, Supervisor
 depth = int(sys.argv[1])
