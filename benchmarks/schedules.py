@@ -43,7 +43,7 @@ def run(report: Report) -> None:
 
 
 def _stepper(recurrence: Recurrence) -> Callable[[], None]:
-    """Each call plans the occurrence after the one before, as firing does; asking twice for the same would be cached."""
+    """Each call plans the occurrence after the one before, as firing does; the same one again may be cached."""
     at = _NOW
 
     def step() -> None:
