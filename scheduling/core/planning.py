@@ -1,0 +1,214 @@
+"""What the clock does about one due schedule, and about one due run of a busy task: decisions, as values.
+
+Every occurrence from the schedule's mark to now is accounted for. It is *misfired* when it is past due by more than
+its grace. The others fire; the misfired ones fire or are missed as the policy says, and each is in exactly one place.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Literal, TypeAlias
+
+from scheduling.core.recurrence import Recurrence
+
+MAX_COUNTED = 10_000
+# One plan fires no more; the mark stays due behind them, so the next pass goes on from there.
+MAX_FIRED = 1_000
+
+_SMALLEST = timedelta(microseconds=1)
+
+MisfirePolicyName: TypeAlias = Literal["skip", "last", "all"]
+
+
+class MissReason(StrEnum):
+    """Why an occurrence has no run."""
+
+    POLICY_SKIP = "policy_skip"
+    SUPERSEDED = "superseded"
+    OVER_LIMIT = "over_limit"
+    OUTSIDE_WINDOW = "outside_window"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MisfirePolicy:
+    """What to do about misfired occurrences.
+
+    `skip` runs none, `last` the newest, `all` the newest `limit` of those that are at most `window` late (None: any).
+    """
+
+    policy: MisfirePolicyName = "last"
+    grace: timedelta = timedelta(seconds=60)
+    limit: int = 100
+    window: timedelta | None = None
+
+    @property
+    def kept(self) -> int:
+        """How many misfired occurrences may run."""
+        return {"skip": 0, "last": 1, "all": min(max(self.limit, 0), MAX_FIRED)}[self.policy]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Firing:
+    """A run to make. `available_at` is `scheduled_for` plus jitter; `late` where it is a misfired one caught up."""
+
+    scheduled_for: datetime
+    available_at: datetime
+    late: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missed:
+    """Contiguous occurrences without a run. `at_least`: there are more than `count`; counting stopped."""
+
+    first: datetime
+    last: datetime
+    count: int
+    at_least: bool
+    reason: MissReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """`next_fire_at` is the schedule's new mark, None exactly where it `is_completed`."""
+
+    fire: tuple[Firing, ...]
+    missed: tuple[Missed, ...]
+    next_fire_at: datetime | None
+    is_completed: bool
+
+
+def plan(
+    recurrence: Recurrence,
+    *,
+    misfire: MisfirePolicy,
+    next_fire_at: datetime,
+    now: datetime,
+    jitter: timedelta = timedelta(0),
+    seed: str = "",
+) -> Plan:
+    """Account for every occurrence in [next_fire_at, now]. All instants are aware UTC.
+
+    The same arguments always give the same plan: jitter is drawn from `seed` and the occurrence.
+    """
+    if now < next_fire_at:
+        return Plan(fire=(), missed=(), next_fire_at=next_fire_at, is_completed=False)
+    on_time_from = max(next_fire_at, now - misfire.grace)
+    caught_up, missed = _settle_misfired(recurrence, misfire, next_fire_at, on_time_from, now)
+    due = recurrence.occurrences(on_time_from - _SMALLEST, MAX_FIRED)
+    on_time = [occurrence for occurrence in due if occurrence <= now]
+    following = recurrence.next_after(on_time[-1] if on_time else now)
+    fire = [
+        Firing(
+            scheduled_for=occurrence,
+            available_at=_spread(recurrence, occurrence, jitter, seed) if jitter else occurrence,
+            late=occurrence < on_time_from,
+        )
+        for occurrence in (*caught_up, *on_time)
+    ]
+    return Plan(fire=tuple(fire), missed=missed, next_fire_at=following, is_completed=following is None)
+
+
+def _settle_misfired(
+    recurrence: Recurrence, misfire: MisfirePolicy, start: datetime, end: datetime, now: datetime
+) -> tuple[Sequence[datetime], tuple[Missed, ...]]:
+    """Divide the occurrences in [start, end) into those to run late and those that are missed."""
+    if start >= end:
+        return (), ()
+    oldest = [at for at in recurrence.occurrences(start - _SMALLEST, MAX_COUNTED + 1) if at < end]
+    is_cut = len(oldest) > MAX_COUNTED
+    candidates = oldest[-misfire.kept :] if misfire.kept else []
+    if is_cut:
+        candidates = _newest(recurrence, misfire.kept, start, end)
+    caught_up = [at for at in candidates if not _is_outside(at, misfire, now)]
+    if not is_cut:
+        return caught_up, tuple(_spans(oldest[: len(oldest) - len(caught_up)], misfire, now))
+    last = _newest(recurrence, 1, start, caught_up[0] if caught_up else end)[-1]
+    reason = _reason(last, misfire, now)
+    span = Missed(first=oldest[0], last=last, count=MAX_COUNTED, at_least=True, reason=reason)
+    return caught_up, (span,)
+
+
+def _spans(missed: Sequence[datetime], misfire: MisfirePolicy, now: datetime) -> list[Missed]:
+    """One span for each reason; those too late for the window come first."""
+    spans = []
+    start = 0
+    while start < len(missed):
+        reason = _reason(missed[start], misfire, now)
+        end = start
+        while end < len(missed) and _reason(missed[end], misfire, now) == reason:
+            end += 1
+        spans.append(
+            Missed(first=missed[start], last=missed[end - 1], count=end - start, at_least=False, reason=reason)
+        )
+        start = end
+    return spans
+
+
+def _reason(occurrence: datetime, misfire: MisfirePolicy, now: datetime) -> MissReason:
+    if misfire.policy == "skip":
+        return MissReason.POLICY_SKIP
+    if misfire.policy == "last":
+        return MissReason.SUPERSEDED
+    return MissReason.OUTSIDE_WINDOW if _is_outside(occurrence, misfire, now) else MissReason.OVER_LIMIT
+
+
+def _is_outside(occurrence: datetime, misfire: MisfirePolicy, now: datetime) -> bool:
+    return misfire.policy == "all" and misfire.window is not None and now - occurrence > misfire.window
+
+
+def _newest(recurrence: Recurrence, count: int, start: datetime, end: datetime) -> list[datetime]:
+    """The newest `count` occurrences in [start, end), of which there are more, found by bisection over seconds."""
+
+    def overshoots(seconds: int) -> bool:
+        found = recurrence.occurrences(start + timedelta(seconds=seconds) - _SMALLEST, count)
+        return len(found) < count or found[-1] >= end
+
+    if not count:
+        return []
+    span = int((end - start).total_seconds()) + 1
+    seconds = bisect_left(range(span), True, key=overshoots) - 1
+    return recurrence.occurrences(start + timedelta(seconds=seconds) - _SMALLEST, count)
+
+
+def _spread(recurrence: Recurrence, occurrence: datetime, jitter: timedelta, seed: str) -> datetime:
+    """A stable instant in [occurrence, occurrence + jitter), before the next occurrence."""
+    following = recurrence.next_after(occurrence)
+    room = jitter if following is None else min(jitter, following - occurrence)
+    digest = blake2b(f"{seed}|{occurrence.isoformat()}".encode(), digest_size=8).digest()
+    return occurrence + timedelta(microseconds=room // _SMALLEST * int.from_bytes(digest) >> 64)
+
+
+class OverlapDecision(StrEnum):
+    """What to do about a start of a task that may be running already."""
+
+    START = "start"
+    HOLD = "hold"
+    SKIP = "skip"
+    CANCEL_AND_HOLD = "cancel_and_hold"
+
+
+class UnknownOverlapPolicyError(ValueError):
+    """An overlap policy is not one of allow, skip, queue_one, queue_all, cancel_running."""
+
+
+def decide_overlap(policy: str, *, live: int, held: int) -> OverlapDecision:
+    """Decide about one more start, given how many runs are live (parked ones too) and how many are held back.
+
+    `queue_one` keeps the first that waits; `cancel_running` makes room for the newest.
+    """
+    is_free = not (live or held)
+    match policy:
+        case "allow":
+            return OverlapDecision.START
+        case "skip":
+            return OverlapDecision.START if is_free else OverlapDecision.SKIP
+        case "queue_one":
+            return OverlapDecision.START if is_free else OverlapDecision.SKIP if held else OverlapDecision.HOLD
+        case "queue_all":
+            return OverlapDecision.START if is_free else OverlapDecision.HOLD
+        case "cancel_running":
+            return OverlapDecision.START if is_free else OverlapDecision.CANCEL_AND_HOLD
+    raise UnknownOverlapPolicyError(f"{policy!r} is not an overlap policy")

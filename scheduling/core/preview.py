@@ -1,0 +1,185 @@
+"""The coming occurrences of a schedule, in its local time and in UTC, with a sentence and notes.
+
+One reading of a request serves the REST preview and `previewschedule`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from scheduling.core.recurrence import Rule, ScheduleError, anchored, compile_rule
+from scheduling.core.recurrence.once import parse_instant
+from scheduling.core.recurrence.zones import Zone, get_zone
+
+DEFAULT_COUNT = 5
+MAX_COUNT = 10_000
+MAX_DATES = 1_000
+
+_FIELDS = (
+    "kind",
+    "expression",
+    "timezone",
+    "starts_at",
+    "ends_at",
+    "after",
+    "count",
+    "exdates",
+    "rdates",
+    "gap",
+    "fold",
+)
+_SMALLEST = timedelta(microseconds=1)
+
+
+class PreviewOccurrence(NamedTuple):
+    """One instant as ISO 8601: `local` with the zone's offset, `utc` with Z."""
+
+    local: str
+    utc: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """The next occurrences, the schedule in English, and what a reader should know about them."""
+
+    next: tuple[PreviewOccurrence, ...]
+    sentence: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewRequest:
+    """What was asked for. `after` None: from the rule's `starts_at` inclusive, or from now where it has none."""
+
+    rule: Rule
+    after: datetime | None = None
+    count: int = DEFAULT_COUNT
+
+
+def preview(rule: Rule, *, after: datetime | None, now: datetime, count: int) -> Preview:
+    """At most `count` occurrences strictly after `after`; raises ScheduleError for an invalid rule.
+
+    With `after` None they begin with `starts_at`, which may be one itself, or after `now`. A rule without `starts_at`
+    is anchored at 00:00:00 local of the day of `after` or `now`.
+    """
+    recurrence = compile_rule(anchored(rule, at=after or now))
+    start = after or _before_anchor(rule) or now
+    found = recurrence.occurrences(start, count)
+    notes = recurrence.remarks(_naive(start), _naive(found[-1])) if found else []
+    if not found:
+        notes = ["The schedule has ended: it has no occurrence after this time."]
+    elif len(found) < count:
+        notes.append("The schedule ends with the last occurrence shown.")
+    return Preview(
+        next=tuple(_shown(instant, recurrence.zone) for instant in found),
+        sentence=recurrence.sentence,
+        notes=tuple(notes),
+    )
+
+
+def answer(request: PreviewRequest, now: datetime) -> Preview:
+    """The preview that a request asks for; raises ScheduleError."""
+    return preview(request.rule, after=request.after, now=now, count=request.count)
+
+
+def parse_request(mapping: Mapping[str, Any]) -> PreviewRequest:
+    """Read the fields of a `previewschedule` line; an absent field and null mean the default.
+
+    Local times may carry an offset and are then brought into the schedule's zone. Raises ScheduleError with codes
+    `unknown_field`, `missing_field`, `invalid_field`, `invalid_datetime`, `unknown_timezone`.
+    """
+    for name in mapping:
+        if name not in _FIELDS:
+            hint = f"The fields are {', '.join(_FIELDS)}"
+            raise ScheduleError("unknown_field", f"{str(name)[:40]!r} is not a field", field=str(name)[:40], hint=hint)
+    kind, expression = _text(mapping, "kind"), _text(mapping, "expression")
+    if kind is None or expression is None:
+        missing = "kind" if kind is None else "expression"
+        raise ScheduleError("missing_field", f"{missing} is missing", field=missing)
+    zone_name = _text(mapping, "timezone")
+    zone = get_zone("UTC" if zone_name is None else zone_name)
+    rule = Rule(
+        kind=kind,
+        expression=expression,
+        timezone=zone.name,
+        starts_at=_wall(_text(mapping, "starts_at"), zone, field="starts_at"),
+        ends_at=_instant(_text(mapping, "ends_at"), zone, field="ends_at"),
+        exdates=_walls(mapping, "exdates", zone),
+        rdates=_walls(mapping, "rdates", zone),
+        gap=_text(mapping, "gap"),
+        fold=_text(mapping, "fold"),
+    )
+    after = _instant(_text(mapping, "after"), zone, field="after")
+    return PreviewRequest(rule=rule, after=after, count=_count(mapping.get("count")))
+
+
+def _text(mapping: Mapping[str, Any], field: str) -> str | None:
+    value = mapping.get(field)
+    if value is None or isinstance(value, str):
+        return value
+    raise ScheduleError("invalid_field", f"{field} must be a text", field=field)
+
+
+def _count(value: Any) -> int:
+    if value is None:
+        return DEFAULT_COUNT
+    if type(value) is not int or not 1 <= value <= MAX_COUNT:
+        raise ScheduleError("invalid_field", f"count must be a whole number from 1 to {MAX_COUNT}", field="count")
+    return value
+
+
+def _walls(mapping: Mapping[str, Any], field: str, zone: Zone) -> tuple[datetime, ...]:
+    value = mapping.get(field)
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple) or len(value) > MAX_DATES:
+        raise ScheduleError("invalid_field", f"{field} must be a list of at most {MAX_DATES} local times", field=field)
+    walls = []
+    for item in value:
+        if not isinstance(item, str):
+            raise ScheduleError("invalid_field", f"{field} must hold texts", field=field)
+        walls.append(_wall(item, zone, field=field))
+    return tuple(wall for wall in walls if wall is not None)
+
+
+def _wall(text: str | None, zone: Zone, *, field: str) -> datetime | None:
+    if text is None:
+        return None
+    given = parse_instant(text, field=field)
+    if given.tzinfo is None:
+        return given
+    wall = zone.to_wall(given)
+    if _naive(given) not in zone.resolve(wall, gap="shift", fold="first"):
+        raise ScheduleError(
+            "invalid_datetime",
+            f"{field} is the second of two times {wall:%H:%M} that day, which a local time cannot say",
+            field=field,
+            hint="Give a local time without an offset, and the fold policy",
+        )
+    return wall
+
+
+def _instant(text: str | None, zone: Zone, *, field: str) -> datetime | None:
+    if text is None:
+        return None
+    given = parse_instant(text, field=field)
+    if given.tzinfo is not None:
+        return given.astimezone(UTC)
+    return zone.resolve(given, gap="shift", fold="first")[0].replace(tzinfo=UTC)
+
+
+def _before_anchor(rule: Rule) -> datetime | None:
+    """Just before the first instant that `starts_at` can mean."""
+    if rule.starts_at is None:
+        return None
+    return get_zone(rule.timezone).resolve(rule.starts_at, gap="next", fold="first")[0].replace(tzinfo=UTC) - _SMALLEST
+
+
+def _shown(instant: datetime, zone: Zone) -> PreviewOccurrence:
+    local = instant.astimezone(zone.info).isoformat()
+    return PreviewOccurrence(local, instant.isoformat().replace("+00:00", "Z"))
+
+
+def _naive(instant: datetime) -> datetime:
+    return instant.astimezone(UTC).replace(tzinfo=None)
