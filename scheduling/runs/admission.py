@@ -19,11 +19,11 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from django.utils.module_loading import import_string
 
 from scheduling.core.planning import OverlapDecision, decide_overlap
 from scheduling.ids import new_id
 from scheduling.runs.gates import release_gated
+from scheduling.runs.keys import concurrency_key, rendered
 from scheduling.runs.states import Gate, RunState, SkipReason, TriggerKind
 from scheduling.tasks.models import OverlapPolicy
 from scheduling.wakeup import CANCEL_CHANNEL, DUE_CHANNEL, after_commit
@@ -192,6 +192,10 @@ class _Row:
     skip_reason: str = ""
     duplicate_of: UUID | None = None
 
+    @property
+    def shown_params(self) -> dict[str, Any]:
+        return orjson.loads(self.params) if self.params else {}
+
 
 def admit(cursor: Any, starts: Sequence[Start]) -> list[Admitted]:
     """Start runs, or record that their policies skip them. Requires an open transaction; `cursor` is of it.
@@ -299,7 +303,7 @@ def _apply_deduplication(cursor: Any, rows: list[_Row]) -> None:
     for row in rows:
         if not row.facts.dedupe_key or row.skip_reason:
             continue
-        name = (row.facts.id, _rendered(row.facts.dedupe_key, row))
+        name = (row.facts.id, rendered(row.facts.dedupe_key, row.shown_params))
         if name in first:
             repeated.append((row, name))
         else:
@@ -332,8 +336,7 @@ def _apply_concurrency(cursor: Any, rows: list[_Row]) -> None:
     for row in rows:
         if not row.facts.concurrency_key or row.skip_reason:
             continue
-        # Keys are kept apart by agent: one must not be able to hold up another by using its words.
-        row.concurrency_key = f"{row.facts.agent_id}:{_rendered(row.facts.concurrency_key, row)}"[:300]
+        row.concurrency_key = concurrency_key(row.facts.agent_id, row.facts.concurrency_key, row.shown_params)
         row.gate = row.gate or Gate.KEY
         limits[row.concurrency_key] = row.facts.concurrency_limit or 1
     if limits:
@@ -367,14 +370,3 @@ def _write(cursor: Any, rows: list[_Row]) -> set[UUID]:
         ],
     )
     return {run_id for (run_id,) in cursor.fetchall()}
-
-
-def _rendered(template: str, row: _Row) -> str:
-    """The key of this start: a plain text stands for itself, `${...}` sees `params`."""
-    if "${" not in template:
-        return template
-    from django.conf import settings
-
-    port = import_string(settings.ORDINAUT_PIPELINE_PORT)()
-    params = orjson.loads(row.params) if row.params else {}
-    return str(port.render(template, {"params": params}))

@@ -1,0 +1,49 @@
+"""The statements by which people and programs interfere with due work. Each returns what it has changed.
+
+They delete or mark rows that a claim may want at the same instant: PostgreSQL makes the later one wait and look again,
+so that a row which has become leased meanwhile is left alone.
+"""
+
+# Purpose: end one run that no worker holds. Index: primary key. Locks: the due work it deletes, then the run.
+CANCEL_RUN = """
+WITH ended AS (
+    DELETE FROM scheduling_duework WHERE run_id = %s AND lease_owner IS NULL RETURNING run_id, task_id, concurrency_key
+)
+UPDATE scheduling_run run SET state = 'canceled', finished_at = now()
+FROM ended WHERE run.id = ended.run_id
+RETURNING ended.task_id, ended.concurrency_key
+"""
+
+# Purpose: end all runs of a task that no worker holds. Index: none, the queue is small and this is rare.
+# Locks: the due work it deletes, then the runs.
+CANCEL_RUNS_OF_TASK = """
+WITH ended AS (
+    DELETE FROM scheduling_duework WHERE task_id = %s AND lease_owner IS NULL RETURNING run_id, task_id, concurrency_key
+)
+UPDATE scheduling_run run SET state = 'canceled', finished_at = now()
+FROM ended WHERE run.id = ended.run_id
+RETURNING ended.task_id, ended.concurrency_key
+"""
+
+# Purpose: ask the worker that holds a run to stop. Index: primary key. Locks: the row.
+REQUEST_CANCEL = """
+UPDATE scheduling_duework SET cancel_requested_at = COALESCE(cancel_requested_at, now())
+WHERE run_id = %s AND lease_owner IS NOT NULL
+"""
+
+# Purpose: hold what a paused task has queued; what waits behind `overlap` is held by the task's state already.
+# Index: none, as above. Locks: the rows it holds.
+HOLD_PAUSED = """
+UPDATE scheduling_duework SET gate = 'paused'
+WHERE task_id = %s AND lease_owner IS NULL AND (gate IS NULL OR gate = 'key')
+"""
+
+# Purpose: let a resumed task's work go on; keyed work queues for its key again. Index: due_work_gate_idx.
+RELEASE_PAUSED = """
+UPDATE scheduling_duework SET gate = CASE WHEN concurrency_key IS NOT NULL THEN 'key' END
+WHERE gate = 'paused' AND task_id = %s
+RETURNING queue, concurrency_key
+"""
+
+# Purpose: judge the live runs of a task by the overlap policy that it has now. Index: none, as above.
+MARK_EXCLUSIVE = "UPDATE scheduling_duework SET is_exclusive = %s WHERE task_id = %s AND is_exclusive <> %s"

@@ -1,0 +1,97 @@
+"""A schedule as it is written, and how what is written becomes columns."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from rest_framework import serializers
+
+from scheduling.core.recurrence import ScheduleError
+from scheduling.definitions.fields import Choice, Duration, Instant, LocalTime, Number, Text
+from scheduling.definitions.strict import StrictSerializer, refusal
+from scheduling.schedules.models import FoldPolicy, GapPolicy, MisfirePolicyName, Schedule, ScheduleKind
+from scheduling.schedules.rules import day_of, first_mark, recurrence_of
+
+_PLAIN_COLUMNS = ("kind", "expression", "timezone", "starts_at", "ends_at", "exdates", "rdates", "jitter")
+_DATES_LIMIT = 1000
+
+
+class MisfireDefinition(StrictSerializer):
+    """What becomes of occurrences that are late by more than `grace`."""
+
+    policy = Choice(choices=MisfirePolicyName.values, required=False, default=MisfirePolicyName.LAST.value)
+    grace = Duration(required=False, default=timedelta(minutes=1))
+    limit = Number(required=False, default=100, min_value=1, max_value=10_000, help_text="Late runs, for `all`.")
+    window = Duration(
+        required=False,
+        default=None,
+        allow_null=True,
+        minimum=timedelta(seconds=1),
+        help_text="How late is too late, for `all`.",
+    )
+
+
+class ScheduleChanges(StrictSerializer):
+    """The fields of a schedule. Judged one by one; whether they make a rule is judged by `build` and `apply`."""
+
+    kind = Choice(choices=ScheduleKind.values)
+    expression = Text(max_length=1000, allow_blank=True, help_text="Of its kind: a cron line, an RRULE, PT15M, ...")
+    timezone = Text(max_length=64, required=False, default="UTC", allow_blank=True, help_text="An IANA name.")
+    starts_at = LocalTime(
+        required=False, allow_null=True, default=None, help_text="The anchor; without it the day of creation, 00:00."
+    )
+    ends_at = Instant(required=False, allow_null=True, default=None)
+    exdates = serializers.ListField(child=LocalTime(), required=False, default=list, max_length=_DATES_LIMIT)
+    rdates = serializers.ListField(child=LocalTime(), required=False, default=list, max_length=_DATES_LIMIT)
+    jitter = Duration(required=False, default=timedelta(0))
+    misfire = MisfireDefinition(required=False)
+    gap = Choice(choices=GapPolicy.values, required=False, allow_null=True, default=None)
+    fold = Choice(choices=FoldPolicy.values, required=False, allow_null=True, default=None)
+
+
+class ScheduleDefinition(ScheduleChanges):
+    """When a task runs. The context must hold `now`, an aware instant."""
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            first_mark(build(attrs, now=self.context["now"]), now=self.context["now"])
+        except ScheduleError as error:
+            raise refused(error) from error
+        return attrs
+
+
+def build(values: Mapping[str, Any], *, now: datetime) -> Schedule:
+    """An unsaved schedule of validated values, anchored; ScheduleError for a zone or rule that does not exist."""
+    schedule = Schedule(timezone=values.get("timezone", "UTC"))
+    apply(schedule, values)
+    return _anchored(schedule, now=now)
+
+
+def apply(schedule: Schedule, values: Mapping[str, Any]) -> None:
+    """Lay validated values over a schedule's columns; those that are missing stay as they are."""
+    for column in _PLAIN_COLUMNS:
+        if column in values:
+            setattr(schedule, column, values[column])
+    for column in ("gap", "fold"):
+        if column in values:
+            setattr(schedule, column, values[column] or "")
+    for part, value in (values.get("misfire") or {}).items():
+        setattr(schedule, f"misfire_{part}", value)
+
+
+def _anchored(schedule: Schedule, *, now: datetime) -> Schedule:
+    if schedule.starts_at is None:
+        # The rule is compiled once without its anchor, so that an unknown zone is refused in the rule's own words.
+        recurrence_of(schedule)
+        schedule.starts_at = day_of(now, schedule.timezone)
+    return schedule
+
+
+def refused(error: ScheduleError) -> serializers.ValidationError:
+    """A rule's error as the error of its field."""
+    own = refusal(error.code, _sentence(error.detail), hint=error.hint).detail
+    return serializers.ValidationError({error.field: own} if error.field in ScheduleChanges().fields else own)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."

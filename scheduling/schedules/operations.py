@@ -1,0 +1,192 @@
+"""Make, change, pause and remove schedules. Each function is one transaction and one audit entry.
+
+Editing is never retroactive: the mark moves to the first occurrence after now. Every write raises `version`, which
+voids the plans of a clock that read the schedule before.
+
+Locks: the task first, then the schedule, in the clock's order.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from scheduling.audit.operations import Actor, record
+from scheduling.audit.snapshots import difference, snapshot
+from scheduling.core.recurrence import ScheduleError
+from scheduling.definitions.strict import parse, problems_in
+from scheduling.errors import IllegalTransition, LimitReached, NotValid, VersionMismatch
+from scheduling.instants import database_now
+from scheduling.schedules.definition import ScheduleChanges, ScheduleDefinition, apply, build, refused
+from scheduling.schedules.models import Miss, MissReason, Schedule, ScheduleState
+from scheduling.schedules.rules import RULE_COLUMNS, count_passed, day_of, first_mark, recurrence_of, set_mark
+from scheduling.tasks.models import Task, TaskState
+from scheduling.wakeup import SCHEDULES_CHANNEL, after_commit
+
+SCHEDULES_LIMIT = 100
+_COUNTING_STOPS_AT = 10_000
+
+
+@transaction.atomic
+def add_schedule(*, actor: Actor, task: Task, definition: Mapping[str, Any]) -> Schedule:
+    """Give the task one more schedule. NotValid with pointers into the definition; an archived task is refused.
+
+    A rule whose last occurrence has passed is stored as completed. On a paused task the schedule is held.
+    """
+    now = database_now()
+    values = parse(ScheduleDefinition, definition, now=now)
+    held = _lock_task(task)
+    if held.schedules.count() >= SCHEDULES_LIMIT:
+        raise LimitReached(f"A task has at most {SCHEDULES_LIMIT} schedules.")
+    return attach(actor=actor, task=held, values=values, now=now)
+
+
+def attach(*, actor: Actor, task: Task, values: Mapping[str, Any], now: datetime) -> Schedule:
+    """Store a schedule of validated values. Requires a transaction that holds the task's row."""
+    schedule = build(values, now=now)
+    schedule.task = task
+    schedule.held_at = now if task.state == TaskState.PAUSED else None
+    set_mark(schedule, first_mark(schedule, now=now))
+    schedule.save(force_insert=True)
+    record(actor=actor, action="schedule.create", target=schedule, after=snapshot(schedule))
+    after_commit(SCHEDULES_CHANNEL)
+    return schedule
+
+
+@transaction.atomic
+def update_schedule(
+    *, actor: Actor, schedule: Schedule, changes: Mapping[str, Any], unchanged_since: datetime | None = None
+) -> Schedule:
+    """Change some fields. When the rule changes, the next firing is its first occurrence after now.
+
+    A completed or quarantined schedule whose rule occurs again becomes active; a paused one stays paused.
+    `unchanged_since` is the `updated_at` that the caller has read: VersionMismatch where it is another by now. (Not
+    `version`, which every firing raises.)
+    """
+    now = database_now()
+    values = parse(ScheduleChanges, changes, partial=True)
+    held = _lock(schedule)
+    if unchanged_since is not None and held.updated_at != unchanged_since:
+        raise VersionMismatch(hint="Read the schedule again and apply the change to what it is now.")
+    before = snapshot(held)
+    apply(held, values)
+    try:
+        if held.starts_at is None:
+            recurrence_of(held)
+            held.starts_at = day_of(now, held.timezone)
+        if any(before[column] != snapshot(held)[column] for column in RULE_COLUMNS):
+            set_mark(held, first_mark(held, now=now))
+    except ScheduleError as error:
+        raise NotValid.because(problems_in(refused(error).detail)) from error
+    return _save(actor=actor, action="schedule.update", schedule=held, before=before)
+
+
+@transaction.atomic
+def pause_schedule(*, actor: Actor, schedule: Schedule, reason: str = "") -> Schedule:
+    """Stop firing. Runs that exist go on. Pausing a paused schedule changes its reason only."""
+    held = _lock(schedule)
+    _require(held, "pause", ScheduleState.ACTIVE, ScheduleState.PAUSED)
+    before = snapshot(held)
+    held.state = ScheduleState.PAUSED
+    held.state_reason = reason[:500]
+    return _save(actor=actor, action="schedule.pause", schedule=held, before=before)
+
+
+@transaction.atomic
+def resume_schedule(*, actor: Actor, schedule: Schedule) -> Schedule:
+    """Fire again, from the first occurrence after now. What passed meanwhile is counted as missed, not replayed.
+
+    A quarantined schedule is tried again; NotValid when its rule still cannot be understood. While its task is
+    paused the schedule stays held, and the count is made when the task resumes.
+    """
+    held = _lock(schedule)
+    _require(held, "resume", ScheduleState.PAUSED, ScheduleState.QUARANTINED, ScheduleState.ACTIVE)
+    if held.state == ScheduleState.ACTIVE:
+        return held
+    before = snapshot(held)
+    held.state = ScheduleState.ACTIVE
+    held.state_reason = ""
+    if held.held_at is None:
+        try:
+            account_for_pause(held, now=database_now())
+        except ScheduleError as error:
+            raise NotValid.because(problems_in(refused(error).detail)) from error
+    return _save(actor=actor, action="schedule.resume", schedule=held, before=before)
+
+
+@transaction.atomic
+def delete_schedule(*, actor: Actor, schedule: Schedule) -> None:
+    """Remove it. Its runs stay, with its id; the audit trail keeps what it was."""
+    held = _lock(schedule)
+    record(actor=actor, action="schedule.delete", target=held, before=snapshot(held))
+    held.delete()
+    after_commit(SCHEDULES_CHANNEL)
+
+
+def account_for_pause(schedule: Schedule, *, now: datetime) -> None:
+    """Record what passed since the mark as one miss, and move the mark past now. Sets columns; the caller saves.
+
+    Requires a transaction that holds the schedule's row. ScheduleError where the rule is not valid.
+    """
+    passed = count_passed(schedule, now=now, limit=_COUNTING_STOPS_AT + 1)
+    if passed:
+        count = min(len(passed), _COUNTING_STOPS_AT)
+        Miss.objects.create(
+            schedule=schedule,
+            first_at=passed[0],
+            last_at=passed[count - 1],
+            count=count,
+            is_at_least=len(passed) > count,
+            reason=MissReason.PAUSED,
+        )
+        schedule.missed_count += count
+    set_mark(schedule, recurrence_of(schedule).next_after(now) if _is_due(schedule, now) else schedule.next_fire_at)
+
+
+def allowed_actions(schedule: Schedule) -> tuple[str, ...]:
+    """What may be done with it in its present state."""
+    return {
+        ScheduleState.ACTIVE: ("pause", "update", "delete"),
+        ScheduleState.PAUSED: ("resume", "update", "delete"),
+        ScheduleState.QUARANTINED: ("resume", "update", "delete"),
+        ScheduleState.COMPLETED: ("update", "delete"),
+    }[ScheduleState(schedule.state)]
+
+
+def _is_due(schedule: Schedule, now: datetime) -> bool:
+    return schedule.next_fire_at is None or schedule.next_fire_at <= now
+
+
+def _require(schedule: Schedule, action: str, *states: ScheduleState) -> None:
+    if schedule.state not in states:
+        raise IllegalTransition(
+            f"A schedule that is {schedule.state} cannot {action}.", allowed_actions=allowed_actions(schedule)
+        )
+
+
+def _lock_task(task: Task) -> Task:
+    held = Task.objects.select_for_update(no_key=True).get(pk=task.pk)
+    if held.state == TaskState.ARCHIVED:
+        raise IllegalTransition("The task is archived; its schedules do not change any more.", allowed_actions=())
+    return held
+
+
+def _lock(schedule: Schedule) -> Schedule:
+    task = _lock_task(schedule.task)
+    held = Schedule.objects.select_for_update(no_key=True).get(pk=schedule.pk)
+    held.task = task
+    return held
+
+
+def _save(*, actor: Actor, action: str, schedule: Schedule, before: dict[str, Any]) -> Schedule:
+    """Write what changed, with the next version; nothing changed: write nothing."""
+    old, new = difference(before, snapshot(schedule))
+    if not new:
+        return schedule
+    schedule.version += 1
+    schedule.updated_at = database_now()
+    schedule.save(force_update=True)
+    record(actor=actor, action=action, target=schedule, before=old, after=new)
+    after_commit(SCHEDULES_CHANNEL)
+    return schedule

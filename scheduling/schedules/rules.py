@@ -1,0 +1,75 @@
+"""A schedule's row as a rule, and where its mark belongs. Pure, apart from the row that is handed in."""
+
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from scheduling.core.recurrence import Recurrence, Rule, ScheduleError, compile_rule
+from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
+
+_BEFORE_EVERYTHING = datetime(1900, 1, 2, tzinfo=UTC)
+
+# The columns that say when; a change of any other leaves the mark where it is.
+RULE_COLUMNS = ("kind", "expression", "timezone", "starts_at", "ends_at", "exdates", "rdates", "gap", "fold")
+
+
+def rule_of(schedule: Schedule) -> Rule:
+    return Rule(
+        kind=schedule.kind,
+        expression=schedule.expression,
+        timezone=schedule.timezone,
+        starts_at=schedule.starts_at,
+        ends_at=schedule.ends_at,
+        exdates=tuple(schedule.exdates),
+        rdates=tuple(schedule.rdates),
+        gap=schedule.gap or None,
+        fold=schedule.fold or None,
+    )
+
+
+def recurrence_of(schedule: Schedule) -> Recurrence:
+    """The compiled rule; ScheduleError where it is not valid or can never occur."""
+    return compile_rule(rule_of(schedule))
+
+
+def day_of(now: datetime, timezone: str) -> datetime:
+    """The anchor that a schedule gets when nobody gave one: the local day of its creation, 00:00:00."""
+    return datetime.combine(now.astimezone(ZoneInfo(timezone)).date(), time())
+
+
+def first_mark(schedule: Schedule, *, now: datetime) -> datetime | None:
+    """The first instant that a new or edited rule fires: never one that has passed. None: it has ended.
+
+    One exception: a `once` that has passed by no more than its misfire grace still fires, so that "now" may take its
+    time on the way here. One that is older raises ScheduleError: whoever asks for it means another instant.
+    """
+    recurrence = recurrence_of(schedule)
+    upcoming = recurrence.next_after(now)
+    if upcoming is not None or schedule.kind != ScheduleKind.ONCE:
+        return upcoming
+    only = recurrence.next_after(_BEFORE_EVERYTHING)
+    if only is not None and now - only <= schedule.misfire_grace:
+        return only
+    raise ScheduleError(
+        "in_the_past",
+        f"{schedule.expression} has passed",
+        field="expression",
+        hint="Give an instant to come, or a misfire grace that reaches back to it.",
+    )
+
+
+def set_mark(schedule: Schedule, mark: datetime | None) -> None:
+    """Move the mark; without one the schedule is completed. A paused schedule stays paused."""
+    schedule.next_fire_at = mark
+    schedule.state_reason = ""
+    if mark is None:
+        schedule.state = ScheduleState.COMPLETED
+    elif schedule.state != ScheduleState.PAUSED:
+        schedule.state = ScheduleState.ACTIVE
+
+
+def count_passed(schedule: Schedule, *, now: datetime, limit: int) -> list[datetime]:
+    """The occurrences from the mark up to `now`, at most `limit` of them."""
+    if schedule.next_fire_at is None or schedule.next_fire_at > now:
+        return []
+    just_before = schedule.next_fire_at - timedelta(microseconds=1)
+    return [instant for instant in recurrence_of(schedule).occurrences(just_before, limit) if instant <= now]

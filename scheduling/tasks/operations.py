@@ -1,0 +1,244 @@
+"""Make, change, pause, resume and archive tasks. Each function is one transaction, audited.
+
+Locks, in this order: the agent (creation only), the task, its schedules by id, concurrency keys, due work.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+
+from scheduling.agents.models import Agent
+from scheduling.audit.operations import Actor, record
+from scheduling.audit.snapshots import difference, snapshot
+from scheduling.core.recurrence import ScheduleError
+from scheduling.definitions.strict import parse
+from scheduling.errors import IllegalTransition, KeyTaken, LimitReached, NotValid, VersionMismatch
+from scheduling.instants import database_now
+from scheduling.runs.gates import release_gated
+from scheduling.runs.statements import CANCEL_RUNS_OF_TASK, HOLD_PAUSED, MARK_EXCLUSIVE, RELEASE_PAUSED
+from scheduling.schedules.models import ScheduleState
+from scheduling.schedules.operations import account_for_pause, attach
+from scheduling.tasks.definition import TaskChanges, TaskDefinition, apply
+from scheduling.tasks.models import Task, TaskState
+from scheduling.tasks.revisions import require_fitting_params, revise
+from scheduling.wakeup import DUE_CHANNEL, SCHEDULES_CHANNEL, after_commit
+
+# What changes by itself and says nothing in the audit trail.
+_NOT_AUDITED = frozenset({"updated_at", "version"})
+
+
+@transaction.atomic
+def create_task(*, actor: Actor, agent: Agent, definition: Mapping[str, Any]) -> Task:
+    """Store a task with its first revision and its schedules.
+
+    NotValid with every problem at once, pointers into the definition; KeyTaken; LimitReached.
+    """
+    now = database_now()
+    values = parse(TaskDefinition, definition, now=now, agent_id=str(agent.pk))
+    if values["schedules"]:
+        require_fitting_params(values["pipeline"], values["params"])
+    _require_room(agent, values["key"])
+    task = Task(agent=agent)
+    apply(task, values)
+    task.save(force_insert=True)
+    revise(actor=actor, task=task, document=values["pipeline"])
+    task.save(update_fields=["current_revision"])
+    record(actor=actor, action="task.create", target=task, after=snapshot(task, leave_out=_NOT_AUDITED))
+    for schedule in values["schedules"]:
+        attach(actor=actor, task=task, values=schedule, now=now)
+    task.refresh_from_db(fields=["created_at", "updated_at"])
+    return task
+
+
+@transaction.atomic
+def update_task(
+    *,
+    actor: Actor,
+    task: Task,
+    changes: Mapping[str, Any],
+    expected_version: int | None = None,
+    replaces: bool = False,
+) -> Task:
+    """Change some fields; with `replaces`, what is not given returns to its default.
+
+    A changed pipeline is a new revision, which the next run uses; runs that exist keep theirs, and their queue and
+    priority. VersionMismatch where `expected_version` is not the task's.
+    """
+    values = parse(TaskChanges, changes, partial=not replaces, agent_id=str(task.agent_id))
+    held = _lock(task)
+    if expected_version is not None and held.version != expected_version:
+        raise VersionMismatch(
+            hint=f"The task is at version {held.version}. Read it again and apply the change to that."
+        )
+    _require_not_archived(held, "be changed")
+    before = snapshot(held, leave_out=_NOT_AUDITED)
+    was_exclusive = held.overlap
+    apply(held, values)
+    if held.key != task.key and _key_is_taken(held.agent_id, held.key):
+        raise _key_taken(held.key)
+    if "pipeline" in values:
+        revise(actor=actor, task=held, document=values["pipeline"])
+    if ("pipeline" in values or "params" in values) and held.schedules.exists():
+        require_fitting_params(_document_of(held), held.params)
+    _save(actor=actor, action="task.update", task=held, before=before)
+    if held.overlap != was_exclusive:
+        _judge_overlap_anew(held)
+    return held
+
+
+@transaction.atomic
+def pause_task(*, actor: Actor, task: Task, reason: str = "", until: datetime | None = None) -> Task:
+    """Fire nothing and start nothing of what is queued, until resumed or `until`. What a worker holds is finished.
+
+    Pausing a paused task changes reason and end. A run started by hand starts all the same.
+    """
+    now = database_now()
+    if until is not None and until <= now:
+        raise NotValid.at("/until", "in_the_past", "The end of a pause must lie ahead.")
+    held = _lock(task)
+    _require_not_archived(held, "be paused")
+    before = snapshot(held, leave_out=_NOT_AUDITED)
+    held.paused_at = held.paused_at or now
+    held.state, held.pause_reason, held.paused_until = TaskState.PAUSED, reason[:500], until
+    _hold_schedules(held, now)
+    with connection.cursor() as cursor:
+        cursor.execute(HOLD_PAUSED, [held.pk])
+    return _save(actor=actor, action="task.pause", task=held, before=before)
+
+
+@transaction.atomic
+def resume_task(*, actor: Actor, task: Task) -> Task:
+    """Go on from now: what the schedules passed over is counted as missed, what was queued may be claimed.
+
+    Resuming an active task changes nothing; an archived one is refused.
+    """
+    now = database_now()
+    held = _lock(task)
+    _require_not_archived(held, "be resumed")
+    if held.state == TaskState.ACTIVE:
+        return held
+    before = snapshot(held, leave_out=_NOT_AUDITED)
+    held.state, held.paused_at, held.paused_until, held.pause_reason = TaskState.ACTIVE, None, None, ""
+    _save(actor=actor, action="task.resume", task=held, before=before)
+    _release_schedules(held, now)
+    with connection.cursor() as cursor:
+        cursor.execute(RELEASE_PAUSED, [held.pk])
+        released = cursor.fetchall()
+        release_gated(cursor, task_ids=[held.pk], keys={key for _, key in released if key is not None})
+    for queue in {queue for queue, key in released if key is None}:
+        after_commit(DUE_CHANNEL, queue)
+    return held
+
+
+@transaction.atomic
+def archive_task(*, actor: Actor, task: Task) -> Task:
+    """Put the task away for good: nothing fires or starts any more, queued runs are canceled, history stays.
+
+    A run that a worker holds is finished. Archiving an archived task changes nothing.
+    """
+    now = database_now()
+    held = _lock(task)
+    if held.state == TaskState.ARCHIVED:
+        return held
+    before = snapshot(held, leave_out=_NOT_AUDITED)
+    held.state, held.archived_at = TaskState.ARCHIVED, now
+    held.paused_at, held.paused_until, held.pause_reason = None, None, ""
+    _hold_schedules(held, now)
+    with connection.cursor() as cursor:
+        cursor.execute(CANCEL_RUNS_OF_TASK, [held.pk])
+        keys = {key for _, key in cursor.fetchall() if key is not None}
+        release_gated(cursor, keys=keys)
+    return _save(actor=actor, action="task.archive", task=held, before=before)
+
+
+def allowed_actions(task: Task) -> tuple[str, ...]:
+    """What may be done with it in its present state."""
+    return {
+        TaskState.ACTIVE: ("run", "update", "pause", "archive"),
+        TaskState.PAUSED: ("run", "update", "pause", "resume", "archive"),
+        TaskState.ARCHIVED: (),
+    }[TaskState(task.state)]
+
+
+def _lock(task: Task) -> Task:
+    return (
+        Task.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("agent", "current_revision")
+        .get(pk=task.pk)
+    )
+
+
+def _require_room(agent: Agent, key: str) -> None:
+    """One creator at a time for an agent, so that the limit is exact and a key is not taken in between."""
+    owner = Agent.objects.select_for_update(no_key=True).get(pk=agent.pk)
+    if Task.objects.filter(agent=owner).not_archived().count() >= owner.max_tasks:
+        raise LimitReached(
+            f"{owner.name} has its {owner.max_tasks} tasks already.", hint="Archive one, or have the limit raised."
+        )
+    if _key_is_taken(owner.pk, key):
+        raise _key_taken(key)
+
+
+def _key_is_taken(agent_id: Any, key: str) -> bool:
+    return Task.objects.filter(agent_id=agent_id, key=key).exists()
+
+
+def _key_taken(key: str) -> KeyTaken:
+    return KeyTaken(
+        f"There is a task with the key {key!r} already.",
+        pointer="/key",
+        hint="Change that task, or choose another key; an archived task keeps its key.",
+    )
+
+
+def _require_not_archived(task: Task, verb: str) -> None:
+    if task.state == TaskState.ARCHIVED:
+        raise IllegalTransition(f"An archived task cannot {verb}.", allowed_actions=allowed_actions(task))
+
+
+def _document_of(task: Task) -> Mapping[str, Any]:
+    assert task.current_revision is not None, "a task is stored together with its first revision"
+    document: Mapping[str, Any] = task.current_revision.document
+    return document
+
+
+def _judge_overlap_anew(task: Task) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(MARK_EXCLUSIVE, [task.is_exclusive, task.pk, task.is_exclusive])
+        release_gated(cursor, task_ids=[task.pk])
+
+
+def _hold_schedules(task: Task, now: datetime) -> None:
+    for schedule in task.schedules.select_for_update(no_key=True).filter(held_at=None).order_by("pk"):
+        schedule.held_at = now
+        schedule.version += 1
+        schedule.save(update_fields=["held_at", "version"])
+
+
+def _release_schedules(task: Task, now: datetime) -> None:
+    """Let the schedules fire again, from now on. One that cannot be planned any more is set aside with its reason."""
+    for schedule in task.schedules.select_for_update(no_key=True).filter(held_at__isnull=False).order_by("pk"):
+        schedule.held_at = None
+        schedule.version += 1
+        if schedule.state == ScheduleState.ACTIVE:
+            try:
+                account_for_pause(schedule, now=now)
+            except ScheduleError as error:
+                schedule.state = ScheduleState.QUARANTINED
+                schedule.state_reason = f"{error.code}: {error.detail}"[:500]
+        schedule.save(force_update=True)
+    after_commit(SCHEDULES_CHANNEL)
+
+
+def _save(*, actor: Actor, action: str, task: Task, before: dict[str, Any]) -> Task:
+    """Write what changed, with the next version; nothing changed: write nothing."""
+    old, new = difference(before, snapshot(task, leave_out=_NOT_AUDITED))
+    if not new:
+        return task
+    task.version += 1
+    task.updated_at = database_now()
+    task.save(force_update=True)
+    record(actor=actor, action=action, target=task, before=old, after=new)
+    return task
