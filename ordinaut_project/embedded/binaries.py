@@ -6,6 +6,7 @@ system and opens up every folder above the data.
 
 import os
 import platform
+import pwd
 import shutil
 import subprocess
 from functools import cache
@@ -45,17 +46,28 @@ def _program(package: str, relative: Path) -> Path:
 def unprivileged_prefix() -> tuple[str, ...]:
     """What to put before a PostgreSQL command: nothing for an ordinary user, `unshare` for root.
 
-    PostgreSQL refuses to run as root. In a user namespace of its own it sees itself as nobody while the kernel still
-    sees root, so files need no other owner and no user has to be made. Raises EmbeddedError where that is refused.
+    PostgreSQL refuses to run as root, and as a user without a name (a number given to a container). In a user
+    namespace of its own it sees itself as nobody while the kernel still sees the same user, so files need no other
+    owner and no user has to be made. Raises EmbeddedError where that is refused.
     """
-    if os.geteuid() != 0:
+    user = os.geteuid()
+    if user != 0 and _has_name(user):
         return ()
     unshare = shutil.which("unshare")
     if unshare:
         prefix = (unshare, "--user", f"--map-user={_UNPRIVILEGED}", f"--map-group={_UNPRIVILEGED}")
         if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0:  # noqa: S603
             return prefix
+    who = "root" if user == 0 else f"a user without a name (number {user})"
     raise EmbeddedError(
-        "PostgreSQL does not run as root and this system refuses a user namespace: "
+        f"PostgreSQL does not run as {who} and this system refuses a user namespace: "
         "run as an ordinary user, or set DATABASE_URL and REDIS_URL"
     )
+
+
+def _has_name(user: int) -> bool:
+    try:
+        pwd.getpwuid(user)
+    except KeyError:
+        return False
+    return True

@@ -1,0 +1,84 @@
+"""Does the gate close? One violation of each kind is planted in a clone, and `make check test` must name each."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.working_tree import copy_working_tree
+
+_LINT = "import os\n"
+_TYPE = "def planted() -> int:\n    return 'text'\n"
+_IMPORT = "from workers import supervisor as supervisor\n"
+_MODEL = """
+
+class Planted(models.Model):
+    name = models.CharField(max_length=10)
+
+    def __str__(self) -> str:
+        return self.name
+"""
+_TEST = "def test_planted_failure() -> None:\n    assert 1 == 2\n"
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """What is under version control or about to be, as it stands in the working tree."""
+    target = tmp_path / "clone"
+    copy_working_tree(target)
+    return target
+
+
+def _plant(clone: Path) -> None:
+    (clone / "scheduling" / "planted_lint.py").write_text(_LINT)
+    (clone / "scheduling" / "planted_type.py").write_text(_TYPE)
+    (clone / "scheduling" / "planted_import.py").write_text(_IMPORT)
+    with (clone / "pipelines" / "models.py").open("a") as models:
+        models.write(_MODEL)
+    (clone / "tests" / "unit" / "test_planted.py").write_text(_TEST)
+
+
+def _make(clone: Path, *targets: str) -> subprocess.CompletedProcess[str]:
+    """`make` in the clone on this environment's packages; DEV is emptied so that nothing is installed."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("ORDINAUT_", "PYTEST_", "MAKE", "MFLAGS")) and not name.endswith("_URL")
+    }
+    command = ["make", "--keep-going", "DEV=", f"VENV={sys.prefix}", *targets]
+    return subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.slow
+def test_each_kind_of_violation_closes_the_gate_and_is_named(clone):
+    _plant(clone)
+
+    result = _make(clone, "check", "test", "ARGS=tests/unit/test_planted.py")
+
+    said = result.stdout + result.stderr
+    assert result.returncode != 0
+    for target, words in {
+        "check-lint": "F401",
+        "check-types": "planted_type.py:2: error",
+        "check-imports": "scheduling.planted_import",
+        "check-migrations": "Create model Planted",
+        "test": "test_planted_failure",
+    }.items():
+        assert f"[Makefile:{_line_of(clone, target)}: {target}]" in said
+        assert words in said
+
+
+@pytest.mark.slow
+def test_the_gate_is_open_without_them(clone):
+    """Else the test above would pass on a gate that is always closed."""
+    result = _make(clone, "check-lint", "check-types", "check-imports", "check-migrations")
+
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def _line_of(clone: Path, target: str) -> int:
+    """The line of the target's first recipe line, as make names it."""
+    lines = (clone / "Makefile").read_text().splitlines()
+    return next(number for number, line in enumerate(lines, start=1) if line.startswith(f"{target}:")) + 1

@@ -1,0 +1,232 @@
+"""`make up` as a person meets it: real servers, real processes, a real first run."""
+
+import email
+import email.policy
+import http.cookiejar
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.ups import Up, bare_environment
+from tests.e2e.working_tree import ROOT
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+_FIRST_START = 90.0
+# The promise is five seconds on an idle machine; the tests share theirs with others.
+_SECOND_START = 15.0
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A first start, and all that follows on the same data."""
+    up = Up(tmp_path_factory.mktemp("up") / "state")
+    up.start("--workers", "2", within=_FIRST_START)
+    yield up
+    up.kill_group()
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Up]:
+    """An `up` on a folder of its own, for tests that end it."""
+    up = Up(tmp_path / "state")
+    yield up
+    if hasattr(up, "process"):
+        up.kill_group()
+
+
+def test_the_first_start_says_everything_one_needs(up):
+    credentials = up.credentials()
+
+    said = up.said()
+
+    for fact in (*credentials.values(), str(up.data_dir / "mail"), str(up.data_dir / "credentials.json")):
+        assert fact in said
+    assert credentials["console_url"] == f"http://127.0.0.1:{up.port}/admin/"
+    assert set(credentials) == {"console_url", "username", "password", "api_url", "token"}
+    assert (up.data_dir / "credentials.json").stat().st_mode & 0o777 == 0o600
+    assert (up.data_dir / "env").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_printed_curl_line_works(up):
+    line = re.search(r"curl .*", up.said())
+    assert line is not None
+
+    answer = subprocess.run(shlex.split(line.group()), capture_output=True, text=True, check=True)
+
+    assert json.loads(answer.stdout)["items"]
+
+
+def test_the_printed_log_in_opens_the_console(up):
+    credentials = up.credentials()
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+    with opener.open(credentials["console_url"]) as page:
+        html, address = page.read().decode(), page.url
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', html)
+    assert token is not None
+
+    form = {
+        "csrfmiddlewaretoken": token.group(1),
+        "username": credentials["username"],
+        "password": credentials["password"],
+        "next": "/admin/",
+    }
+    request = urllib.request.Request(address, urllib.parse.urlencode(form).encode(), headers={"Referer": address})
+    with opener.open(request) as page:
+        landed, html = page.url, page.read().decode()
+
+    assert landed == credentials["console_url"]
+    assert credentials["username"] in html
+
+
+def test_the_morning_briefing_ran_for_real(up):
+    wait_until(lambda: "The morning briefing ran: succeeded" in up.said(), what="the first run")
+
+    (run,) = up.get("/runs")["items"]
+    steps = {step["path"]: step for step in up.get(f"/runs/{run['id']}/steps")["items"]}
+
+    assert run["state"] == "succeeded"
+    assert not run["simulated"]
+    assert steps["forecast"]["output"]["body"]["city"] == "Chisinau"
+    (mail,) = list((up.data_dir / "mail").iterdir())
+    message = email.message_from_bytes(mail.read_bytes().split(b"\n-----")[0], policy=email.policy.default)
+    text = message.get_body().get_content()
+    assert "Stand-up" in text
+    assert f"{steps['forecast']['output']['body']['temp']}°C" in text
+
+
+def test_commands_in_a_second_terminal_find_the_same_database(up):
+    environment = bare_environment(ORDINAUT_STATE_DIR=str(up.data_dir))
+    source = "from scheduling.models import Task; print(Task.objects.get().key)"
+
+    result = subprocess.run(
+        [sys.executable, "manage.py", "shell", "--no-imports", "-c", source],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+    assert result.stdout.splitlines()[-1:] == ["morning-briefing"], result.stderr
+
+
+def test_a_data_directory_in_use_is_one_clear_line(up):
+    command = [sys.executable, "manage.py", "up", "--data-dir", str(up.data_dir), "--port", "1"]
+
+    refused = subprocess.run(command, cwd=ROOT, env=bare_environment(), capture_output=True, text=True)
+
+    assert refused.returncode == 1
+    assert refused.stderr == f"CommandError: {up.data_dir} is already in use by process {up.process.pid}\n"
+
+
+def test_a_port_in_use_is_one_clear_line(up, tmp_path):
+    command = [sys.executable, "manage.py", "up", "--data-dir", str(tmp_path / "state"), "--port", str(up.port)]
+
+    refused = subprocess.run(command, cwd=ROOT, env=bare_environment(), capture_output=True, text=True)
+
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"CommandError: port {up.port} is already in use")
+    assert refused.stderr.count("\n") == 1
+
+
+def test_a_worker_that_is_killed_is_replaced_and_told(up):
+    workers = _processes_of(up, "runworkers")
+    os.kill(workers[0], signal.SIGKILL)
+
+    wait_until(lambda: "workers ended with SIGKILL, it is started again" in up.said(), what="word of the end")
+
+    wait_until(lambda: set(_processes_of(up, "runworkers")) - set(workers), what="new workers")
+
+
+def test_sigterm_stops_all_and_a_second_start_is_quick_and_keeps_everything(up, record_property):
+    before = up.credentials()
+    wait_until(lambda: "The morning briefing ran" in up.said(), what="the first run")
+
+    exit_code = up.stop(signal.SIGTERM)
+
+    assert exit_code == 0, up.said()
+    assert up.left() == []
+    seconds = up.start()
+    record_property("second_start_seconds", round(seconds, 2))
+    assert seconds < _SECOND_START
+    assert up.credentials() == before
+    assert len(up.get("/runs")["items"]) == 1
+
+
+def test_sigkill_of_up_leaves_no_process_and_the_next_start_recovers(up):
+    if up.process.poll() is not None:
+        up.start()
+    up.process.kill()
+    up.process.wait()
+
+    wait_until(lambda: up.left() == [], what="the end of every process")
+
+    up.start()
+    assert up.get("/runs")["items"]
+
+
+def test_reset_begins_anew(up):
+    if up.process.poll() is None:
+        up.stop()
+    before = up.credentials()
+
+    up.start("--reset")
+
+    after = up.credentials()
+    assert after["password"] != before["password"]
+    assert after["token"] != before["token"]
+
+
+@pytest.mark.parametrize("how", ["SIGINT to the process group", "SIGTERM to make", "SIGKILL of make"])
+def test_make_up_stops_with_make(other, how):
+    other.command = ("make", "up", "UP=", f"VENV={sys.prefix}")
+    other.start("--no-examples")
+
+    if how == "SIGINT to the process group":
+        os.killpg(other.process.pid, signal.SIGINT)
+    else:
+        other.process.send_signal(signal.SIGTERM if how == "SIGTERM to make" else signal.SIGKILL)
+
+    wait_until(lambda: other.left() == [], timeout=30, what="the end of every process")
+    assert "Stopped." in other.said()
+
+
+def test_a_signal_during_the_start_stops_it(other):
+    other.output = other.data_dir.with_name("early.out")
+    command = [*other.command, "--port", str(other.port), "--data-dir", str(other.data_dir)]
+    with other.output.open("wb") as output:
+        other.process = subprocess.Popen(
+            command, cwd=ROOT, env=bare_environment(UP_MARK=other.mark), stdout=output, stderr=output
+        )
+    wait_until(lambda: "Preparing the database" in other.said(), what="the first step")
+
+    exit_code = other.stop(signal.SIGINT)
+
+    assert exit_code == 0, other.said()
+    assert other.left() == []
+    assert "Ordinaut is up" not in other.said()
+
+
+def _processes_of(up: Up, command: str) -> list[int]:
+    """The processes directly below `up` that run this command."""
+    found = []
+    for pid in up.left():
+        try:
+            argv = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+        except OSError:
+            continue
+        if command in argv and int(parent) == up.process.pid:
+            found.append(pid)
+    return found
