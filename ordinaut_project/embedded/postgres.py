@@ -17,8 +17,8 @@ from workers.supervisor import Child, ChildSpec
 
 USER = "ordinaut"
 _SOCKET_NAME = ".s.PGSQL.5432"
-# The server puts ".lock" behind the socket's name, which need not fit a socket address, only the file system.
 _READY_WITHIN = 60.0
+_ORPHAN_ENDS_WITHIN = 20.0
 _BASE_SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -153,7 +153,7 @@ class Postgres:
             )
 
     def _remove_stale_pid_file(self) -> None:
-        """Remove the pid file of a server that is dead.
+        """Remove the pid file of a server that is dead; wait for one whose killed `up` has just left it to end.
 
         PostgreSQL does so itself unless the pid it names is alive again as somebody else's process of the same user
         (likely in a container, where pids are small). The folder's lock is held here and the old server was our
@@ -164,6 +164,9 @@ class Postgres:
             pid = int(path.read_text(encoding="utf-8").splitlines()[0])
         except (FileNotFoundError, IndexError, ValueError):
             return
+        ends_at = time.monotonic() + _ORPHAN_ENDS_WITHIN
+        while _serves(pid, self.data) and time.monotonic() < ends_at:
+            time.sleep(0.05)
         if _serves(pid, self.data):
             raise EmbeddedError(f"{self.data} is already in use by PostgreSQL process {pid}")
         path.unlink(missing_ok=True)

@@ -57,7 +57,8 @@ class Valkey:
             name="valkey",
             argv=(str(valkey_server()), *options),
             log=self._log,
-            death_signal=signal.SIGTERM,
+            # At once: a server that is still ending would remove the socket of the one started after it.
+            death_signal=signal.SIGKILL,
             restart=True,
         )
 
