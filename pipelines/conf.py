@@ -76,9 +76,10 @@ def tool_environment() -> list[str]:
 
 def settings_of_isolated_tools() -> dict[str, Any]:
     """The settings that an isolated tool process is given, as JSON: what tools need and no secret of the worker."""
+    folder = calendar_dir()
     return {
         "ORDINAUT_HTTP_ALLOW": list(getattr(settings, "ORDINAUT_HTTP_ALLOW", ())),
-        "ORDINAUT_CALENDAR_DIR": str(calendar_dir().resolve()) if (calendar_dir()) else "",
+        "ORDINAUT_CALENDAR_DIR": str(folder.resolve()) if folder else "",
     }
 
 

@@ -14,7 +14,7 @@ and names it in the entry-point group `ordinaut.tools`. A synchronous tool runs 
 killed at the time-out, unless it is declared `trusted`, which means: it returns by itself when its time is over.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -59,8 +59,8 @@ class ToolContext:
     agent_id: str | None = None
 
 
-class Call(Protocol):
-    def __call__(self, context: ToolContext, /, **given: Any) -> Any | Awaitable[Any]: ...
+# `call(context, **input)`, the fields of the input schema as keyword arguments; gives the result or an awaitable of it.
+Call = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """From the text of a calendar to the occurrences in a span. Pure; may run for ever on a hostile rule, so isolate it."""
 
 from datetime import UTC, date, datetime, time, tzinfo
-from typing import Any
+from typing import Any, cast
 
 import icalendar
 import recurring_ical_events
@@ -21,7 +21,8 @@ def expand(
         calendar = icalendar.Calendar.from_ical(content)
         query = recurring_ical_events.of(calendar)
         found = []
-        for event in query.after(start.astimezone(zone)):
+        for component in query.after(start.astimezone(zone)):
+            event = cast(icalendar.Event, component)
             first = _moment(event.start, zone)
             if first >= end:
                 break

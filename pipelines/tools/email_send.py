@@ -4,7 +4,9 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from email.utils import getaddresses, parseaddr
+from email.errors import ObsoleteHeaderDefect
+from email.policy import default as strict_policy
+from email.utils import formataddr, parseaddr
 from smtplib import SMTPException
 from typing import Any
 
@@ -14,6 +16,7 @@ from django.core.mail import EmailMessage, EmailMultiAlternatives, get_connectio
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.smtp import EmailBackend as SmtpBackend
 from django.core.validators import validate_email
+from django.utils.encoding import punycode
 
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.tools.base import SideEffect, ToolContext, tool
@@ -22,6 +25,7 @@ from pipelines.tools.email_errors import delivery_error
 logger = logging.getLogger(__name__)
 
 _SHORTEST_TIMEOUT = 0.1
+_HEADERS = strict_policy.header_factory
 _ADDRESSES = {
     "anyOf": [
         {"type": "string", "minLength": 3},
@@ -201,14 +205,18 @@ def _address(name: str, text: str) -> str:
     """`text` where it is exactly one address. One string never holds several: a list says how many are meant."""
     if not text.isprintable():
         raise _bad_argument(name, "holds a line break or a control character")
-    found = getaddresses([text])
-    if len(found) != 1:
+    header = _HEADERS("to", text)
+    if len(header.addresses) > 1:
         raise _bad_argument(name, "holds several addresses in one string; give a list")
+    if not header.addresses or any(not isinstance(defect, ObsoleteHeaderDefect) for defect in header.defects):
+        raise _bad_argument(name, "is not an e-mail address")
+    found = header.addresses[0]
     try:
-        validate_email(found[0][1])
-    except ValidationError:
+        validate_email(found.addr_spec)
+        plain = f"{found.username}@{punycode(found.domain)}"
+    except (ValidationError, UnicodeError):
         raise _bad_argument(name, "is not an e-mail address") from None
-    return text.strip()
+    return formataddr((found.display_name, plain))
 
 
 def _bad_argument(name: str, detail: str) -> PipelineError:

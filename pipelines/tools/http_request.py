@@ -1,6 +1,7 @@
 """`http.request`: one HTTP request to the public internet, or to what the operator opens."""
 
 import codecs
+import re
 from collections.abc import Mapping, Sequence
 from email.message import Message
 from typing import Any
@@ -20,6 +21,7 @@ _WITHOUT_KEY = frozenset({"GET", "HEAD"})
 _MAX_BYTES_CEILING = 15 * 1024 * 1024
 # These belong to the connection: given by hand they split requests or reach another virtual host than was judged.
 _OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"})
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ABSENT: Any = object()
 
 _SCALARS = {"type": ["string", "number", "boolean", "null"]}
@@ -158,7 +160,7 @@ def _headers(given: Mapping[str, str]) -> httpx2.Headers:
     for name, value in given.items():
         if name.lower() in _OWN_HEADERS:
             raise _bad_argument(f"the header {name} is set by the connection and cannot be given")
-        if not name.isascii() or not value.isascii() or not value.replace("\t", " ").isprintable():
+        if not _HEADER_NAME.fullmatch(name) or not value.isascii() or not value.replace("\t", " ").isprintable():
             raise _bad_argument("a header holds a character that HTTP does not allow there (line break, non-ASCII)")
     headers = httpx2.Headers({"user-agent": "Ordinaut", "accept": "*/*"})
     headers.update(given)

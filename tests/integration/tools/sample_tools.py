@@ -1,0 +1,159 @@
+"""Tools that misbehave, each in one way, and a few that do not. Isolated processes import them by name."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import ErrorClass, PipelineError
+from pipelines.tools.base import SideEffect, ToolContext, ToolSpec, tool
+
+
+def sample(**options: Any):
+    """A tool of this module, named by its function, with schemas that take anything."""
+
+    def wrap(function):
+        name = function.__name__
+        spec = tool(name=f"test.{name}", input_schema={}, output_schema={}, side_effect=SideEffect.PURE, **options)(
+            function
+        )
+        return _at(spec, f"{__name__}:{name}")
+
+    return wrap
+
+
+def _at(spec: ToolSpec, entry_point: str) -> ToolSpec:
+    object.__setattr__(spec, "entry_point", entry_point)
+    return spec
+
+
+@sample()
+def echo(context: ToolContext, **given: Any) -> dict[str, Any]:
+    return given | {"pid": os.getpid(), "key": context.idempotency_key, "now": context.now.isoformat()}
+
+
+@sample()
+def spin(context: ToolContext, note: str) -> None:
+    Path(note).write_text(str(os.getpid()))
+    while True:
+        pass
+
+
+@sample()
+def hold_the_interpreter_lock(context: ToolContext) -> None:
+    # PyDLL keeps the lock during the call: no Python thread of the process can run, none could stop this.
+    ctypes.PyDLL(None).sleep(600)
+
+
+@sample()
+def ignore_signals(context: ToolContext) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    time.sleep(600)
+
+
+@sample()
+def exit_at_once(context: ToolContext, status: int) -> None:
+    os._exit(status)
+
+
+@sample()
+def segfault(context: ToolContext) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@sample()
+def say_exit(context: ToolContext) -> None:
+    sys.exit("enough")
+
+
+@sample()
+def chatter(context: ToolContext, size: int) -> str:
+    sys.stdout.write("x" * size)
+    sys.stderr.write("\x1b[31m" + "y" * size)
+    os.write(1, b"z" * size)
+    sys.stdout.flush()
+    return "quiet"
+
+
+@sample()
+def read_input(context: ToolContext) -> str:
+    return sys.stdin.read() + os.read(0, 10).decode()
+
+
+@sample()
+def allocate(context: ToolContext, size: int) -> int:
+    return len(bytearray(size))
+
+
+@sample()
+def leave_children(context: ToolContext, note: str, detached: bool, wait: bool) -> str:
+    """Start `sleep` and write its pid to `note`; `detached`: in a session of its own, its parent gone."""
+    script = f"sleep 600 & echo $! > {note}"
+    subprocess.run(["sh", "-c", script], start_new_session=detached, check=True, stdout=subprocess.DEVNULL)
+    if wait:
+        time.sleep(600)
+    return Path(note).read_text()
+
+
+@sample()
+def leave_a_thread(context: ToolContext) -> int:
+    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+    return os.getpid()
+
+
+@sample()
+def environment(context: ToolContext) -> dict[str, str]:
+    return dict(os.environ)
+
+
+@sample()
+def raise_error(context: ToolContext, kind: str) -> None:
+    if kind == "pipeline":
+        raise PipelineError("busy", ErrorClass.TRANSIENT, "come back", retry_after=3, cause={"queue": 7})
+    raise RuntimeError("first\nsecond \x1b[31m")
+
+
+@sample()
+def return_odd(context: ToolContext, kind: str) -> Any:
+    circle: list[Any] = []
+    circle.append(circle)
+    deep: list[Any] = []
+    for _ in range(10_000):
+        deep = [deep]
+    return {
+        "nan": {"a": [1.0, float("nan")]},
+        "set": {1, 2},
+        "surrogate": "\ud800",
+        "key": {1: 2},
+        "circle": circle,
+        "deep": deep,
+        "bytes": b"x",
+    }[kind]
+
+
+@sample()
+def return_much(context: ToolContext, size: int) -> str:
+    return "x" * size
+
+
+@sample()
+async def asynchronous(context: ToolContext, seconds: float = 0.0, kind: str = "") -> str:
+    await asyncio.sleep(seconds)
+    if kind == "timeout":
+        raise TimeoutError
+    if kind == "error":
+        raise RuntimeError("no")
+    return "done"
+
+
+@sample(trusted=True)
+def trusted(context: ToolContext, seconds: float = 0.0) -> str:
+    time.sleep(seconds)
+    return threading.current_thread().name

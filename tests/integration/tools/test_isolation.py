@@ -1,0 +1,321 @@
+"""Synchronous tools in real processes: what a tool does there never reaches the worker."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import ErrorClass, PipelineError
+from pipelines.tools.base import ToolSpec
+from pipelines.tools.isolation import Isolation
+from tests.integration.tools import sample_tools as tools
+
+SHORT = timedelta(seconds=0.4)
+LONG = timedelta(seconds=20)
+
+
+def is_running(pid: int) -> bool:
+    """True for a process that is alive; a dead one that nobody has waited for does not count."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def isolated(context):
+    """`isolated(spec, timeout, **input)`: one call in a pool of its own, which is closed afterwards."""
+
+    def run(spec: ToolSpec, timeout: timedelta = LONG, /, **given: Any) -> Any:
+        async def once() -> Any:
+            async with Isolation(size=1) as isolation:
+                return await isolation.call(spec, context, given, timeout)
+
+        return asyncio.run(once())
+
+    return run
+
+
+@pytest.fixture
+def with_pool(context):
+    """`with_pool(use, size=...)`: run `use(isolation, call)` on one loop."""
+
+    def run(use: Callable[[Isolation, Callable[..., Awaitable[Any]]], Awaitable[Any]], **options: Any) -> Any:
+        async def once() -> Any:
+            async with Isolation(**{"size": 1} | options) as isolation:
+
+                async def call(spec: ToolSpec, timeout: timedelta = LONG, /, **given: Any) -> Any:
+                    return await isolation.call(spec, context, given, timeout)
+
+                return await use(isolation, call)
+
+        return asyncio.run(once())
+
+    return run
+
+
+def failure(isolated, spec, *args, **given) -> PipelineError:
+    with pytest.raises(PipelineError) as caught:
+        isolated(spec, *args, **given)
+    return caught.value
+
+
+def test_a_call_runs_in_another_process_and_knows_its_context(isolated, context):
+    result = isolated(tools.echo, text="grüß \U0001f600", number=1.5, nothing=None)
+
+    assert result["pid"] != os.getpid()
+    assert (result["text"], result["number"], result["nothing"]) == ("grüß \U0001f600", 1.5, None)
+    assert (result["key"], result["now"]) == (context.idempotency_key, context.now.isoformat())
+
+
+def test_a_clean_process_is_used_again(with_pool):
+    async def use(isolation, call):
+        return [(await call(tools.echo))["pid"] for _ in range(3)]
+
+    assert len(set(with_pool(use))) == 1
+
+
+def test_no_more_calls_run_at_a_time_than_the_pool_has_processes(with_pool):
+    async def use(isolation, call):
+        return await asyncio.gather(*(call(tools.echo) for _ in range(6)))
+
+    assert len({result["pid"] for result in with_pool(use, size=2)}) <= 2
+
+
+@pytest.mark.parametrize("spec", [tools.hold_the_interpreter_lock, tools.ignore_signals])
+def test_what_no_signal_stops_is_killed_at_the_time_out(isolated, spec):
+    began = time.monotonic()
+
+    error = failure(isolated, spec, SHORT)
+
+    assert (error.code, error.error_class) == ("timeout", ErrorClass.TIMEOUT)
+    assert time.monotonic() - began < 5
+
+
+def test_a_spinning_tool_does_not_stop_the_loop_and_its_process_is_gone_after(with_pool, tmp_path):
+    note = tmp_path / "pid"
+
+    async def use(isolation, call):
+        beats = 0
+        spinning = asyncio.create_task(call(tools.spin, timedelta(seconds=1), note=str(note)))
+        while not spinning.done():
+            await asyncio.sleep(0.01)
+            beats += 1
+        with pytest.raises(PipelineError, match="timeout"):
+            await spinning
+        return beats, (await call(tools.echo))["pid"]
+
+    beats, next_pid = with_pool(use)
+
+    assert beats > 20
+    assert next_pid != int(note.read_text())
+    assert not is_running(int(note.read_text()))
+
+
+def test_cancelling_the_caller_kills_the_process(with_pool, tmp_path):
+    note = tmp_path / "pid"
+
+    async def use(isolation, call):
+        running = asyncio.create_task(call(tools.spin, note=str(note)))
+        while not (note.exists() and note.read_text()):
+            await asyncio.sleep(0.005)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        return is_running(int(note.read_text()))
+
+    assert with_pool(use) is False
+
+
+def test_closing_ends_a_call_in_progress(context, tmp_path):
+    note = tmp_path / "pid"
+
+    async def close_while_running():
+        isolation = Isolation(size=1)
+        running = asyncio.create_task(isolation.call(tools.spin, context, {"note": str(note)}, LONG))
+        while not (note.exists() and note.read_text()):
+            await asyncio.sleep(0.005)
+        await isolation.close()
+        with pytest.raises(PipelineError, match="tool_crashed"):
+            await running
+
+    asyncio.run(close_while_running())
+
+    assert not is_running(int(note.read_text()))
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_the_children_of_a_tool_die_with_it_at_the_time_out(isolated, tmp_path, detached):
+    note = tmp_path / "pid"
+
+    error = failure(isolated, tools.leave_children, SHORT, note=str(note), detached=detached, wait=True)
+
+    assert error.code == "timeout"
+    wait_until(lambda: not is_running(int(note.read_text())))
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_a_child_left_behind_by_a_finished_call_is_killed_with_its_process(with_pool, tmp_path, detached):
+    async def use(isolation, call):
+        before = (await call(tools.echo))["pid"]
+        child = int(await call(tools.leave_children, note=str(tmp_path / "pid"), detached=detached, wait=False))
+        return before, child, (await call(tools.echo))["pid"]
+
+    before, child, after = with_pool(use)
+
+    assert before != after
+    wait_until(lambda: not is_running(child))
+
+
+def test_a_process_with_a_thread_left_behind_serves_nobody_else(with_pool):
+    async def use(isolation, call):
+        return await call(tools.leave_a_thread), (await call(tools.echo))["pid"]
+
+    before, after = with_pool(use)
+
+    assert before != after
+    assert not is_running(before)
+
+
+@pytest.mark.parametrize(
+    ("spec", "given", "told"),
+    [(tools.exit_at_once, {"status": 3}, "exit status 3"), (tools.segfault, {}, "SIGSEGV")],
+)
+def test_a_tool_that_ends_its_process_fails_and_the_next_call_gets_a_new_one(with_pool, spec, given, told):
+    async def use(isolation, call):
+        with pytest.raises(PipelineError) as caught:
+            await call(spec, **given)
+        return caught.value, await call(tools.echo, alive=True)
+
+    error, after = with_pool(use)
+
+    assert (error.code, error.error_class) == ("tool_crashed", ErrorClass.PERMANENT)
+    assert told in error.detail
+    assert after["alive"] is True
+
+
+def test_a_process_that_dies_between_calls_is_replaced_unseen(with_pool):
+    async def use(isolation, call):
+        pid = (await call(tools.echo))["pid"]
+        os.kill(pid, signal.SIGKILL)
+        while is_running(pid):
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0)
+        return pid, (await call(tools.echo))["pid"]
+
+    before, after = with_pool(use)
+
+    assert before != after
+
+
+def test_what_a_tool_prints_reads_and_exits_harms_nothing(with_pool):
+    async def use(isolation, call):
+        quiet = await call(tools.chatter, size=1_000_000)
+        empty = await call(tools.read_input)
+        with pytest.raises(PipelineError) as caught:
+            await call(tools.say_exit)
+        return quiet, empty, caught.value
+
+    quiet, empty, error = with_pool(use)
+
+    assert (quiet, empty) == ("quiet", "")
+    assert (error.code, error.error_class) == ("tool_error", ErrorClass.INTERNAL)
+
+
+def test_memory_past_the_limit_fails_the_step_by_name(with_pool):
+    async def use(isolation, call):
+        with pytest.raises(PipelineError) as caught:
+            await call(tools.allocate, size=2 << 30)
+        return caught.value, await call(tools.allocate, size=1000)
+
+    error, after = with_pool(use, memory=1 << 30)
+
+    assert (error.code, error.error_class) == ("out_of_memory", ErrorClass.LIMIT)
+    assert after == 1000
+
+
+def test_the_error_of_a_tool_crosses_whole(isolated):
+    error = failure(isolated, tools.raise_error, kind="pipeline")
+
+    assert (error.code, error.error_class, error.detail) == ("busy", ErrorClass.TRANSIENT, "come back")
+    assert (error.retry_after, error.cause) == (3, {"queue": 7})
+
+
+def test_an_unknown_exception_is_told_without_traceback_and_logged_with_it(isolated, caplog):
+    error = failure(isolated, tools.raise_error, kind="other")
+
+    assert (error.code, error.error_class) == ("tool_error", ErrorClass.INTERNAL)
+    assert error.detail == r"test.raise_error raised RuntimeError: first\nsecond \x1b[31m"
+    assert "sample_tools.py" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["nan", "set", "surrogate", "key", "circle", "deep", "bytes"])
+def test_a_result_that_is_no_json_is_refused_clearly(isolated, kind):
+    error = failure(isolated, tools.return_odd, kind=kind)
+
+    assert (error.code, error.error_class) == ("bad_result", ErrorClass.VALIDATION)
+
+
+def test_a_result_past_the_limit_is_refused_and_one_below_it_arrives(with_pool):
+    async def use(isolation, call):
+        with pytest.raises(PipelineError) as caught:
+            await call(tools.return_much, size=18 << 20)
+        return caught.value, len(await call(tools.return_much, size=16 << 20))
+
+    error, size = with_pool(use)
+
+    assert (error.code, error.error_class) == ("result_too_large", ErrorClass.LIMIT)
+    assert size == 16 << 20
+
+
+def test_a_tool_sees_no_environment_of_the_worker_but_what_is_named(isolated, settings, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "postgresql://secret")
+    monkeypatch.setenv("WEATHER_KEY", "shown")
+    settings.ORDINAUT_TOOL_ENVIRONMENT = ["WEATHER_KEY"]
+
+    seen = isolated(tools.environment)
+
+    assert seen["WEATHER_KEY"] == "shown"
+    assert not any(name.startswith(("DATABASE", "ORDINAUT", "REDIS", "DJANGO")) for name in seen)
+
+
+def test_nothing_survives_the_death_of_the_worker(tmp_path):
+    """The worker here is a process of its own that is killed while its tool spins."""
+    note = tmp_path / "pid"
+    worker = subprocess.Popen([sys.executable, "-c", _WORKER, str(note)], cwd=Path(__file__).parents[3])
+    wait_until(lambda: note.exists() and note.read_text() != "")
+
+    worker.kill()
+    worker.wait()
+
+    wait_until(lambda: not is_running(int(note.read_text())))
+
+
+_WORKER = """
+import asyncio, sys
+from datetime import UTC, datetime, timedelta
+from django.conf import settings
+settings.configure()
+from pipelines.tools.base import ToolContext
+from pipelines.tools.isolation import Isolation
+from tests.integration.tools import sample_tools
+
+context = ToolContext(run_id="r", task_id="t", step_path="s", attempt=1, idempotency_key="k",
+                      now=datetime.now(UTC), time_left=timedelta(minutes=1))
+asyncio.run(Isolation(size=1).call(sample_tools.spin, context, {"note": sys.argv[1]}, timedelta(minutes=1)))
+"""
