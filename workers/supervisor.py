@@ -165,8 +165,10 @@ class Supervisor:
 
     `start()` as many as needed, then `run()`, which returns the exit code when a SIGTERM or SIGINT has come or a
     child that is not to be restarted has ended. A second signal hurries: the stop signal is sent again and the grace
-    is cut to two seconds. `on_exit(child, exit_code)` is called for each child that ended unasked, before a restart;
-    `on_start(child)` for each start; `on_pass()` about once a second. Hooks run in the main thread and must be short.
+    is cut to two seconds. `on_exit(child, exit_code)` is called for each child that ended unasked, before a restart, in
+    place of a log line; `on_start(child)` for each start; `on_pass()` about once a second. Hooks run in the main thread
+    and must be short.
+    With `stops_together` the children have no order among them: all are asked at once and share one grace.
     """
 
     def __init__(
@@ -175,11 +177,13 @@ class Supervisor:
         on_start: Callable[[Child], None] | None = None,
         on_exit: Callable[[Child, int], None] | None = None,
         on_pass: Callable[[], None] | None = None,
+        stops_together: bool = False,
     ) -> None:
         self.children: dict[str, Child] = {}
         self._on_start = on_start
-        self._on_exit = on_exit
+        self._on_exit = on_exit or _log_exit
         self._on_pass = on_pass
+        self._stops_together = stops_together
         self._due: dict[str, tuple[float, ChildSpec]] = {}
         self._delays: dict[str, float] = {}
         self._stops_asked = 0
@@ -262,35 +266,35 @@ class Supervisor:
     def stop(self) -> None:
         """Stop all children, the last started first, each before the next. Safe to call twice."""
         self._due.clear()
-        for name in reversed(self._order):
-            child = self.children.pop(name, None)
-            if child is not None:
-                self._stop_one(child)
+        children = [self.children.pop(name) for name in reversed(self._order) if name in self.children]
+        for group in [children] if self._stops_together else [[child] for child in children]:
+            self._stop_group(group)
 
-    def _stop_one(self, child: Child) -> None:
-        """As `Child.stop`, but a further request to stop cuts the grace short."""
-        child.ask_to_stop()
+    def _stop_group(self, group: list[Child]) -> None:
+        """As `Child.stop`, for several at once; a further request to stop cuts their grace short."""
+        for child in group:
+            child.ask_to_stop()
         asked = self._stops_asked
-        ends_at = time.monotonic() + child.spec.grace
-        while child.exit_code is None and (left := ends_at - time.monotonic()) > 0:
+        ends_at = time.monotonic() + max((child.spec.grace for child in group), default=0.0)
+        while (running := [child for child in group if child.exit_code is None]) and time.monotonic() < ends_at:
             # Bounded: outside `signals()` no SIGCHLD wakes us.
-            self.wait(min(left, 0.05))
+            self.wait(max(0.0, min(ends_at - time.monotonic(), 0.05)))
             if self._stops_asked > max(asked, 1):
                 asked = self._stops_asked
-                child.ask_to_stop()
+                for child in running:
+                    child.ask_to_stop()
                 ends_at = min(ends_at, time.monotonic() + _HURRIED_GRACE)
-        if child.exit_code is None:
-            logger.warning("%s did not stop within its grace and is killed", child.spec.name)
-        child.kill()
+        for child in group:
+            if child.exit_code is None:
+                logger.warning("%s did not stop within its grace and is killed", child.spec.name)
+            child.kill()
 
     def _note_end(self, child: Child, exit_code: int, now: float) -> None:
         name = child.spec.name
         del self.children[name]
         child.kill()  # what it may have left in its process group
-        if self._on_exit:
-            self._on_exit(child, exit_code)
+        self._on_exit(child, exit_code)
         if not child.spec.restart:
-            logger.error("%s ended with %s", name, describe_exit(exit_code))
             self._exit_code = 1
             self.ask_to_stop()
             return
@@ -298,7 +302,11 @@ class Supervisor:
         delay = _BACKOFF_FIRST if was_steady else self._delays.get(name, _BACKOFF_FIRST)
         self._delays[name] = min(_BACKOFF_MAX, delay * 2)
         self._due[name] = (now + delay, child.spec)
-        logger.warning("%s ended with %s; started again in %.2f s", name, describe_exit(exit_code), delay)
+
+
+def _log_exit(child: Child, exit_code: int) -> None:
+    then = "it is started again" if child.spec.restart else "everything stops"
+    logger.error("%s ended with %s, %s", child.spec.name, describe_exit(exit_code), then)
 
 
 def describe_exit(exit_code: int) -> str:

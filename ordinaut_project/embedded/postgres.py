@@ -96,7 +96,9 @@ class Postgres:
     def spec(self) -> ChildSpec:
         """How to run the server. SIGINT is PostgreSQL's fast shutdown: sessions are ended, data is written."""
         self._remove_stale_pid_file()
-        settings = {**self._settings, "unix_socket_directories": str(self.sockets)}
+        # A list of folders by its nature: quoted, a comma in the path is only a comma.
+        sockets = str(self.sockets).replace('"', '""')
+        settings = {**self._settings, "unix_socket_directories": f'"{sockets}"'}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return ChildSpec(
             name="postgres",

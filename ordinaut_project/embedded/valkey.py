@@ -4,6 +4,7 @@ import contextlib
 import signal
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import redis
 
@@ -38,7 +39,7 @@ class Valkey:
 
     def url(self, database: int = 0) -> str:
         """`REDIS_URL` of one of the server's databases."""
-        return f"unix://{self.socket}?db={database}"
+        return f"unix://{quote(str(self.socket))}?db={database}"
 
     def spec(self) -> ChildSpec:
         settings = {

@@ -101,7 +101,9 @@ def test_the_morning_briefing_ran_for_real(up):
     assert steps["forecast"]["output"]["body"]["city"] == "Chisinau"
     (mail,) = list((up.data_dir / "mail").iterdir())
     message = email.message_from_bytes(mail.read_bytes().split(b"\n-----")[0], policy=email.policy.default)
-    text = message.get_body().get_content()
+    body = message.get_body()
+    assert body is not None
+    text = body.get_content()
     assert "Stand-up" in text
     assert f"{steps['forecast']['output']['body']['temp']}°C" in text
 

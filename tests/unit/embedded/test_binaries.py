@@ -35,7 +35,7 @@ def test_a_missing_package_is_one_line_that_says_what_to_do(monkeypatch, find):
 
 
 def test_an_ordinary_user_needs_no_prefix(monkeypatch):
-    monkeypatch.setattr(binaries.os, "geteuid", lambda: pwd.getpwnam("nobody").pw_uid)
+    monkeypatch.setattr("os.geteuid", lambda: pwd.getpwnam("nobody").pw_uid)
 
     assert unprivileged_prefix() == ()
 
@@ -43,8 +43,8 @@ def test_an_ordinary_user_needs_no_prefix(monkeypatch):
 @pytest.mark.parametrize(("user", "called"), [(0, "as root"), (2**31 - 7, "as a user without a name")])
 @pytest.mark.parametrize("unshare", [None, "/bin/false"], ids=["no unshare", "refused by the kernel"])
 def test_who_postgresql_refuses_is_told_what_to_do_in_one_line(monkeypatch, unshare, user, called):
-    monkeypatch.setattr(binaries.os, "geteuid", lambda: user)
-    monkeypatch.setattr(binaries.shutil, "which", lambda name: unshare)
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    monkeypatch.setattr("shutil.which", lambda name: unshare)
 
     with pytest.raises(EmbeddedError, match=rf"{called}.*run as an ordinary user, or set DATABASE_URL and REDIS_URL$"):
         unprivileged_prefix()

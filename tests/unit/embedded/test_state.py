@@ -92,15 +92,18 @@ def test_a_log_that_has_grown_too_large_is_put_aside(state):
 def test_seeding_is_due_again_when_a_migration_or_an_address_changes(tmp_path):
     migrations = tmp_path / "scheduling" / "migrations"
     migrations.mkdir(parents=True)
-    inputs = {"database_url": "d", "weather_url": "w", "examples": True}
-    before = fingerprint(tmp_path, **inputs)
+
+    def digest(weather_url: str = "w") -> str:
+        return fingerprint(tmp_path, database_url="d", weather_url=weather_url, examples=True)
+
+    before = digest()
 
     (migrations / "0001_initial.py").write_text("")
 
-    after = fingerprint(tmp_path, **inputs)
+    after = digest()
     assert after != before
-    assert fingerprint(tmp_path, **inputs) == after
-    assert fingerprint(tmp_path, **{**inputs, "weather_url": "x"}) != after
+    assert digest() == after
+    assert digest(weather_url="x") != after
 
 
 def test_a_port_in_use_is_refused_in_one_line():
