@@ -125,4 +125,4 @@ def _problem(error: ErrorDetail, pointer: str) -> Problem:
     code = error.code
     if isinstance(code, Code):
         return Problem(pointer=f"{pointer}{code.pointer}", code=str(code), detail=str(error), hint=code.hint)
-    return Problem(pointer=pointer, code=_CODES.get(code, code), detail=str(error))
+    return Problem(pointer=pointer, code=_CODES.get(code or "", code or "invalid_value"), detail=str(error))

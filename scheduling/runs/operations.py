@@ -42,6 +42,7 @@ def start_run(*, actor: Actor, task: Task, params: Mapping[str, Any] | None = No
     )
     with connection.cursor() as cursor:
         (admitted,) = admit(cursor, [start])
+    assert admitted.run_id is not None, "only an occurrence of a schedule can have its run already"
     run = with_due_work().get(pk=admitted.run_id)
     record(actor=actor, action="run.start", target=run, after={"task": str(held.pk), "simulated": run.simulated})
     return run

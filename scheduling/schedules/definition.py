@@ -6,11 +6,11 @@ from typing import Any
 
 from rest_framework import serializers
 
-from scheduling.core.recurrence import ScheduleError
+from scheduling.core.recurrence import ScheduleError, anchored
 from scheduling.definitions.fields import Choice, Duration, Instant, LocalTime, Number, Text
 from scheduling.definitions.strict import StrictSerializer, refusal
 from scheduling.schedules.models import FoldPolicy, GapPolicy, MisfirePolicyName, Schedule, ScheduleKind
-from scheduling.schedules.rules import day_of, first_mark, recurrence_of
+from scheduling.schedules.rules import first_mark, rule_of
 
 _PLAIN_COLUMNS = ("kind", "expression", "timezone", "starts_at", "ends_at", "exdates", "rdates", "jitter")
 _DATES_LIMIT = 1000
@@ -61,10 +61,14 @@ class ScheduleDefinition(ScheduleChanges):
 
 
 def build(values: Mapping[str, Any], *, now: datetime) -> Schedule:
-    """An unsaved schedule of validated values, anchored; ScheduleError for a zone or rule that does not exist."""
+    """An unsaved schedule of validated values; ScheduleError for a zone that does not exist.
+
+    The anchor that nobody gave is the local day of its creation, 00:00:00.
+    """
     schedule = Schedule(timezone=values.get("timezone", "UTC"))
     apply(schedule, values)
-    return _anchored(schedule, now=now)
+    schedule.starts_at = anchored(rule_of(schedule), at=now).starts_at
+    return schedule
 
 
 def apply(schedule: Schedule, values: Mapping[str, Any]) -> None:
@@ -77,14 +81,6 @@ def apply(schedule: Schedule, values: Mapping[str, Any]) -> None:
             setattr(schedule, column, values[column] or "")
     for part, value in (values.get("misfire") or {}).items():
         setattr(schedule, f"misfire_{part}", value)
-
-
-def _anchored(schedule: Schedule, *, now: datetime) -> Schedule:
-    if schedule.starts_at is None:
-        # The rule is compiled once without its anchor, so that an unknown zone is refused in the rule's own words.
-        recurrence_of(schedule)
-        schedule.starts_at = day_of(now, schedule.timezone)
-    return schedule
 
 
 def refused(error: ScheduleError) -> serializers.ValidationError:

@@ -14,13 +14,13 @@ from django.db import transaction
 
 from scheduling.audit.operations import Actor, record
 from scheduling.audit.snapshots import difference, snapshot
-from scheduling.core.recurrence import ScheduleError
+from scheduling.core.recurrence import ScheduleError, anchored
 from scheduling.definitions.strict import parse, problems_in
 from scheduling.errors import IllegalTransition, LimitReached, NotValid, VersionMismatch
 from scheduling.instants import database_now
 from scheduling.schedules.definition import ScheduleChanges, ScheduleDefinition, apply, build, refused
 from scheduling.schedules.models import Miss, MissReason, Schedule, ScheduleState
-from scheduling.schedules.rules import RULE_COLUMNS, count_passed, day_of, first_mark, recurrence_of, set_mark
+from scheduling.schedules.rules import RULE_COLUMNS, count_passed, first_mark, recurrence_of, rule_of, set_mark
 from scheduling.tasks.models import Task, TaskState
 from scheduling.wakeup import SCHEDULES_CHANNEL, after_commit
 
@@ -72,9 +72,7 @@ def update_schedule(
     before = snapshot(held)
     apply(held, values)
     try:
-        if held.starts_at is None:
-            recurrence_of(held)
-            held.starts_at = day_of(now, held.timezone)
+        held.starts_at = anchored(rule_of(held), at=now).starts_at
         if any(before[column] != snapshot(held)[column] for column in RULE_COLUMNS):
             set_mark(held, first_mark(held, now=now))
     except ScheduleError as error:

@@ -1,7 +1,6 @@
 """A schedule's row as a rule, and where its mark belongs. Pure, apart from the row that is handed in."""
 
-from datetime import UTC, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, timedelta
 
 from scheduling.core.recurrence import Recurrence, Rule, ScheduleError, compile_rule
 from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
@@ -29,11 +28,6 @@ def rule_of(schedule: Schedule) -> Rule:
 def recurrence_of(schedule: Schedule) -> Recurrence:
     """The compiled rule; ScheduleError where it is not valid or can never occur."""
     return compile_rule(rule_of(schedule))
-
-
-def day_of(now: datetime, timezone: str) -> datetime:
-    """The anchor that a schedule gets when nobody gave one: the local day of its creation, 00:00:00."""
-    return datetime.combine(now.astimezone(ZoneInfo(timezone)).date(), time())
 
 
 def first_mark(schedule: Schedule, *, now: datetime) -> datetime | None:

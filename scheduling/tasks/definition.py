@@ -89,7 +89,9 @@ class TaskDefinition(TaskChanges):
 
     elsewhere: Mapping[str, str] = {}
 
-    schedules = ScheduleDefinition(many=True, required=False, default=list, max_length=_SCHEDULES_LIMIT)
+    schedules = serializers.ListField(
+        child=ScheduleDefinition(), required=False, default=list, max_length=_SCHEDULES_LIMIT
+    )
 
 
 def apply(task: Task, values: Mapping[str, Any]) -> None:
