@@ -1,0 +1,43 @@
+"""The engine: carries out a compiled pipeline and owns nothing else.
+
+A run is a walk over the document's steps. For each, the journal is asked first: a step that has an entry which
+stands for ever (succeeded, skipped, failed and tolerated) is not run again, its decoded output is used. Otherwise
+attempts are made until one succeeds or the policy allows no more:
+
+    intent (tools with effects only) > call > result, committed
+
+- `execution` makes these decisions and writes them down; `tries` knows the attempts of one step; `backoff` is the
+  arithmetic of delays; `steps` carries out each kind; `simulated` answers for tools that are not called.
+- Killed between any two entries and started again from its journal, a run comes to the same entries.
+- Time, randomness, journal and tools are ports (`ports`): the worker gives real ones, the simulator its own.
+- `asyncio.CancelledError`, and whatever ends the run in the journal (a lost lease), pass through untouched.
+"""
+
+from collections.abc import Sequence
+from random import Random
+
+from pipelines.document.nodes import Pipeline
+from pipelines.engine.attempts import Surroundings
+from pipelines.engine.execution import PARK_AFTER, Execution
+from pipelines.engine.ports import Clock, Invoker, Journal, Outcome, RunContext, StepEntry
+
+__all__ = ["PARK_AFTER", "Execution", "Surroundings", "run_pipeline"]
+
+
+async def run_pipeline(
+    pipeline: Pipeline,
+    *,
+    context: RunContext,
+    history: Sequence[StepEntry],
+    journal: Journal,
+    invoke: Invoker,
+    clock: Clock,
+    rng: Random,
+) -> Outcome:
+    """Carry out what `history` leaves to do.
+
+    Failures of steps and outputs come back as `Failed`, a backoff of more than two seconds as `Parked`. Raises only
+    CancelledError and what the ports raise beside PipelineError.
+    """
+    surroundings = Surroundings(context=context, journal=journal, invoke=invoke, clock=clock)
+    return await Execution(pipeline, surroundings, history, rng).run()

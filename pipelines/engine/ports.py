@@ -90,6 +90,8 @@ class RunContext:
     """What expressions see as `run`, `task`, `event`, `params` and `now`, and the limits of this run.
 
     `params` are the run's own, laid over the document's defaults key by key. `now` is the run's fixed instant.
+    `virtual_time`: the clock is a simulator's, so the delays of fixtures are slept; elsewhere they only decide whether
+    a time-out is passed.
     """
 
     run: Mapping[str, Any]
@@ -99,6 +101,7 @@ class RunContext:
     event: Mapping[str, Any] | None = None
     run_attempt: int = 1
     simulated: bool = False
+    virtual_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,20 @@
+"""Bounds of a document."""
+
+from typing import Final
+
+MAX_BYTES: Final = 1024 * 1024
+MAX_DEPTH: Final = 64
+
+# Values after every alias has been followed; a few nested aliases can stand for billions.
+MAX_VALUES: Final = 100_000
+
+MAX_STEPS_WRITTEN: Final = 1_000
+
+# Steps that one run may start, containers included; a document may lower it.
+MAX_STEPS_STARTED: Final = 10_000
+
+# Attempts of one step in one attempt of the run.
+MAX_ATTEMPTS: Final = 100
+
+# Encoded size of one result, and of the values of a run.
+MAX_RESULT_BYTES: Final = 16 * 1024 * 1024

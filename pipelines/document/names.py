@@ -1,0 +1,96 @@
+"""Which names an expression may use at its place in the document, and what to say about the others."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from pipelines.document.problems import Problem, Severity
+from pipelines.expressions import Reference
+from pipelines.expressions.suggestion import did_you_mean
+
+EVERYWHERE = frozenset({"params", "steps", "run", "task", "event", "now"})
+_MEMBERS: Mapping[str, frozenset[str]] = {
+    "run": frozenset({"id", "attempt", "scheduled_for", "started_at", "trigger", "simulated"}),
+    "task": frozenset({"id", "title", "labels"}),
+}
+_ELSEWHERE = {
+    "item": "item is known inside a loop only",
+    "index": "index is known inside a loop only",
+    "error": "error is known in on_error, finally, outputs and assert only",
+    "outputs": "outputs is known in assert only",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """`steps` are the results defined before this place, `all_steps` those of the whole document.
+
+    `params` are the parameters that the document speaks of, None where it leaves them open.
+    """
+
+    roots: frozenset[str]
+    steps: frozenset[str]
+    all_steps: frozenset[str]
+    params: frozenset[str] | None
+    secrets: frozenset[str]
+
+    def with_roots(self, *roots: str) -> "Names":
+        return replace(self, roots=self.roots | set(roots))
+
+    def with_steps(self, steps: Collection[str]) -> "Names":
+        return replace(self, steps=self.steps | set(steps))
+
+    def problems(self, reference: Reference, pointer: str) -> Iterator[Problem]:
+        """What is wrong with a reference that stands at `pointer`."""
+        if reference.root == "secrets":
+            yield self._secret_problem(reference.member, pointer)
+        elif reference.root not in self.roots:
+            hint = _ELSEWHERE.get(reference.root) or self._hint(reference.root)
+            yield _problem(pointer, "unknown_name", f"the name {reference.root!r} is not known here", hint)
+        elif reference.member is not None:
+            yield from self._member_problems(reference.root, reference.member, pointer)
+
+    def _secret_problem(self, secret: str | None, pointer: str) -> Problem:
+        if secret is None or secret in self.secrets:
+            return _problem(pointer, "unsupported", "secrets cannot be used in documents yet", None)
+        hint = did_you_mean(secret, self.secrets)
+        return _problem(pointer, "unknown_secret", f"there is no secret {secret!r}", hint)
+
+    def _member_problems(self, root: str, member: str, pointer: str) -> Iterator[Problem]:
+        if root == "steps":
+            yield from self._step_problems(member, pointer)
+        elif root == "params" and self.params is not None and member not in self.params:
+            yield Problem(
+                pointer=pointer,
+                code="unknown_param",
+                detail=f"the document does not speak of a parameter {member!r}; it is null unless a run brings it",
+                hint=did_you_mean(member, self.params),
+                severity=Severity.WARNING,
+            )
+        elif root in _MEMBERS and member not in _MEMBERS[root]:
+            hint = did_you_mean(member, _MEMBERS[root]) or f"{root} has {', '.join(sorted(_MEMBERS[root]))}"
+            yield _problem(pointer, "unknown_name", f"{root} has no {member!r}", hint)
+
+    def _step_problems(self, step: str, pointer: str) -> Iterator[Problem]:
+        if step in self.steps:
+            return
+        if step in self.all_steps:
+            detail = f"steps.{step} is used before it is defined"
+            yield _problem(pointer, "used_before_defined", detail, "steps run in the order they are written")
+        else:
+            hint = did_you_mean(step, self.steps) or self._steps_hint()
+            yield _problem(pointer, "unknown_step", f"no step is called {step!r}", hint)
+
+    def _steps_hint(self) -> str:
+        known = ", ".join(sorted(self.steps)[:10])
+        return f"defined before this place: {known}" if known else "no step is defined before this place"
+
+    def _hint(self, root: str) -> str | None:
+        if root in self.all_steps:
+            return f"did you mean steps.{root}?"
+        if self.params and root in self.params:
+            return f"did you mean params.{root}?"
+        return did_you_mean(root, self.roots) or f"known here: {', '.join(sorted(self.roots))}"
+
+
+def _problem(pointer: str, code: str, detail: str, hint: str | None) -> Problem:
+    return Problem(pointer=pointer, code=code, detail=detail, hint=hint)

@@ -1,0 +1,146 @@
+"""The compiled document: what the engine walks. Everything is immutable and has been checked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from pipelines.document.problems import Problem
+from pipelines.document.schemas import Schema
+from pipelines.errors import RETRYABLE_CLASSES, ErrorClass, PipelineError
+from pipelines.expressions import CompiledValue, Expression
+from pipelines.tools.base import ToolSpec
+
+
+class Backoff(StrEnum):
+    EXPONENTIAL = "exponential"
+    LINEAR = "linear"
+    FIXED = "fixed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """When a failed step is tried again. `max_attempts` counts the first; `on` holds error classes and codes.
+
+    No attempt starts later than `max_elapsed` after the first start; None bounds nothing.
+    """
+
+    max_attempts: int = 1
+    backoff: Backoff = Backoff.EXPONENTIAL
+    initial: timedelta = timedelta(seconds=1)
+    maximum: timedelta = timedelta(seconds=60)
+    factor: float = 2.0
+    jitter: bool = False
+    max_elapsed: timedelta | None = None
+    on: frozenset[str] = frozenset(RETRYABLE_CLASSES)
+
+    def covers(self, *, error_class: str, code: str) -> bool:
+        return error_class in self.on or code in self.on
+
+
+NO_RETRY = RetryPolicy()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fixture:
+    """What a simulated attempt answers: `output`, or `error` where that is given. `when` picks it for one item."""
+
+    output: CompiledValue
+    error: CompiledValue | None = None
+    delay: timedelta = timedelta()
+    when: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """How a step behaves in a simulated run: for real, or by fixtures, one an attempt, the last repeated."""
+
+    fixtures: tuple[Fixture, ...] = ()
+    is_real: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolBody:
+    """Call a tool. `given` is the value of `with`."""
+
+    spec: ToolSpec
+    given: CompiledValue
+    input_schema: Schema
+    output_schema: Schema
+
+
+@dataclass(frozen=True, slots=True)
+class SetBody:
+    """Evaluate an object."""
+
+    values: CompiledValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailBody:
+    """End with an error."""
+
+    code: str
+    message: CompiledValue
+    error_class: ErrorClass
+
+
+@dataclass(frozen=True, slots=True)
+class SucceedBody:
+    """End the run well. Without `outputs` the document's are evaluated."""
+
+    outputs: CompiledValue | None
+
+
+Body = ToolBody | SetBody | FailBody | SucceedBody
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step. `names` are those its result is read by: its id, and `save_as`. `pointer` leads to it from the root."""
+
+    id: str
+    names: tuple[str, ...]
+    pointer: str
+    kind: str
+    body: Body
+    condition: Expression | None = None
+    timeout: timedelta | None = None
+    retry: RetryPolicy = NO_RETRY
+    continue_on_error: bool = False
+    simulation: Simulation = field(default=Simulation())
+
+    @property
+    def uses(self) -> str | None:
+        return self.body.spec.name if isinstance(self.body, ToolBody) else None
+
+    def blame(self, error: PipelineError, *, attempt: int) -> PipelineError:
+        """`error`, knowing that this attempt of this step raised it."""
+        error.step = self.id
+        error.attempt = attempt
+        return error
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    text: str
+    expression: Expression
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """A document that can be run. `source` is its normal form; `warnings` is what was found beside errors."""
+
+    source: Mapping[str, Any]
+    params: Mapping[str, Any]
+    params_schema: Schema | None
+    steps: tuple[Step, ...]
+    outputs: CompiledValue
+    assertions: tuple[Assertion, ...]
+    max_steps: int
+    warnings: tuple[Problem, ...] = ()
+
+    def merge_params(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The document's defaults, replaced key by key by the run's own."""
+        return {**self.params, **given}

@@ -1,0 +1,35 @@
+"""The JSON Schema of documents that editors and other programs use. Ours are the same parts, checked piece by piece."""
+
+from typing import Any
+
+from pipelines.document.kinds import KINDS
+from pipelines.document.shape import DOCUMENT_FIELDS, FIXTURE, RETRY, STEP_FIELDS, object_of
+
+_SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
+
+
+def document_schema() -> dict[str, Any]:
+    """JSON Schema 2020-12 of a document of version 1. It cannot say that names exist; `validate` does."""
+    step_fields = {
+        **STEP_FIELDS,
+        "retry": {"$ref": "#/$defs/retry"},
+        "simulate": {
+            "oneOf": [
+                {"const": "real"},
+                {"$ref": "#/$defs/fixture"},
+                {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/fixture"}},
+            ]
+        },
+    }
+    steps = {**DOCUMENT_FIELDS["steps"], "minItems": 1, "items": {"$ref": "#/$defs/step"}}
+    return {
+        "$schema": _SCHEMA_ID,
+        "title": "Ordinaut pipeline, version 1",
+        **object_of({**DOCUMENT_FIELDS, "steps": steps}, ["steps"]),
+        "$defs": {
+            "retry": RETRY,
+            "fixture": {**FIXTURE, "oneOf": [{"required": ["output"]}, {"required": ["error"]}]},
+            "step": {"oneOf": [{"$ref": f"#/$defs/{kind.name}"} for kind in KINDS.values()]},
+            **{kind.name: object_of({**step_fields, **kind.fields}, kind.required) for kind in KINDS.values()},
+        },
+    }

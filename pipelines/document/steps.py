@@ -1,0 +1,118 @@
+"""From a step as written to a compiled step."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from pipelines.document.compilation import Compilation
+from pipelines.document.fixtures import compile_simulation
+from pipelines.document.kinds import KINDS, PLANNED, StepKind, WrittenStep
+from pipelines.document.names import Names
+from pipelines.document.nodes import NO_RETRY, Body, RetryPolicy, Simulation, Step, ToolBody
+from pipelines.document.retries import compile_retry
+from pipelines.document.shape import RETRY, STEP_FIELDS, check_shape, object_of
+from pipelines.expressions.suggestion import nearest
+
+_SCHEMAS = {keyword: object_of({**STEP_FIELDS, **kind.fields}, kind.required) for keyword, kind in KINDS.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepIdentity:
+    """What a step is called: its own id or `step_<n>`, and the names its result is read by."""
+
+    id: str
+    names: tuple[str, ...]
+
+
+def compile_step(
+    source: Any, pointer: str, identity: StepIdentity, compilation: Compilation, names: Names
+) -> Step | None:
+    """None where the step is wrong; the compilation then has at least one problem."""
+    if not isinstance(source, Mapping):
+        compilation.refuse(pointer, "wrong_type", "a step is an object", hint="write {uses: tool.name, with: {...}}")
+        return None
+    kind = _kind(source, pointer, compilation)
+    if kind is None:
+        return None
+    usable = _usable_fields(source, pointer, kind, compilation)
+    written = WrittenStep(source, pointer, usable, names, compilation)
+    condition = compilation.condition(source["if"], written.place("if"), names) if "if" in usable else None
+    simulation = _simulation(written)
+    timeout = _timeout(written)
+    body = kind.compile(written)
+    if body is None:
+        return None
+    return Step(
+        id=identity.id,
+        names=identity.names,
+        pointer=pointer,
+        kind=kind.name,
+        body=body,
+        condition=condition,
+        timeout=timeout,
+        retry=_retry(written, body),
+        continue_on_error="continue_on_error" in usable and source["continue_on_error"],
+        simulation=simulation,
+    )
+
+
+def _kind(source: Mapping[str, Any], pointer: str, compilation: Compilation) -> StepKind | None:
+    planned = [keyword for keyword in PLANNED if keyword in source]
+    found = [keyword for keyword in KINDS if keyword in source]
+    if planned:
+        compilation.refuse(
+            f"{pointer}/{planned[0]}",
+            "unsupported_kind",
+            f"steps of the kind {planned[0]} are not supported yet",
+            hint=f"supported: {', '.join(KINDS)}",
+        )
+    elif not found:
+        similar = next((f"did you mean {match!r}?" for key in source if (match := nearest(str(key), KINDS))), None)
+        compilation.refuse(
+            pointer,
+            "missing_kind",
+            "the step does not say what to do",
+            hint=similar or f"add one of {', '.join(KINDS)}",
+        )
+    elif len(found) > 1:
+        compilation.refuse(pointer, "several_kinds", f"a step does one thing; this has {' and '.join(found)}")
+    else:
+        return KINDS[found[0]]
+    return None
+
+
+def _usable_fields(source: Mapping[str, Any], pointer: str, kind: StepKind, compilation: Compilation) -> frozenset[str]:
+    wrong: set[Any] = set()
+    for breach, problem in check_shape(source, _SCHEMAS[kind.keyword], pointer):
+        compilation.problems.append(problem)
+        wrong.update(breach.path[:1])
+    return frozenset(source) - wrong
+
+
+def _simulation(step: WrittenStep) -> Simulation:
+    if not step.has("simulate"):
+        return Simulation()
+    return compile_simulation(step.source["simulate"], step.place("simulate"), step.compilation, step.names)
+
+
+def _timeout(step: WrittenStep) -> timedelta | None:
+    if not step.has("timeout"):
+        return None
+    timeout = step.compilation.duration(step.source, "timeout", step.pointer)
+    if timeout == timedelta():
+        step.refuse("timeout", "bad_duration", "a time-out must be longer than nothing")
+    return timeout
+
+
+def _retry(step: WrittenStep, body: Body) -> RetryPolicy:
+    """The step's own policy, else its tool's."""
+    if step.has("retry"):
+        return compile_retry(step.source["retry"], step.place("retry"), step.compilation)
+    if "retry" in step.source or not isinstance(body, ToolBody) or body.spec.retry is None:
+        return NO_RETRY
+    problems = [problem for _, problem in check_shape(dict(body.spec.retry), RETRY, step.place("uses"))]
+    if problems:
+        step.refuse("uses", "bad_tool", f"the tool {body.spec.name} declares a retry policy that is none")
+        return NO_RETRY
+    return compile_retry(body.spec.retry, step.place("uses"), step.compilation)

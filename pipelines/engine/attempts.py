@@ -1,0 +1,76 @@
+"""One attempt of one step: what its interpreter may use, and what it leaves for the journal."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pipelines.document.nodes import Fixture, Step
+from pipelines.engine.ports import Clock, Invoker, Journal, RunContext, StepEntry, StepState
+from pipelines.engine.simulated import choose_fixture
+from pipelines.errors import PipelineError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What every attempt of a run shares."""
+
+    context: RunContext
+    journal: Journal
+    invoke: Invoker
+    clock: Clock
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """`names` are what expressions see. The interpreter sets `input`, `is_simulated` and `has_effect` as it goes.
+
+    `has_effect`: the world may have changed, so the result is committed before anything else happens.
+    """
+
+    step: Step
+    number: int
+    names: Mapping[str, Any]
+    surroundings: Surroundings
+    started_at: datetime
+    input: Any = None
+    is_simulated: bool = False
+    has_effect: bool = False
+    _intent: StepEntry | None = field(default=None)
+
+    @property
+    def fixture(self) -> Fixture | None:
+        """What the step's `simulate` says for this attempt; None in a run that is not simulated."""
+        fixtures = self.step.simulation.fixtures
+        if not self.surroundings.context.simulated or not fixtures:
+            return None
+        return choose_fixture(fixtures, self.names, f"{self.step.pointer}/simulate", attempt=self.number)
+
+    @property
+    def fixture_clock(self) -> Clock | None:
+        """The clock on which the delays of fixtures are slept, if they are."""
+        return self.surroundings.clock if self.surroundings.context.virtual_time else None
+
+    async def declare_intent(self) -> None:
+        """Commit that the call is about to be made. From here to its result the attempt is in doubt."""
+        await self.surroundings.journal.record(self.entry(StepState.STARTED), barrier=True)
+
+    def entry(
+        self, state: StepState, *, output: Any = None, error: PipelineError | None = None, ended: bool = True
+    ) -> StepEntry:
+        """What the journal keeps of this attempt now."""
+        has_ended = ended and state is not StepState.STARTED
+        return StepEntry(
+            path=self.step.id,
+            kind=self.step.kind,
+            state=state,
+            attempt=self.number,
+            run_attempt=self.surroundings.context.run_attempt,
+            uses=self.step.uses,
+            input=self.input,
+            output=output,
+            error=None if error is None else error.as_dict(),
+            simulated=self.is_simulated,
+            started_at=self.started_at,
+            finished_at=self.surroundings.clock.now() if has_ended else None,
+        )

@@ -1,0 +1,21 @@
+"""How each kind of step is carried out, by the type of its body. A new kind is one more module and one more row."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from pipelines.document.nodes import FailBody, SetBody, SucceedBody, ToolBody
+from pipelines.engine.attempts import Attempt
+from pipelines.engine.steps.assign import run_set
+from pipelines.engine.steps.ending import run_fail, run_succeed
+from pipelines.engine.steps.tool import run_tool
+
+Interpreter = Callable[[Any, Attempt], Awaitable[Any]]
+
+INTERPRETERS: Mapping[type, Interpreter] = {
+    ToolBody: run_tool,
+    SetBody: run_set,
+    FailBody: run_fail,
+    SucceedBody: run_succeed,
+}
+
+__all__ = ["INTERPRETERS", "Interpreter"]

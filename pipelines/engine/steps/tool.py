@@ -1,0 +1,64 @@
+"""Calling a tool: resolve and check the input, say what is intended, call, check the result."""
+
+from typing import Any
+
+from pipelines.document.nodes import ToolBody
+from pipelines.engine.attempts import Attempt
+from pipelines.engine.ports import ToolCall
+from pipelines.engine.simulated import fixture_result, simulated_result
+from pipelines.engine.values import check_schema, portable, render
+from pipelines.tools.base import SideEffect, ToolContext
+
+
+async def run_tool(body: ToolBody, attempt: Attempt) -> Any:
+    """The tool's result. Raises PipelineError for every failure of expression, input, tool and result."""
+    pointer = f"{attempt.step.pointer}/with"
+    attempt.is_simulated = _is_simulated(body, attempt)
+    attempt.input = render(body.given, attempt.names, pointer)
+    check_schema(attempt.input, body.input_schema, code="bad_argument", what="the input", pointer=pointer)
+    call = ToolCall(
+        spec=body.spec,
+        input=attempt.input,
+        path=attempt.step.id,
+        attempt=attempt.number,
+        timeout=attempt.step.timeout or body.spec.timeout,
+    )
+    if attempt.is_simulated:
+        return await _simulate(call, attempt)
+    if body.spec.side_effect is SideEffect.EFFECT:
+        await attempt.declare_intent()
+    attempt.has_effect = body.spec.side_effect is not SideEffect.PURE
+    result = portable(await attempt.surroundings.invoke(call), what="the result", pointer=None)
+    check_schema(result, body.output_schema, code="output_schema", what="the result", pointer=None)
+    return result
+
+
+def _is_simulated(body: ToolBody, attempt: Attempt) -> bool:
+    if not body.spec.is_installed:
+        return True
+    return attempt.surroundings.context.simulated and not attempt.step.simulation.is_real
+
+
+async def _simulate(call: ToolCall, attempt: Attempt) -> Any:
+    """Fixtures may leave out what the document does not read, so simulated results are not held to the schema."""
+    fixture = attempt.fixture
+    if fixture is not None:
+        pointer = f"{attempt.step.pointer}/simulate"
+        clock = attempt.fixture_clock
+        return await fixture_result(fixture, attempt.names, pointer, timeout=call.timeout, clock=clock)
+    return portable(await simulated_result(call, _tool_context(call, attempt)), what="the result", pointer=None)
+
+
+def _tool_context(call: ToolCall, attempt: Attempt) -> ToolContext:
+    context = attempt.surroundings.context
+    run_id = str(context.run.get("id", ""))
+    return ToolContext(
+        run_id=run_id,
+        task_id=str(context.task.get("id", "")),
+        step_path=call.path,
+        attempt=call.attempt,
+        idempotency_key=f"{run_id}:{call.path}",
+        now=context.now,
+        time_left=call.timeout,
+        simulated=True,
+    )

@@ -1,0 +1,89 @@
+"""The attempts of one step so far, and the decision whether there is another."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from random import Random
+
+from pipelines.document.nodes import RetryPolicy
+from pipelines.engine.backoff import delay_after, least_delay_after
+from pipelines.engine.ports import StepEntry, StepState
+from pipelines.errors import ErrorClass, PipelineError
+
+
+class Tries:
+    """The entries of one step, oldest first, one an attempt: a result replaces the intent of its attempt."""
+
+    def __init__(self, entries: Iterable[StepEntry] = ()) -> None:
+        by_attempt = {entry.attempt: entry for entry in entries}
+        self._entries = [by_attempt[attempt] for attempt in sorted(by_attempt)]
+
+    def add(self, entry: StepEntry) -> None:
+        if self._entries and self._entries[-1].attempt == entry.attempt:
+            self._entries.pop()
+        self._entries.append(entry)
+
+    @property
+    def last(self) -> StepEntry | None:
+        return self._entries[-1] if self._entries else None
+
+    @property
+    def finished(self) -> StepEntry | None:
+        """The entry whose result stands for ever."""
+        return next((entry for entry in self._entries if entry.is_finished), None)
+
+    @property
+    def was_started(self) -> bool:
+        return any(entry.state is not StepState.SKIPPED for entry in self._entries)
+
+    @property
+    def next_attempt(self) -> int:
+        return self._entries[-1].attempt + 1 if self._entries else 1
+
+    def next_due(
+        self, policy: RetryPolicy, error: PipelineError, *, run_attempt: int, rng: Random | None
+    ) -> datetime | None:
+        """When the attempt after the last one, which ended with `error`, may start; None: there is none.
+
+        The budget counts the failures of this attempt of the run. Without `rng` the least delay is taken: the run is
+        resumed, and the draw of the delay that it waited out is not kept.
+        """
+        entries = [entry for entry in self._entries if entry.run_attempt == run_attempt]
+        failures = sum(entry.state is StepState.FAILED for entry in entries)
+        if failures >= policy.max_attempts or not policy.covers(error_class=error.error_class, code=error.code):
+            return None
+        ended_at = entries[-1].finished_at
+        if ended_at is None:
+            raise ValueError(f"attempt {entries[-1].attempt} of {entries[-1].path} failed and has no end")
+        delay = least_delay_after(policy, failures) if rng is None else delay_after(policy, failures, rng)
+        if error.retry_after is not None:
+            delay = max(delay, timedelta(seconds=error.retry_after))
+        due_at = ended_at + delay
+        first_start = next((entry.started_at for entry in entries if entry.started_at is not None), ended_at)
+        if policy.max_elapsed is not None and due_at > first_start + policy.max_elapsed:
+            return None
+        return due_at
+
+
+def group_by_path(history: Iterable[StepEntry]) -> defaultdict[str, Tries]:
+    """The attempts of each step path; a path that has none gets an empty one."""
+    found: dict[str, list[StepEntry]] = {}
+    for entry in history:
+        found.setdefault(entry.path, []).append(entry)
+    grouped: defaultdict[str, Tries] = defaultdict(Tries)
+    grouped.update({path: Tries(entries) for path, entries in found.items()})
+    return grouped
+
+
+def recorded_error(entry: StepEntry) -> PipelineError:
+    """The error that a failed entry keeps."""
+    kept = entry.error or {}
+    return PipelineError(
+        code=str(kept.get("code", "unknown")),
+        error_class=ErrorClass(kept.get("class", ErrorClass.INTERNAL)),
+        detail=str(kept.get("detail", "")),
+        step=kept.get("step"),
+        attempt=kept.get("attempt"),
+        pointer=kept.get("pointer"),
+        cause=kept.get("cause"),
+    )

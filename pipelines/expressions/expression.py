@@ -1,0 +1,58 @@
+"""A compiled expression."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from pipelines.expressions import errors
+from pipelines.expressions.analysis import Reference, builds_values, references
+from pipelines.expressions.errors import ExpressionError
+from pipelines.expressions.interpreter import RELAXED, STRICT
+from pipelines.expressions.metering import Meter, measure
+from pipelines.expressions.parsing import parse
+from pipelines.expressions.values import is_true
+
+
+class Expression:
+    """An expression that parses and whose functions exist; evaluating it is pure and bounded. Immutable."""
+
+    __slots__ = ("_builds", "_evaluator", "references", "text")
+
+    def __init__(self, text: str, *, strict: bool) -> None:
+        tree = parse(text, strict=strict)
+        self.text = text
+        self.references: frozenset[Reference] = references(tree)
+        self._builds = builds_values(tree)
+        self._evaluator = (STRICT if strict else RELAXED).build(tree)
+
+    def evaluate(self, context: Any) -> Any:
+        """The value over `context`, sharing parts with it: treat both as read-only. Raises ExpressionError."""
+        try:
+            value = self._evaluator(context, Meter())
+        except RecursionError as error:
+            raise ExpressionError(errors.TOO_COMPLEX, f"{self.text!r} meets data that nests too deep") from error
+        except OverflowError as error:
+            raise ExpressionError(
+                errors.BAD_ARGUMENT, f"{self.text!r} leaves the range of numbers", specification_name="invalid-value"
+            ) from error
+        if self._builds:
+            measure(value)
+        return value
+
+    def is_true(self, context: Mapping[str, Any]) -> bool:
+        """The truth of the value, as JMESPath has it. Raises ExpressionError."""
+        return is_true(self.evaluate(context))
+
+
+def compile_expression(text: str, *, strict: bool = False) -> Expression:
+    """Compile a bare expression; `strict` is exactly JMESPath. Raises ExpressionError."""
+    return _compile(text, strict)
+
+
+@lru_cache(maxsize=1024)
+def _compile(text: str, strict: bool) -> Expression:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ExpressionError(errors.SYNTAX, "the expression is no valid Unicode text", position=error.start) from error
+    return Expression(text, strict=strict)
