@@ -6,6 +6,7 @@ and the search, which is the one of all calendar rules.
 
 import re
 from calendar import monthrange
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date
 from typing import NoReturn
@@ -52,6 +53,10 @@ class CronDays:
     fields: tuple[str, str, str]
     nearest: frozenset[int]
     _matcher: "_DayMatcher" = field(compare=False, repr=False)
+
+    @property
+    def months(self) -> AbstractSet[int]:
+        return self._matcher.months
 
     def matches(self, day: date) -> bool:
         return day.month in self._matcher.months and self._matcher.match_day(day)

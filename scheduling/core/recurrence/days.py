@@ -1,70 +1,91 @@
 """The days that a rule names, found without walking over the days it does not.
 
-Which days of a year match depends, for every rule of cron and of RFC 5545 without its INTERVAL, only on the weekday
-the year begins with and on whether it and the year before are leap years: at most 28 kinds of year. So the days are
-worked out once for each kind, and a search goes from year to year by bisection.
+Which days of a month match depends, for every rule of cron and of RFC 5545 without its INTERVAL, only on the month,
+on the weekday its year begins with, and on whether that year and the one before are leap years. So the days are worked
+out once for each kind of month, when it is first met, and a search goes from month to month by bisection.
 """
 
 from bisect import bisect_left
-from calendar import isleap
+from calendar import isleap, monthrange
 from collections.abc import Hashable, Iterator
+from collections.abc import Set as AbstractSet
 from datetime import date
 from functools import lru_cache
 from typing import Protocol
 
 from scheduling.core.recurrence.rule import LATEST
 
+# The calendar repeats after 400 years: a rule without a day in them has none.
+_CYCLE = 401
+
 
 class DayRule(Hashable, Protocol):
-    """Says whether a date is named; equal rules share one table."""
+    """Says whether a date is named; equal rules share one table. `months` are the only ones to look at."""
+
+    @property
+    def months(self) -> AbstractSet[int]: ...
 
     def matches(self, day: date, /) -> bool: ...
 
 
 class DayTable:
-    """The matching days of every year, as proleptic ordinals (`date.toordinal`)."""
+    """The matching days of every month, as proleptic ordinals (`date.toordinal`)."""
 
     def __init__(self, rule: DayRule) -> None:
         self._rule = rule
-        self._by_kind: dict[tuple[int, bool, bool], tuple[int, ...]] = {}
+        self._months = tuple(sorted(rule.months))
+        self._by_kind: dict[tuple[int, int, bool, bool], tuple[int, ...]] = {}
 
     def first_from(self, ordinal: int) -> int | None:
         """The first matching day at or after `ordinal`, or None before the supported years end."""
-        first_year = date.fromordinal(ordinal).year
-        for year in range(first_year, min(first_year + 400, LATEST.year)):
-            new_year = date(year, 1, 1).toordinal()
-            days = self._days_of(year)
-            at = bisect_left(days, ordinal - new_year)
+        first = date.fromordinal(ordinal)
+        for year, month in self._months_from(first, min(first.year + _CYCLE, LATEST.year)):
+            month_start = date(year, month, 1).toordinal()
+            days = self._days_of(year, month)
+            at = bisect_left(days, ordinal - month_start)
             if at < len(days):
-                return new_year + days[at]
+                return month_start + days[at]
         return None
 
     def between(self, start: int, end: int) -> list[int]:
         """The matching days in [start, end), in order."""
         found: list[int] = []
-        for year in range(date.fromordinal(start).year, date.fromordinal(end - 1).year + 1):
-            new_year = date(year, 1, 1).toordinal()
-            days = self._days_of(year)
-            slice_ = days[bisect_left(days, start - new_year) : bisect_left(days, end - new_year)]
-            found.extend(new_year + day for day in slice_)
+        last = date.fromordinal(end - 1)
+        for year, month in self._months_from(date.fromordinal(start), last.year + 1):
+            if (year, month) > (last.year, last.month):
+                break
+            month_start = date(year, month, 1).toordinal()
+            days = self._days_of(year, month)
+            low, high = bisect_left(days, start - month_start), bisect_left(days, end - month_start)
+            found.extend(month_start + day for day in days[low:high])
         return found
 
-    def years_from(self, ordinal: int) -> Iterator[list[int]]:
-        """The matching days from `ordinal` on, a list for each year."""
-        for year in range(date.fromordinal(ordinal).year, LATEST.year):
-            yield self.between(max(ordinal, date(year, 1, 1).toordinal()), date(year + 1, 1, 1).toordinal())
+    def months_from(self, ordinal: int) -> Iterator[list[int]]:
+        """The matching days from `ordinal` on, a list for each month."""
+        for year, month in self._months_from(date.fromordinal(ordinal), LATEST.year):
+            month_start = date(year, month, 1).toordinal()
+            days = self._days_of(year, month)
+            yield [month_start + day for day in days[bisect_left(days, ordinal - month_start) :]]
 
-    def _days_of(self, year: int) -> tuple[int, ...]:
-        kind = (date(year, 1, 1).weekday(), isleap(year), isleap(year - 1))
+    def _months_from(self, first: date, end_year: int) -> Iterator[tuple[int, int]]:
+        for month in self._months:
+            if month >= first.month:
+                yield first.year, month
+        for year in range(first.year + 1, end_year):
+            for month in self._months:
+                yield year, month
+
+    def _days_of(self, year: int, month: int) -> tuple[int, ...]:
+        kind = (month, date(year, 1, 1).weekday(), isleap(year), isleap(year - 1))
         days = self._by_kind.get(kind)
         if days is None:
-            days = self._by_kind[kind] = self._work_out(year)
+            days = self._by_kind[kind] = self._work_out(year, month)
         return days
 
-    def _work_out(self, year: int) -> tuple[int, ...]:
-        new_year = date(year, 1, 1).toordinal()
+    def _work_out(self, year: int, month: int) -> tuple[int, ...]:
         matches = self._rule.matches
-        return tuple(day for day in range(365 + isleap(year)) if matches(date.fromordinal(new_year + day)))
+        length = monthrange(year, month)[1]
+        return tuple(day for day in range(length) if matches(date(year, month, day + 1)))
 
 
 @lru_cache(maxsize=2048)

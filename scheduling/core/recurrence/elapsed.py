@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from scheduling.core.recurrence.base import Recurrence
 from scheduling.core.recurrence.clockface import DAY
@@ -18,6 +19,9 @@ from scheduling.core.recurrence.zones import Segment
 # Ends the search of a rule whose conditions seem to agree and never do: a century, or about 50 ms of work.
 _SEARCH = timedelta(days=36_525)
 _MAX_JUMPS = 50_000
+# A COUNT that is not used up within both bounds nothing that anyone will ask for.
+_COUNT_SEARCH = 4 * _SEARCH
+_MAX_COUNTED_DAYS = 40_000
 
 _ORIGIN = datetime(1, 1, 1)
 _ORIGIN_SECONDS = DAY  # 1 January of the year 1 is day 1
@@ -59,9 +63,9 @@ class ElapsedRecurrence(Recurrence):
         return None
 
     def nth(self, count: int) -> datetime | None:
-        """The `count`-th occurrence from the anchor, from 1; None where it lies more than a century away."""
+        """The `count`-th occurrence from the anchor, from 1; None where it lies past `_MAX_COUNTED_DAYS`."""
         left = count + self._before_anchor()
-        for segment, start, end in self._day_pieces():
+        for segment, start, end in islice(self._day_pieces(), _MAX_COUNTED_DAYS):
             grid = self._grid(segment)
             size = self.units.count_in_day(start, end, grid.base) * len(self.offsets)
             if left <= size:
@@ -122,10 +126,10 @@ class ElapsedRecurrence(Recurrence):
         return bisect_left(self.offsets, _seconds(self.anchor + segment.offset) % self.units.size)
 
     def _day_pieces(self) -> Iterator[tuple[Segment, int, int]]:
-        """From the anchor on for a century: each named day, cut where a segment ends, as a range of units."""
+        """From the anchor on: each named day, cut where a segment ends, as a range of units."""
         per_day = self.units.per_day
         for segment in self.zone.segments_from(self.anchor):
-            if segment.start > self.anchor + _SEARCH:
+            if segment.start > self.anchor + _COUNT_SEARCH:
                 return
             phase = self._grid(segment).phase
             start = (_seconds(max(segment.start, self.anchor) + segment.offset) - phase) // self.units.size

@@ -18,8 +18,10 @@ from scheduling.core.recurrence.rule import ONE_SECOND
 # second year); those that only seem to, such as every seventh day but on another weekday, end here, after 20 ms.
 MAX_JUMPS = 10_000
 
-# A COUNT that is not used up 200 years (in days) after the anchor bounds nothing that anyone will ask for.
-COUNT_HORIZON = 73_048
+# A COUNT that is not used up after so many days with occurrences, 273 years of a daily rule, bounds nothing that
+# anyone will ask for.
+MAX_COUNTED_DAYS = 100_000
+_PERIOD_COST = 3
 
 
 class Pattern(Protocol):
@@ -29,7 +31,7 @@ class Pattern(Protocol):
 
 class CountedPattern(Pattern, Protocol):
     def nth(self, count: int, /) -> datetime | None:
-        """The `count`-th wall time, from 1; None when it lies past `COUNT_HORIZON`."""
+        """The `count`-th wall time, from 1; None when it lies past `MAX_COUNTED_DAYS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +67,13 @@ class DayPattern:
     def nth(self, count: int) -> datetime | None:
         first_day = self.anchor.toordinal()
         left = count + self._before_anchor(first_day)
-        for days in self.days.years_from(first_day):
+        examined = 0
+        for days in self.days.months_from(first_day):
+            examined += len(days)
+            if examined > MAX_COUNTED_DAYS:
+                return None
             if self.periods is not None and self.periods.interval > 1:
                 days = [day for day in days if self.periods.first_from(day) == day]
-            if days and days[0] > first_day + COUNT_HORIZON:
-                return None
             if left <= len(days) * self.clockface.size:
                 position, rank = divmod(left - 1, self.clockface.size)
                 return at_second(days[position], self.clockface.at(rank))
@@ -111,10 +115,11 @@ class PositionPattern:
     def nth(self, count: int) -> datetime | None:
         first = self.anchor.toordinal()
         day: int | None = self.periods.bounds(first)[0]
-        left = count
-        while (day := self._next_matching(day)) is not None and day < first + COUNT_HORIZON:
+        left, examined = count, 0
+        while (day := self._next_matching(day)) is not None and examined <= MAX_COUNTED_DAYS:
             start, end = self.periods.bounds(day)
             days = self.days.between(start, end)
+            examined += len(days) + _PERIOD_COST
             if start <= first or left <= len(self.positions):
                 chosen = [wall for wall in self._chosen(days) if wall >= self.anchor]
                 if left <= len(chosen):

@@ -111,7 +111,9 @@ def _compile_elapsed(parts: Parts, context: Context, sentence: str) -> ElapsedRe
         is_exact=is_exact,
         excluded=context.excluded,
     )
-    if not offsets or recurrence.first_from(anchor) is None:
+    days = recurrence.units.days
+    has_days = days is None or days.first_from(context.anchor.toordinal()) is not None
+    if not (offsets and has_days and recurrence.first_from(anchor)):
         _refuse_impossible(parts)
     recurrence.until = _last_instant(parts, recurrence, context.zone)
     return recurrence

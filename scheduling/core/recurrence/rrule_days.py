@@ -21,7 +21,7 @@ class RRuleDays:
 
     def matches(self, day: date) -> bool:
         return (
-            (not self.months or day.month in self.months)
+            day.month in self.months
             and (not self.month_days or self._is_month_day(day))
             and (not self.weekdays or self._is_weekday(day))
             and (not self.year_days or self._is_year_day(day))
@@ -64,7 +64,7 @@ def days_of(parts: Parts, anchor: date) -> RRuleDays:
         weekdays = ((anchor.weekday(), None),)
     return RRuleDays(
         weekdays=frozenset(weekdays),
-        months=frozenset(months),
+        months=frozenset(months or range(1, 13)),
         weeks=frozenset(parts.by_week),
         year_days=frozenset(parts.by_year_day),
         month_days=frozenset(month_days),

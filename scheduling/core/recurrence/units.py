@@ -23,6 +23,7 @@ class Units:
     clockface: Clockface | None
     per_day: int = field(init=False)
     _possible: dict[int, bool] = field(default_factory=dict, init=False, repr=False)
+    _whole_days: dict[int, int] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.per_day = DAY // self.size
@@ -57,7 +58,12 @@ class Units:
             return (end - 1 - aligned) // self.interval + 1
         if self.interval == 1:
             return self._rank(end, start // self.per_day) - self._rank(start, start // self.per_day)
-        return sum(1 for _ in self._all_in_day(aligned, end, base))
+        if end - start < self.per_day:
+            return sum(1 for _ in self._all_in_day(aligned, end, base))
+        residue = aligned - start
+        if residue not in self._whole_days:
+            self._whole_days[residue] = sum(1 for _ in self._all_in_day(aligned, end, base))
+        return self._whole_days[residue]
 
     def nth_in_day(self, start: int, end: int, base: int, count: int) -> int:
         """The `count`-th counted unit, from 1, of a range of one day that has so many."""
