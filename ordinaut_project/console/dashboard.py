@@ -1,0 +1,85 @@
+"""The dashboard: is the clock firing, is the queue moving, who works, what failed, what comes next."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.core.cache import cache
+from django.http import HttpRequest
+from django.utils import timezone
+
+from ordinaut_project.console import reads
+from ordinaut_project.console.chart import HEIGHT, SERIES, WIDTH, Chart, hourly
+from scheduling.console.words import duration, local_moment, moment, since
+
+# Counting the runs of a day is the one figure that grows with traffic; within this time it is not counted again.
+_HISTORY_SECONDS = 15
+_OUTCOMES = ("succeeded", "failed", "in progress", "canceled", "skipped", "missed")
+
+
+def dashboard(request: HttpRequest) -> dict[str, Any]:
+    """The context of the page. Figures are shown to whoever may view what they count; others see an empty page."""
+    if not request.user.has_perm("scheduling.view_run"):
+        return {"is_allowed": False}
+    now = timezone.now()
+    queues = reads.queue_depths(now=now)
+    chart, hour, day = _history()
+    return {
+        "is_allowed": True,
+        "figures": _figures(queues, hour, now),
+        "queues": [{"row": queue, "age": since(queue.oldest_at, now=now)} for queue in queues],
+        "chart": chart,
+        "chart_size": {"width": WIDTH, "height": HEIGHT, "full_height": HEIGHT + 18},
+        "series": SERIES,
+        "outcomes": [(name, hour.get(name, 0), day.get(name, 0)) for name in _OUTCOMES],
+        "failures": [_failure(run, now) for run in reads.latest_failures()],
+        "workers": [{"row": worker, "beat": since(worker.beat_at, now=now)} for worker in reads.fleet()],
+        "fires": [
+            {
+                "row": schedule,
+                "local": local_moment(schedule.next_fire_at, schedule.timezone),
+                "in": since(schedule.next_fire_at, now=now),
+            }
+            for schedule in reads.next_fires()
+        ],
+        "tasks": reads.tasks_by_state(),
+        "read_at": moment(now),
+    }
+
+
+def _figures(queues: list[reads.QueueDepth], hour: dict[str, int], now: Any) -> list[dict[str, str]]:
+    oldest = min((queue.oldest_at for queue in queues if queue.oldest_at), default=None)
+    return [
+        {"label": "Due now", "value": f"{sum(queue.due for queue in queues):,}", "note": "waiting for a free slot"},
+        {
+            "label": "Oldest due",
+            "value": duration(now - oldest) if oldest else "–",  # noqa: RUF001
+            "note": "has waited so long" if oldest else "nothing waits",
+        },
+        {"label": "Running", "value": f"{sum(queue.running for queue in queues):,}", "note": "held by workers"},
+        {"label": "Later", "value": f"{sum(queue.later for queue in queues):,}", "note": "retries and future starts"},
+        {"label": "Gated", "value": f"{sum(queue.gated for queue in queues):,}", "note": "paused, limits, overlap"},
+        {"label": "Failed", "value": f"{hour.get('failed', 0):,}", "note": "of the runs of the last hour"},
+    ]
+
+
+def _failure(run: Any, now: Any) -> dict[str, Any]:
+    error = run.error if isinstance(run.error, dict) else {}
+    return {
+        "row": run,
+        "code": error.get("code") or run.cause,
+        "detail": error.get("detail", ""),
+        "when": since(run.finished_at, now=now),
+    }
+
+
+def _history() -> tuple[Chart, dict[str, int], dict[str, int]]:
+    found: tuple[Chart, dict[str, int], dict[str, int]] | None = cache.get("console.history")
+    if found is None:
+        now = timezone.now()
+        found = (
+            hourly(reads.outcomes_by_hour(now=now)),
+            reads.outcomes_since(start=now - timedelta(hours=1)),
+            reads.outcomes_since(start=now - timedelta(days=1)),
+        )
+        cache.set("console.history", found, _HISTORY_SECONDS)
+    return found

@@ -1,0 +1,112 @@
+"""What the dashboard reads: one statement a function, and none that grows with the history of runs.
+
+Runs of a span of time are found by their ids: a UUIDv7 begins with the millisecond of its making, so the primary key
+serves as the index by time that the hot table does not have.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Min, Q, QuerySet
+from django.db.models.functions import TruncHour
+
+from scheduling.ids import first_id_at
+from scheduling.runs.models import DueWork, Run
+from scheduling.runs.states import LIVE_STATES, RunState
+from scheduling.schedules.models import Schedule, ScheduleState
+from scheduling.tasks.models import Task
+from workers.models import Worker
+
+HOURS = 24
+_LATEST_FAILURES = 6
+_NEXT_FIRES = 10
+_WORKERS_SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueDepth:
+    """Due work of one queue. `oldest_at`: since when the oldest row that may be claimed has been due."""
+
+    name: str
+    due: int
+    later: int
+    running: int
+    gated: int
+    oldest_at: datetime | None
+
+
+def queue_depths(*, now: datetime) -> list[QueueDepth]:
+    idle = Q(lease_owner=None, gate=None)
+    rows = (
+        DueWork.objects.values("queue")
+        .annotate(
+            due=Count("pk", filter=idle & Q(available_at__lte=now)),
+            later=Count("pk", filter=idle & Q(available_at__gt=now)),
+            running=Count("pk", filter=Q(lease_owner__isnull=False)),
+            gated=Count("pk", filter=Q(gate__isnull=False)),
+            oldest_at=Min("available_at", filter=idle & Q(available_at__lte=now)),
+        )
+        .order_by("queue")
+    )
+    return [
+        QueueDepth(
+            name=row["queue"],
+            due=row["due"],
+            later=row["later"],
+            running=row["running"],
+            gated=row["gated"],
+            oldest_at=row["oldest_at"],
+        )
+        for row in rows
+    ]
+
+
+def outcomes_since(*, start: datetime) -> dict[str, int]:
+    """How many runs were made since `start`, by what came of them; those that are not over yet are `in progress`."""
+    rows = Run.objects.filter(id__gte=first_id_at(start)).values_list("state").annotate(count=Count("pk"))
+    return _by_outcome(rows.order_by())
+
+
+def outcomes_by_hour(*, now: datetime) -> dict[datetime, dict[str, int]]:
+    """The same for each of the last 24 hours on the clock, the present one last; an hour without runs is empty."""
+    earliest = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS - 1)
+    rows = (
+        Run.objects.filter(id__gte=first_id_at(earliest))
+        .annotate(hour=TruncHour("created_at"))
+        .values_list("hour", "state")
+        .annotate(count=Count("pk"))
+        .order_by()
+    )
+    found: dict[datetime, list[tuple[str, int]]] = {}
+    for hour, state, count in rows:
+        found.setdefault(hour, []).append((state, count))
+    hours = (earliest + timedelta(hours=step) for step in range(HOURS))
+    return {hour: _by_outcome(found.get(hour, [])) for hour in hours}
+
+
+def latest_failures() -> Sequence[Run]:
+    """The newest dead letters; their index holds failed runs alone."""
+    failed = Run.objects.filter(state=RunState.FAILED).select_related("task")
+    return failed.defer("params", "output").order_by("-id")[:_LATEST_FAILURES]
+
+
+def fleet() -> QuerySet[Worker]:
+    return Worker.objects.live().order_by("host", "pid")[:_WORKERS_SHOWN]
+
+
+def next_fires() -> Sequence[Schedule]:
+    active = Schedule.objects.filter(state=ScheduleState.ACTIVE, held_at=None).select_related("task")
+    return active.order_by("next_fire_at", "id")[:_NEXT_FIRES]
+
+
+def tasks_by_state() -> dict[str, int]:
+    return dict(Task.objects.values_list("state").annotate(count=Count("pk")).order_by())
+
+
+def _by_outcome(rows: Iterable[tuple[str, int]]) -> dict[str, int]:
+    outcomes: dict[str, int] = {}
+    for state, count in rows:
+        outcome = "in progress" if state in LIVE_STATES else state
+        outcomes[outcome] = outcomes.get(outcome, 0) + count
+    return outcomes

@@ -1,0 +1,49 @@
+"""The console's site: Django admin with the dashboard as its first page."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from django.templatetags.static import static
+from unfold.sites import UnfoldAdminSite
+
+from ordinaut_project.console.dashboard import dashboard
+
+
+class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]
+    site_header = "Ordinaut"
+    site_title = "Ordinaut"
+    index_title = "Dashboard"
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """The site's context without the theme's colours: they would be an inline style; ours are in a file."""
+        return {**super().each_context(request), "colors": None, "border_radius": None}
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        """The dashboard."""
+        request.current_app = self.name  # type: ignore[attr-defined]
+        context = {**self.each_context(request), **dashboard(request), "title": self.index_title, "index": True}
+        return TemplateResponse(request, "console/dashboard.html", {**context, **(extra_context or {})})
+
+
+def environment_badge(_request: HttpRequest) -> tuple[str, str]:
+    """The environment's name and the colour of its badge: production is red, so that nobody mistakes it."""
+    colour = {"production": "danger", "staging": "warning"}.get(settings.ORDINAUT_ENV, "info")
+    return settings.ORDINAUT_ENV, colour
+
+
+def theme_style(_request: HttpRequest) -> str:
+    return static("console/theme.css")
+
+
+def console_style(_request: HttpRequest) -> str:
+    return static("console/console.css")
+
+
+def console_script(_request: HttpRequest) -> str:
+    return static("console/console.js")
+
+
+def icon(_request: HttpRequest) -> str:
+    return static("console/icon.svg")

@@ -1,0 +1,128 @@
+"""What an operator may do in the console: four roles, each a Django group that holds all of the one before it.
+
+    viewer    sees tasks, runs, workers, events and the audit trail
+    operator  also runs, pauses and resumes tasks, cancels and retries runs
+    author    also writes tasks and schedules
+    admin     also manages agents and their tokens, secrets, tool servers and operators
+
+This page is the truth: `migrate` sets the groups to exactly what stands here, so a group that was changed by hand is
+put back. Whoever needs another mixture makes a group of their own.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.apps import AppConfig
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
+from django.db import models, transaction
+
+from scheduling.agents.models import Operator
+
+
+class Role(models.TextChoices):
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    AUTHOR = "author"
+    ADMIN = "admin"
+
+
+OPERATE_TASK = "scheduling.operate_task"
+OPERATE_RUN = "scheduling.operate_run"
+
+# Beyond add, change, delete and view, which Django makes by itself: (model, codename) to its words.
+_OWN_PERMISSIONS = {
+    ("task", "operate_task"): "Can run, pause and resume tasks and schedules",
+    ("run", "operate_run"): "Can cancel and retry runs",
+}
+
+_VIEWED = {
+    "scheduling": (
+        [
+            "agent",
+            "task",
+            "taskrevision",
+            "schedule",
+            "miss",
+            "run",
+            "duework",
+            "concurrencykey",
+            "dedupekey",
+            "event",
+            "outbox",
+            "auditentry",
+        ]
+    ),
+    "pipelines": ["secret", "toolserver"],
+    "workers": ["worker", "steprun", "wait", "artifact"],
+    "django_apscheduler": ["djangojob", "djangojobexecution"],
+}
+_WRITTEN_BY_AUTHORS = {"scheduling": ["task", "schedule"]}
+_WRITTEN_BY_ADMINS = {"scheduling": ["agent", "agenttoken", "operator"], "pipelines": ["secret", "toolserver"]}
+_SEEN_BY_ADMINS = {"scheduling": ["agenttoken", "operator", "idempotencyrecord"]}
+
+
+def permissions_of(role: Role) -> frozenset[str]:
+    """The role's permissions as `app.codename`, those of the roles below it included."""
+    granted = set(_named(_VIEWED, "view"))
+    if role in (Role.OPERATOR, Role.AUTHOR, Role.ADMIN):
+        granted |= {OPERATE_TASK, OPERATE_RUN}
+    if role in (Role.AUTHOR, Role.ADMIN):
+        granted |= set(_named(_WRITTEN_BY_AUTHORS, "add", "change", "delete"))
+    if role is Role.ADMIN:
+        granted |= set(_named(_WRITTEN_BY_ADMINS, "add", "change", "delete"))
+        granted |= set(_named(_SEEN_BY_ADMINS, "view"))
+    return frozenset(granted)
+
+
+def assign(operator: Operator, role: Role) -> None:
+    """Give the operator this role and no other, and let them into the console. Joins the open transaction, if any."""
+    with transaction.atomic():
+        operator.groups.set(Group.objects.filter(name=role.value))
+        if not operator.is_staff:
+            operator.is_staff = True
+            operator.save(update_fields=["is_staff"])
+
+
+def role_of(operator: Operator) -> Role | None:
+    """The highest of the operator's roles; a superuser is an admin. None: no role."""
+    if operator.is_superuser:
+        return Role.ADMIN
+    held = {group.name for group in operator.groups.all()}
+    return next((role for role in reversed(list(Role)) if role.value in held), None)
+
+
+def make_roles(sender: AppConfig, using: str, **_signal: Any) -> None:
+    """After `sender` was migrated: make its own permissions, and grant each group what its role says of this app.
+
+    A receiver of `post_migrate`, which comes once for each app, after Django has made that app's permissions. Groups
+    made in a migration would be lost with the first flush of a test database.
+    """
+    app = sender.label
+    wanted = {role: {name for name in permissions_of(role) if name.startswith(f"{app}.")} for role in Role}
+    if not wanted[Role.ADMIN]:
+        return
+    with transaction.atomic(using=using):
+        if app == "scheduling":
+            _make_own_permissions(using)
+        ours = {
+            f"{app}.{permission.codename}": permission
+            for permission in Permission.objects.using(using).filter(content_type__app_label=app)
+        }
+        for role in Role:
+            group, _ = Group.objects.using(using).get_or_create(name=role.value)
+            others = group.permissions.exclude(content_type__app_label=app)
+            group.permissions.set([*others, *(ours[name] for name in wanted[role] if name in ours)])
+
+
+def _make_own_permissions(using: str) -> None:
+    for (model, codename), words in _OWN_PERMISSIONS.items():
+        kind = ContentType.objects.db_manager(using).get_by_natural_key("scheduling", model)
+        Permission.objects.using(using).get_or_create(content_type=kind, codename=codename, defaults={"name": words})
+
+
+def _named(models_by_app: dict[str, list[str]], *verbs: str) -> Iterator[str]:
+    for app, names in models_by_app.items():
+        for name in names:
+            for verb in verbs:
+                yield f"{app}.{verb}_{name}"

@@ -1,0 +1,35 @@
+"""The audit trail and the stored replies, read-only."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from scheduling.audit.models import AuditEntry, IdempotencyRecord
+from scheduling.console.listing import ReadOnlyAdmin, exact_time
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    list_display = ("when", "action", "object_label", "object_kind", "actor_label", "actor_kind", "address")
+    list_display_links = ("action",)
+    list_filter = ("actor_kind", "object_kind")
+    search_fields = ("object_id__exact", "object_label", "actor_label", "action", "request_id__exact")
+    ordering = ("-id",)
+    when = exact_time("at", "when")
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """The trail of one object is asked for by its id; see `scheduling.console.listing.audit_url`."""
+        return lookup in ("object_id", "object_kind", "action") or bool(super().lookup_allowed(lookup, value, request))
+
+
+@admin.register(IdempotencyRecord)
+class IdempotencyRecordAdmin(ReadOnlyAdmin):
+    """The replies themselves stay hidden: one may hold a token."""
+
+    list_display = ("key", "actor_id", "status", "created", "expires")
+    search_fields = ("key",)
+    ordering = ("-id",)
+    hidden_fields = ("body", "headers")
+    created = exact_time("created_at", "created")
+    expires = exact_time("expires_at", "expires")

@@ -1,0 +1,146 @@
+"""Lists that stay quick over millions of rows, and pages of rows that only the engine writes."""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core.paginator import Paginator
+from django.db import models
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from unfold.admin import ModelAdmin
+
+from scheduling.console.code import json_block
+from scheduling.console.words import NOTHING, moment
+from scheduling.fields import JSONBytesField
+
+_COUNTED_AT_MOST = 10_000
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg]
+    """Counts no further than ten thousand rows: nobody pages further, and counting a million costs a second."""
+
+    @cached_property
+    def count(self) -> int:
+        rows = self.object_list
+        if not isinstance(rows, models.QuerySet):
+            return len(rows)
+        capped = rows.order_by().values("pk")[:_COUNTED_AT_MOST]
+        return int(models.QuerySet.count(capped))
+
+
+class ConsoleAdmin(ModelAdmin):  # type: ignore[misc]
+    """Every list and page of the console: capped counts, history in the audit trail, deletion never in bulk."""
+
+    paginator = CappedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+    list_fullwidth = True
+    list_filter_sheet = True
+    actions_on_bottom = False
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The object's history is its audit trail."""
+        return HttpResponseRedirect(audit_url(self.model, object_id))
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        offered = super().get_actions(request)
+        offered.pop("delete_selected", None)
+        return dict(offered)
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        """Django's own log stays empty: operations write the audit trail."""
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        """See `log_addition`."""
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
+        """See `log_addition`."""
+
+
+class ReadOnlyAdmin(ConsoleAdmin):
+    """Rows of the engine: seen by who may view them, changed here by nobody, a superuser included."""
+
+    hidden_fields: tuple[str, ...] = ()
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        return [_shown(field) for field in self.model._meta.fields if field.name not in self.hidden_fields]
+
+
+class Column:
+    """A read-only column or fact of an admin. An object, not a function: as a class attribute it stays unbound."""
+
+    def __init__(self, show: Callable[[Any], Any], *, name: str, label: str, is_ordered: bool = False) -> None:
+        self._show = show
+        self.__name__ = name
+        self.short_description = label or name.replace("_", " ")
+        if is_ordered:
+            self.admin_order_field = name
+
+    def __call__(self, obj: Any) -> Any:
+        return self._show(obj)
+
+
+def pretty(name: str, label: str = "") -> Column:
+    """A JSON value as code."""
+    return Column(lambda obj: json_block(getattr(obj, name)), name=name, label=label)
+
+
+def exact_time(name: str, label: str = "") -> Column:
+    """An instant to the second, in UTC; a local time as such."""
+    return Column(lambda obj: _moment_or_local(getattr(obj, name)), name=name, label=label, is_ordered=True)
+
+
+def bare(name: str, label: str) -> Column:
+    """A foreign key itself: what it points to may be gone."""
+    return Column(
+        lambda obj: NOTHING if getattr(obj, name) is None else str(getattr(obj, name)), name=name, label=label
+    )
+
+
+def _shown(field: Any) -> str | Column:
+    """How a read-only page shows a field of the model."""
+    label = str(field.verbose_name)
+    if isinstance(field, JSONBytesField | models.JSONField):
+        return pretty(field.name, label)
+    if isinstance(field, models.DateTimeField):
+        return exact_time(field.name, label)
+    if isinstance(field, models.ForeignKey):
+        return bare(field.attname, label)
+    return str(field.name)
+
+
+def _moment_or_local(instant: datetime | None) -> str:
+    return moment(instant) if instant is None or instant.tzinfo else f"{instant:%Y-%m-%d %H:%M:%S} local"
+
+
+def change_url(obj: models.Model) -> str:
+    return object_url(type(obj), obj.pk)
+
+
+def object_url(model: type[models.Model], key: Any) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[key])
+
+
+def list_url(model: type[models.Model], **filters: Any) -> str:
+    address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+    return f"{address}?{urlencode(filters)}" if filters else address
+
+
+def audit_url(model: type[models.Model], key: Any) -> str:
+    """The audit trail of one object."""
+    address = reverse("admin:scheduling_auditentry_changelist")
+    return f"{address}?{urlencode({'object_kind': model._meta.model_name, 'object_id': key})}"

@@ -1,0 +1,234 @@
+"""Schedules: when a task runs, what comes next, and what passed without a run."""
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from scheduling.agents.roles import OPERATE_TASK
+from scheduling.audit.operations import Actor
+from scheduling.console.badges import badge
+from scheduling.console.deeds import Deed, actor_of
+from scheduling.console.forms import OperationAdmin, OperationForm
+from scheduling.console.listing import ReadOnlyAdmin, change_url, exact_time
+from scheduling.console.words import local_moment
+from scheduling.definitions.durations import duration_text
+from scheduling.instants import database_now
+from scheduling.schedules import operations
+from scheduling.schedules.forecast import Forecast, forecast_of, forecast_of_words
+from scheduling.schedules.models import (
+    FoldPolicy,
+    GapPolicy,
+    MisfirePolicyName,
+    Miss,
+    Schedule,
+    ScheduleKind,
+    ScheduleState,
+)
+
+_SHOWN = 10
+
+
+def _text(*, required: bool = False, help_text: str = "") -> forms.CharField:
+    return forms.CharField(required=required, help_text=help_text, widget=UnfoldAdminTextInputWidget)
+
+
+def _lines(help_text: str) -> forms.CharField:
+    return forms.CharField(required=False, help_text=help_text, widget=UnfoldAdminTextareaWidget({"rows": 2}))
+
+
+def _choice(choices: Any, *, empty: str = "") -> forms.ChoiceField:
+    offered = [("", empty), *choices] if empty else choices
+    return forms.ChoiceField(choices=offered, required=not empty, widget=UnfoldAdminSelectWidget)
+
+
+class ScheduleForm(OperationForm):
+    """The fields as text, because the operation reads text: one parser for console and API."""
+
+    kind = _choice(ScheduleKind.choices)
+    expression = _text(
+        required=True,
+        help_text="cron: 0 8 * * 1-5 · rrule: FREQ=WEEKLY;BYDAY=MO · interval: PT15M · once: 2030-01-31T08:00:00",
+    )
+    timezone = _text(required=True, help_text="An IANA name, such as Europe/Chisinau.")
+    starts_at = _text(help_text="The anchor in local time, such as 2026-03-29T08:30:00. Empty: the day of creation.")
+    ends_at = _text(help_text="An instant with its offset, such as 2027-01-01T00:00:00Z. Empty: never.")
+    exdates = _lines("Local times to leave out, one a line.")
+    rdates = _lines("Local times to add, one a line.")
+    jitter = _text(help_text="Each start is put off by a random part of this. ISO 8601, such as PT30S.")
+    misfire_policy = _choice(MisfirePolicyName.choices)
+    misfire_grace = _text(help_text="An occurrence that is late by more than this is a misfire.")
+    misfire_limit = forms.IntegerField(
+        initial=100, help_text="Late runs at once, for the policy all.", widget=UnfoldAdminTextInputWidget
+    )
+    misfire_window = _text(help_text="How late is too late, for the policy all. Empty: no bound.")
+    gap = _choice(GapPolicy.choices, empty="the kind's own")
+    fold = _choice(FoldPolicy.choices, empty="first")
+
+    field_of_pointer: ClassVar[dict[str, str]] = {"misfire": "misfire_policy"}
+
+    class Meta:
+        model = Schedule
+        fields = ("task",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.is_new:
+            self.initial |= _as_text(self.instance)
+        else:
+            self.initial = {"timezone": "UTC", "jitter": "PT0S", "misfire_grace": "PT1M", **self.initial}
+            self.initial.setdefault("misfire_policy", MisfirePolicyName.LAST.value)
+
+    def carry_out(self, given: dict[str, Any]) -> Schedule:
+        definition = _definition(given)
+        if self.is_new:
+            return operations.add_schedule(actor=self.actor, task=given["task"], definition=definition)
+        return operations.update_schedule(actor=self.actor, schedule=self.instance, changes=definition)
+
+
+def _definition(given: dict[str, Any]) -> dict[str, Any]:
+    """What the form says, in the words of the API. An empty text is a field that is not given."""
+    plain = {name: given[name] for name in ("kind", "expression", "timezone", "jitter") if given[name]}
+    misfire = {part: given[f"misfire_{part}"] for part in ("policy", "grace", "limit") if given[f"misfire_{part}"]}
+    return {
+        **plain,
+        "starts_at": given["starts_at"] or None,
+        "ends_at": given["ends_at"] or None,
+        "exdates": given["exdates"].split(),
+        "rdates": given["rdates"].split(),
+        "gap": given["gap"] or None,
+        "fold": given["fold"] or None,
+        "misfire": {**misfire, "window": given["misfire_window"] or None},
+    }
+
+
+def _as_text(schedule: Schedule) -> dict[str, Any]:
+    return {
+        "starts_at": schedule.starts_at.isoformat(),
+        "ends_at": schedule.ends_at.isoformat().replace("+00:00", "Z") if schedule.ends_at else "",
+        "exdates": "\n".join(instant.isoformat() for instant in schedule.exdates),
+        "rdates": "\n".join(instant.isoformat() for instant in schedule.rdates),
+        "jitter": duration_text(schedule.jitter),
+        "misfire_grace": duration_text(schedule.misfire_grace),
+        "misfire_window": duration_text(schedule.misfire_window) if schedule.misfire_window else "",
+        **{
+            name: getattr(schedule, name)
+            for name in ("kind", "expression", "timezone", "misfire_policy", "misfire_limit", "gap", "fold")
+        },
+    }
+
+
+def _pause(actor: Actor, schedule: Schedule) -> SafeString:
+    operations.pause_schedule(actor=actor, schedule=schedule)
+    return format_html('<a href="{}">{}</a> is paused: it fires no more.', change_url(schedule), schedule)
+
+
+def _resume(actor: Actor, schedule: Schedule) -> SafeString:
+    resumed = operations.resume_schedule(actor=actor, schedule=schedule)
+    upcoming = local_moment(resumed.next_fire_at, resumed.timezone)
+    return format_html('<a href="{}">{}</a> is resumed. Next: {}.', change_url(schedule), schedule, upcoming)
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(OperationAdmin):
+    form = ScheduleForm
+    list_display = ("expression", "kind", "task", "state_shown", "next_local", "fired_count", "missed_count")
+    list_select_related = ("task",)
+    list_filter = ("state", "kind")
+    search_fields = ("expression", "task__key")
+    ordering = ("-id",)
+    autocomplete_fields = ("task",)
+    change_form_outer_before_template = "console/schedule_before.html"
+    fieldsets = (
+        (None, {"fields": ("task", "kind", "expression", "timezone")}),
+        ("Bounds", {"fields": ("starts_at", "ends_at", "exdates", "rdates", "jitter")}),
+        ("Late occurrences", {"fields": ("misfire_policy", "misfire_grace", "misfire_limit", "misfire_window")}),
+        ("Clock changes", {"fields": ("gap", "fold")}),
+    )
+    deeds = (
+        Deed(
+            name="pause",
+            label="Pause",
+            permission=OPERATE_TASK,
+            perform=_pause,
+            is_offered=lambda schedule: schedule.state == ScheduleState.ACTIVE,
+        ),
+        Deed(
+            name="resume",
+            label="Resume",
+            permission=OPERATE_TASK,
+            perform=_resume,
+            is_offered=lambda schedule: schedule.state in (ScheduleState.PAUSED, ScheduleState.QUARANTINED),
+        ),
+    )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("task",) if obj else ()
+
+    def get_urls(self) -> list[URLPattern]:
+        preview = self.admin_site.admin_view(self.preview_view)
+        return [path("preview/", preview, name="scheduling_schedule_preview"), *super().get_urls()]
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().add_view(request, form_url, {**(extra_context or {}), "forecast": Forecast()})
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        schedule = self.get_object(request, object_id)
+        context = extra_context or {}
+        if schedule is not None:
+            now = database_now()
+            context |= {
+                "schedule": schedule,
+                "buttons": self.buttons(request, schedule),
+                "forecast": forecast_of(schedule, now=now, count=_SHOWN),
+                "misses": _latest_misses(schedule),
+            }
+        return super().change_view(request, object_id, form_url, context)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        operations.delete_schedule(actor=actor_of(request), schedule=obj)
+
+    def preview_view(self, request: HttpRequest) -> HttpResponse:
+        """A piece of page: what the rule in the query would do. A rule that cannot be is no error."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        found = forecast_of_words(request.GET.dict(), now=database_now(), count=_SHOWN)
+        return TemplateResponse(request, "console/forecast.html", {"forecast": found})
+
+    @admin.display(description="state", ordering="state")
+    def state_shown(self, schedule: Schedule) -> SafeString:
+        return badge("held" if schedule.held_at and schedule.state == ScheduleState.ACTIVE else schedule.state)
+
+    @admin.display(description="next fire", ordering="next_fire_at")
+    def next_local(self, schedule: Schedule) -> str:
+        return local_moment(schedule.next_fire_at, schedule.timezone)
+
+
+def _latest_misses(schedule: Schedule) -> QuerySet[Miss]:
+    return schedule.misses.order_by("-id")[:_SHOWN]
+
+
+@admin.register(Miss)
+class MissAdmin(ReadOnlyAdmin):
+    list_display = ("schedule_id", "how_many", "reason", "first", "last", "recorded")
+    list_filter = ("reason",)
+    ordering = ("-id",)
+    first = exact_time("first_at", "first")
+    last = exact_time("last_at", "last")
+    recorded = exact_time("recorded_at", "recorded")
+
+    @admin.display(description="missed")
+    def how_many(self, miss: Miss) -> str:
+        return f"at least {miss.count}" if miss.is_at_least else str(miss.count)

@@ -1,0 +1,124 @@
+"""The console's form of a task: the definition that the API takes, field by field, with the pipeline as text."""
+
+import json
+from typing import Any, ClassVar
+
+from django import forms
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from scheduling.agents.models import Agent
+from scheduling.console.code import yaml_text
+from scheduling.console.forms import OperationForm
+from scheduling.definitions.durations import duration_text
+from scheduling.tasks import operations
+from scheduling.tasks.models import OverlapPolicy, Task
+
+NEW_PIPELINE = """version: 1
+steps:
+  - id: note
+    uses: log.write
+    with:
+      message: "It is ${now}."
+"""
+
+
+def _source(rows: int) -> Any:
+    return UnfoldAdminTextareaWidget({"rows": rows, "class": "ord-source", "spellcheck": "false"})
+
+
+# What the form and the task's row call by the same name.
+_PLAIN = ("key", "title", "description", "params", "simulate", "priority", "queue", "overlap", "retry", "labels")
+
+
+class JSONText(forms.JSONField):
+    """A JSON object as indented text; empty is an empty object."""
+
+    def __init__(self, help_text: str) -> None:
+        super().__init__(required=False, initial=dict, help_text=help_text, widget=_source(4))
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+
+    def clean(self, value: Any) -> Any:
+        cleaned = super().clean(value)
+        return {} if cleaned is None else cleaned
+
+
+def _text(*, required: bool = False, help_text: str = "") -> forms.CharField:
+    return forms.CharField(required=required, help_text=help_text, widget=UnfoldAdminTextInputWidget)
+
+
+def _number(*, required: bool = False, help_text: str = "", initial: int | None = None) -> forms.IntegerField:
+    return forms.IntegerField(
+        required=required, help_text=help_text, initial=initial, widget=UnfoldAdminIntegerFieldWidget
+    )
+
+
+class TaskForm(OperationForm):
+    key = _text(required=True, help_text="A short name in lower case, unique for its agent.")
+    title = _text(help_text="Empty: the key.")
+    description = forms.CharField(required=False, widget=UnfoldAdminTextareaWidget({"rows": 2}))
+    pipeline = forms.CharField(
+        widget=_source(24), strip=False, initial=NEW_PIPELINE, help_text="YAML or JSON. A change is a new revision."
+    )
+    params = JSONText("Laid over the document's params, key by key.")
+    simulate = forms.BooleanField(required=False, help_text="Every run is simulated: no tool is called for real.")
+    priority = _number(required=True, initial=5, help_text="1 is claimed first, 9 last.")
+    queue = _text(required=True)
+    overlap = forms.ChoiceField(
+        choices=OverlapPolicy.choices,
+        widget=UnfoldAdminSelectWidget,
+        help_text="What to do with a start while a run of the task is live.",
+    )
+    timeout = _text(help_text="Of one attempt of a run, ISO 8601, such as PT10M. Empty: no limit.")
+    retry = JSONText('Of the whole run, such as {"max_attempts": 3, "backoff": "exponential", "initial": "PT10S"}.')
+    concurrency_key = _text(help_text="At most so many runs with the same key at once, over all tasks.")
+    concurrency_limit = _number()
+    dedupe_key = _text(help_text="Within the window, one run for each key.")
+    dedupe_window = _text(help_text="ISO 8601, such as PT1H.")
+    labels = JSONText("Your own words to find it by.")
+
+    field_of_pointer: ClassVar[dict[str, str]] = {"concurrency": "concurrency_key", "dedupe": "dedupe_key"}
+
+    class Meta:
+        model = Task
+        fields = ("agent",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.is_new:
+            self.initial = {"queue": "default", **self.initial}
+        else:
+            self.initial |= _as_written(self.instance)
+
+    def carry_out(self, given: dict[str, Any]) -> Task:
+        if self.is_new:
+            agent: Agent = given["agent"]
+            return operations.create_task(actor=self.actor, agent=agent, definition=_definition(given))
+        return operations.update_task(actor=self.actor, task=self.instance, changes=_definition(given))
+
+
+def _definition(given: dict[str, Any]) -> dict[str, Any]:
+    """What the form says, in the words of the API."""
+    has_limit = given["concurrency_key"] or given["concurrency_limit"] is not None
+    has_window = given["dedupe_key"] or given["dedupe_window"]
+    return {
+        **{name: given[name] for name in (*_PLAIN, "pipeline") if name != "title" or given["title"]},
+        "timeout": given["timeout"] or None,
+        "concurrency": {"key": given["concurrency_key"], "limit": given["concurrency_limit"]} if has_limit else None,
+        "dedupe": {"key": given["dedupe_key"], "window": given["dedupe_window"]} if has_window else None,
+    }
+
+
+def _as_written(task: Task) -> dict[str, Any]:
+    return {
+        **{name: getattr(task, name) for name in (*_PLAIN, "concurrency_key", "concurrency_limit", "dedupe_key")},
+        "pipeline": yaml_text(task.current_revision.document) if task.current_revision else NEW_PIPELINE,
+        "timeout": duration_text(task.timeout) if task.timeout else "",
+        "dedupe_window": duration_text(task.dedupe_window) if task.dedupe_window else "",
+    }

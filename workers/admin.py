@@ -1,0 +1,5 @@
+"""The console's pages of this app, and those of runs: they join runs with their steps."""
+
+from workers.console import machinery, runs
+
+__all__ = ["machinery", "runs"]

@@ -1,0 +1,1 @@
+"""What the console's page of a run is made of."""

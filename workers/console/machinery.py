@@ -1,0 +1,115 @@
+"""Workers and what they write: steps, waits and large results. All read-only."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from scheduling.console.badges import badge, simulated_badge
+from scheduling.console.code import text_block
+from scheduling.console.listing import ReadOnlyAdmin, exact_time, object_url
+from scheduling.console.words import NOTHING, duration, since, size
+from scheduling.fields import JSONBytesField
+from scheduling.runs.models import Run
+from workers.models import Artifact, StepRun, Wait, Worker
+
+_SHOWN_BYTES = 64_000
+
+
+def _run_link(run_id: Any) -> SafeString:
+    return format_html('<a href="{}">{}</a>', object_url(Run, run_id), run_id)
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnlyAdmin):
+    list_display = ("host", "pid", "state_shown", "queues_shown", "at_work", "beat", "release", "started")
+    list_filter = ("state", "host")
+    search_fields = ("host", "boot_id__exact")
+    ordering = ("-started_at", "boot_id")
+    started = exact_time("started_at", "started")
+
+    @admin.display(description="state", ordering="state")
+    def state_shown(self, worker: Worker) -> SafeString:
+        return badge(worker.state, title=worker.last_error)
+
+    @admin.display(description="queues")
+    def queues_shown(self, worker: Worker) -> str:
+        return ", ".join(worker.queues)
+
+    @admin.display(description="running")
+    def at_work(self, worker: Worker) -> str:
+        return f"{worker.running_count} of {worker.slots}"
+
+    @admin.display(description="last beat", ordering="beat_at")
+    def beat(self, worker: Worker) -> str:
+        return since(worker.beat_at, now=timezone.now())
+
+
+@admin.register(StepRun)
+class StepRunAdmin(ReadOnlyAdmin):
+    list_display = ("path", "state_shown", "uses", "attempt", "run_link", "started", "took")
+    list_filter = ("state", "is_simulated")
+    search_fields = ("run_id__exact",)
+    search_help_text = "The id of a run."
+    ordering = ("-id",)
+    started = exact_time("started_at", "started")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[StepRun]:
+        rows = super().get_queryset(request)
+        large = [field.name for field in StepRun._meta.fields if isinstance(field, JSONBytesField)]
+        return rows if request.resolver_match.kwargs else rows.defer(*large)  # type: ignore[no-any-return, union-attr]
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        return lookup == "run_id" or bool(super().lookup_allowed(lookup, value, request))
+
+    @admin.display(description="state")
+    def state_shown(self, step: StepRun) -> SafeString:
+        return format_html("{} {}", badge(step.state), simulated_badge() if step.is_simulated else "")
+
+    @admin.display(description="run")
+    def run_link(self, step: StepRun) -> SafeString:
+        return _run_link(step.run_id)
+
+    @admin.display(description="duration")
+    def took(self, step: StepRun) -> str:
+        return duration(step.finished_at - step.started_at) if step.finished_at and step.started_at else NOTHING
+
+
+@admin.register(Wait)
+class WaitAdmin(ReadOnlyAdmin):
+    list_display = ("path", "kind", "run_link", "wakes", "since")
+    list_filter = ("kind",)
+    ordering = ("wake_at", "id")
+    wakes = exact_time("wake_at", "wakes")
+    since = exact_time("created_at", "since")
+
+    @admin.display(description="run")
+    def run_link(self, wait: Wait) -> SafeString:
+        return _run_link(wait.run_id)
+
+
+@admin.register(Artifact)
+class ArtifactAdmin(ReadOnlyAdmin):
+    list_display = ("digest", "size_shown", "created")
+    search_fields = ("digest__exact",)
+    ordering = ("-created_at", "digest")
+    created = exact_time("created_at", "created")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Artifact]:
+        return super().get_queryset(request).defer("content")  # type: ignore[no-any-return]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        return ["digest", "size_shown", "created", "content_shown"]
+
+    @admin.display(description="size", ordering="size")
+    def size_shown(self, artifact: Artifact) -> str:
+        return size(artifact.size)
+
+    @admin.display(description="content")
+    def content_shown(self, artifact: Artifact) -> SafeString:
+        """The beginning, as text: the whole may have sixteen megabytes."""
+        return text_block(bytes(artifact.content)[:_SHOWN_BYTES].decode(errors="replace"))

@@ -1,0 +1,225 @@
+"""The list and the page of runs, with what an operator can do to them."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from scheduling.agents.roles import OPERATE_RUN
+from scheduling.audit.operations import Actor
+from scheduling.console.badges import run_badge, simulated_badge
+from scheduling.console.deeds import Deed, DeedsAdmin, do_to_all
+from scheduling.console.listing import ReadOnlyAdmin, change_url, exact_time, list_url, object_url
+from scheduling.console.words import duration
+from scheduling.ids import first_id_at
+from scheduling.instants import database_now
+from scheduling.runs.models import Run
+from scheduling.runs.operations import cancel_run, retry_run, start_run
+from scheduling.runs.selectors import attempt_of, effective_state, in_state
+from scheduling.runs.states import LIVE_STATES, RunState
+from scheduling.tasks.models import Task
+from workers.console.dead_letters import RETRIED_AT_ONCE, dead_groups, dead_runs
+from workers.console.run_page import run_page
+
+_TASKS_SEARCHED = 200
+
+
+def _link(run: Run) -> SafeString:
+    return format_html('<a href="{}">Run {}</a>', change_url(run), run.pk)
+
+
+def _cancel(actor: Actor, run: Run) -> SafeString:
+    canceled = cancel_run(actor=actor, run=run)
+    if effective_state(canceled) == RunState.CANCELED:
+        return format_html("{} is canceled.", _link(run))
+    return format_html("{} is being canceled: its worker has been told to stop.", _link(run))
+
+
+def _retry(actor: Actor, run: Run) -> SafeString:
+    retry_run(actor=actor, run=run)
+    return format_html("{} is queued again. Steps that are finished do not run again.", _link(run))
+
+
+def _run_again(actor: Actor, run: Run) -> SafeString:
+    started = start_run(actor=actor, task=run.task, params=run.params, simulate=run.simulated)
+    return format_html('A new run with the same params is queued: <a href="{}">{}</a>.', change_url(started), started)
+
+
+RETRY = Deed(
+    name="retry",
+    label="Retry",
+    permission=OPERATE_RUN,
+    perform=_retry,
+    is_offered=lambda run: run.state == RunState.FAILED,
+)
+
+
+class StateFilter(admin.SimpleListFilter):
+    """By what a run does now: a running one is told by its due work."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state.value, state.value) for state in RunState]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        chosen = self.value()
+        return in_state(queryset, RunState(chosen)) if chosen in RunState.values else queryset
+
+
+class MadeFilter(admin.SimpleListFilter):
+    """By the time of making, which the id begins with: the primary key serves as the index."""
+
+    title = "made"
+    parameter_name = "made"
+    _SPANS = {
+        "hour": ("last hour", timedelta(hours=1)),
+        "day": ("last 24 hours", timedelta(days=1)),
+        "week": ("last 7 days", timedelta(days=7)),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterator[tuple[str, str]]:
+        return ((name, words) for name, (words, _) in self._SPANS.items())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        span = self._SPANS.get(self.value() or "")
+        return queryset.filter(id__gte=first_id_at(timezone.now() - span[1])) if span else queryset
+
+
+@admin.register(Run)
+class RunAdmin(DeedsAdmin, ReadOnlyAdmin):
+    list_display = ("run", "state_shown", "task_link", "trigger_kind", "scheduled", "made", "took", "attempt_shown")
+    list_display_links = ("run",)
+    list_filter = (StateFilter, "trigger_kind", MadeFilter, "simulated")
+    search_fields = ("id",)
+    search_help_text = "The id of a run, or the beginning of a task's key."
+    ordering = ("-id",)
+    scheduled = exact_time("scheduled_for", "scheduled for")
+    made = exact_time("created_at", "created")
+    deeds = (
+        Deed(
+            name="cancel",
+            label="Cancel",
+            permission=OPERATE_RUN,
+            perform=_cancel,
+            is_offered=lambda run: run.state in LIVE_STATES,
+            confirm="Cancel this run?",
+            is_danger=True,
+        ),
+        RETRY,
+        Deed(
+            name="again",
+            label="Run again",
+            permission=OPERATE_RUN,
+            perform=_run_again,
+            is_offered=lambda run: run.state not in LIVE_STATES,
+        ),
+    )
+
+    def get_urls(self) -> list[URLPattern]:
+        shown = self.admin_site.admin_view(self.dead_letters_view)
+        return [path("dead-letters/", shown, name="dead_letters"), *super().get_urls()]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
+        rows = super().get_queryset(request).select_related("task", "due_work")
+        return rows.defer("params", "output", "error")  # type: ignore[no-any-return]
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Run | None:
+        try:
+            key = UUID(object_id)
+        except ValueError:
+            return None
+        whole = Run.objects.select_related("task", "revision", "schedule", "agent", "due_work")
+        return whole.filter(pk=key).first()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Run], search_term: str
+    ) -> tuple[QuerySet[Run], bool]:
+        """An id, or the beginning of a task's key; the runs of a task are found by their index."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        try:
+            return queryset.filter(pk=UUID(term)), False
+        except ValueError:
+            tasks = Task.objects.filter(key__istartswith=term).values_list("pk", flat=True)[:_TASKS_SEARCHED]
+            return queryset.filter(task__in=list(tasks)), False
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        return lookup == "task__id__exact" or bool(super().lookup_allowed(lookup, value, request))
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        run = self.get_object(request, object_id)
+        if run is None:
+            raise Http404(f"there is no run {object_id}")
+        if not self.has_view_permission(request, run):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Run of {run.task.title}",
+            "opts": self.opts,
+            "buttons": self.buttons(request, run),
+            **run_page(run, now=database_now()),
+        }
+        return TemplateResponse(request, "console/run.html", context)
+
+    def dead_letters_view(self, request: HttpRequest) -> HttpResponse:
+        """Failed runs by their error; a POST retries those of one group."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        if request.method == "POST":
+            return self._retry_group(request)
+        groups, has_more = dead_groups()
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Dead letters",
+            "groups": groups,
+            "has_more": has_more,
+            "most_at_once": RETRIED_AT_ONCE,
+            "may_retry": request.user.has_perm(OPERATE_RUN),
+            "failed_url": list_url(Run, state=RunState.FAILED.value),
+        }
+        return TemplateResponse(request, "console/dead_letters.html", context)
+
+    def _retry_group(self, request: HttpRequest) -> HttpResponse:
+        if not request.user.has_perm(OPERATE_RUN):
+            raise PermissionDenied
+        dead = dead_runs(code=request.POST.get("code", ""), cause=request.POST.get("cause", ""))
+        for level, words in do_to_all(request, RETRY, dead):
+            self.message_user(request, words, level)
+        if not dead:
+            self.message_user(request, "There is none of them left. Nothing was done.", messages.WARNING)
+        return HttpResponseRedirect(reverse("admin:dead_letters"))
+
+    @admin.display(description="run")
+    def run(self, run: Run) -> str:
+        return f"…{str(run.pk)[-12:]}"
+
+    @admin.display(description="state")
+    def state_shown(self, run: Run) -> SafeString:
+        return format_html("{} {}", run_badge(effective_state(run)), simulated_badge() if run.simulated else "")
+
+    @admin.display(description="task")
+    def task_link(self, run: Run) -> SafeString:
+        return format_html('<a href="{}">{}</a>', object_url(Task, run.task_id), run.task.title)
+
+    @admin.display(description="duration")
+    def took(self, run: Run) -> str:
+        return duration(run.finished_at - run.started_at if run.finished_at and run.started_at else None)
+
+    @admin.display(description="attempt")
+    def attempt_shown(self, run: Run) -> int:
+        return attempt_of(run)
