@@ -1,6 +1,7 @@
 """How the failures of a mail delivery become pipeline errors. Server texts are cut and neutralised, never trusted."""
 
 from smtplib import (
+    SMTPException,
     SMTPNotSupportedError,
     SMTPRecipientsRefused,
     SMTPResponseException,
@@ -23,9 +24,10 @@ def delivery_error(error: Exception) -> PipelineError:
         return PipelineError("mail_refused", ErrorClass.PERMANENT, f"the mail server cannot do this: {error}")
     if _is_timeout(error):
         return PipelineError("timeout", ErrorClass.TIMEOUT, "the mail server did not answer in time")
-    if isinstance(error, (SMTPServerDisconnected, OSError)):
-        return PipelineError("connection_failed", ErrorClass.TRANSIENT, "the connection to the mail server failed")
-    return PipelineError("mail_failed", ErrorClass.INTERNAL, f"the mail could not be sent ({type(error).__name__})")
+    # smtplib's own errors are OSErrors too; only one of them is about the connection.
+    if isinstance(error, SMTPException) and not isinstance(error, SMTPServerDisconnected):
+        return PipelineError("mail_failed", ErrorClass.INTERNAL, f"the mail could not be sent ({type(error).__name__})")
+    return PipelineError("connection_failed", ErrorClass.TRANSIENT, "the connection to the mail server failed")
 
 
 def _recipients_refused(error: SMTPRecipientsRefused) -> PipelineError:

@@ -61,7 +61,7 @@ def web_address(text: str) -> httpx2.URL:
         raise ValueError("the URL is malformed") from error
     if url.scheme not in ("http", "https"):
         raise ValueError("the URL must begin with http:// or https://")
-    if not url.host or "%" in url.host or not 0 < (url.port or 80) < 65536:
+    if not url.host or "%" in url.host or (url.port is not None and not 0 < url.port < 65536):
         raise ValueError("the URL has no valid host and port")
     return url
 

@@ -100,7 +100,7 @@ def _check_input(spec: ToolSpec, call: ToolCall) -> None:
     try:
         breach = first_breach(spec.input_schema, dict(call.input))
     except ValueError as error:
-        raise tool_errors.from_exception(spec.name, error) from error
+        raise PipelineError("bad_argument", ErrorClass.VALIDATION, f"{spec.name}: the input is not JSON") from error
     if breach is not None:
         place = breach.pointer or "the input"
         raise PipelineError(
