@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from ordinaut_project.embedded.state import read_env
 from tests.e2e.ups import Up, bare_environment
 from tests.e2e.working_tree import ROOT
 from tests.waiting import wait_until
@@ -202,6 +203,17 @@ def test_make_up_stops_with_make(other, how):
 
     wait_until(lambda: other.left() == [], timeout=30, what="the end of every process")
     assert "Stopped." in other.said()
+
+
+def test_servers_that_are_given_are_used_and_none_is_started(other, process_env):
+    given = {name: process_env[name] for name in ("DATABASE_URL", "REDIS_URL")}
+
+    other.start("--no-examples", **given)
+
+    assert not (other.data_dir / "postgres").exists()
+    assert not (other.data_dir / "valkey").exists()
+    kept = read_env(other.data_dir / "env")
+    assert {name: kept[name] for name in given} == given
 
 
 def test_a_signal_during_the_start_stops_it(other):

@@ -1,5 +1,6 @@
 """Running `manage.py up` from outside, as a person does."""
 
+import contextlib
 import json
 import os
 import signal
@@ -42,7 +43,7 @@ class Up:
     command: tuple[str, ...] = (sys.executable, "manage.py", "up")
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
 
-    def start(self, *arguments: str, within: float = 90.0) -> float:
+    def start(self, *arguments: str, within: float = 90.0, **environment: str) -> float:
         """Start and wait for the address; returns the seconds that took. Fails with all it said when it ends."""
         started_at = time.monotonic()
         self.output = self.data_dir.with_name(f"{self.data_dir.name}-{self.mark[:8]}.out")
@@ -53,7 +54,7 @@ class Up:
                 if "make" not in self.command
                 else [*self.command, f"ARGS={' '.join(options)}"],
                 cwd=ROOT,
-                env=bare_environment(UP_MARK=self.mark),
+                env=bare_environment(UP_MARK=self.mark, **environment),
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -83,11 +84,10 @@ class Up:
 
     def kill_group(self) -> None:
         """End whatever is left, whatever the test did."""
-        for pid in [self.process.pid, *processes_marked(self.mark)]:
-            try:
+        self.process.kill()
+        for pid in processes_marked(self.mark):
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
         self.process.wait(10)
 
     def left(self) -> list[int]:
