@@ -1,0 +1,129 @@
+"""Simulate a document; needs no database and sends nothing."""
+
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from pipelines.document import DocumentInvalid
+from pipelines.expressions.durations import parse_timedelta
+from pipelines.management.inputs import UNUSABLE, read_document, read_duration, read_object
+from pipelines.management.lines import LineRefused, answer_lines, read_lines
+from pipelines.simulation import ended_as_wanted, simulate
+from pipelines.tools.registry import catalog
+
+
+class Command(BaseCommand):
+    help = (
+        "Run a pipeline document in virtual time with simulated tools and show every step. Exits 0 where it ended as "
+        "it should and every assert holds, 1 where not, 2 where the document is invalid."
+    )
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", nargs="?")
+        parser.add_argument("--params", help="a JSON object, laid over the document's defaults")
+        parser.add_argument("--event", help="a JSON object: the event that starts the run")
+        parser.add_argument("--cancel-at", help="an ISO 8601 duration: cancel the run then")
+        parser.add_argument("--now", help="an ISO 8601 instant: the run's own (default: the present)")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+        parser.add_argument(
+            "--jsonl",
+            action="store_true",
+            help='answer each line of standard input, {"document", "params", "event", "cancel_at"}',
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["jsonl"]:
+            for line in answer_lines(read_lines(sys.stdin.buffer), answer):
+                self.stdout.write(line)
+                self.stdout.flush()
+            return
+        if options["file"] is None:
+            raise CommandError("give a file, or --jsonl", returncode=UNUSABLE)
+        answered = _simulate_file(options)
+        if options["json"]:
+            self.stdout.write(orjson.dumps(answered, option=orjson.OPT_INDENT_2).decode())
+        else:
+            self.stdout.write("\n".join(_lines(answered)))
+        if answered["state"] == "invalid":
+            sys.exit(UNUSABLE)
+        if not ended_as_wanted(answered, cancel_at=read_duration(options["cancel_at"], "--cancel-at")):
+            sys.exit(1)
+
+
+def answer(given: dict[str, Any]) -> dict[str, Any]:
+    """The answer to one line."""
+    params, event, cancel_at = given.get("params"), given.get("event"), given.get("cancel_at")
+    if not isinstance(params, dict | None) or not isinstance(event, dict | None):
+        raise LineRefused('"params" and "event" are objects')
+    try:
+        cancelled = None if cancel_at is None else parse_timedelta(str(cancel_at))
+    except ValueError as error:
+        raise LineRefused(f'"cancel_at": {error}') from error
+    try:
+        return simulate(given.get("document"), params=params, event=event, cancel_at=cancelled, catalog=catalog())
+    except DocumentInvalid as error:
+        return _invalid(error)
+
+
+def _simulate_file(options: dict[str, Any]) -> dict[str, Any]:
+    params = read_object(options["params"], "--params")
+    event = read_object(options["event"], "--event")
+    cancel_at = read_duration(options["cancel_at"], "--cancel-at")
+    now = _instant(options["now"])
+    try:
+        document = read_document(options["file"])
+        return simulate(document, params=params, event=event, cancel_at=cancel_at, catalog=catalog(), now=now)
+    except DocumentInvalid as error:
+        return _invalid(error)
+
+
+def _instant(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise CommandError(f"--now: {error}", returncode=UNUSABLE) from error
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
+
+
+def _invalid(error: DocumentInvalid) -> dict[str, Any]:
+    """A problem document (RFC 9457) with the state that the lines of `--jsonl` carry."""
+    return {
+        "state": "invalid",
+        "title": "The document is invalid",
+        "status": 422,
+        "code": "document_invalid",
+        "problems": [problem.as_dict() for problem in error.problems],
+    }
+
+
+def _lines(answered: dict[str, Any]) -> list[str]:
+    if answered["state"] == "invalid":
+        return [_problem_line(problem) for problem in answered["problems"]]
+    lines = [_step_line(step) for step in answered["steps"]]
+    lines.append(f"The run ended: {answered['state']}.")
+    if answered["error"] is not None:
+        lines.append(f"  {answered['error']['code']}: {answered['error']['detail']}")
+    if answered["outputs"]:
+        lines.append(f"  outputs: {orjson.dumps(answered['outputs']).decode()}")
+    return lines + [
+        f"  assert {'holds' if each['ok'] else 'FAILS'}: {each['expression']}" for each in answered["asserts"]
+    ]
+
+
+def _step_line(step: dict[str, Any]) -> str:
+    tool = f" ({step['uses']})" if step["uses"] else ""
+    marks = "".join(f" [{mark}]" for mark in ("simulated", "tolerated") if step.get(mark))
+    attempt = f" attempt {step['attempt']}" if step["attempt"] > 1 else ""
+    error = f": {step['error']['code']}: {step['error']['detail']}" if step["error"] else ""
+    return f"{step['at']:>10}  {step['state']:<11} {step['path']}{tool}{attempt}{marks}{error}"
+
+
+def _problem_line(problem: dict[str, Any]) -> str:
+    hint = f" ({problem['hint']})" if problem["hint"] else ""
+    return f"{problem['pointer'] or '/'}: {problem['severity']}: {problem['code']}: {problem['detail']}{hint}"

@@ -1,0 +1,73 @@
+"""What scheduling may ask of pipelines, named to it by the setting ORDINAUT_PIPELINE_PORT."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipelines.document import (
+    DocumentInvalid,
+    Problem,
+    check_params,
+    compile_document,
+    normalise,
+    parse,
+    validate,
+)
+from pipelines.document.problems import from_expression
+from pipelines.expressions import ExpressionError, compile_template
+from pipelines.tools.base import Catalog
+
+
+class TemplateRefused(ValueError):  # a statement about the template
+    """A template outside a document cannot be compiled or rendered; `problems` says why."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problems = (problem,)
+        super().__init__(problem.detail)
+
+
+class PipelinePort:
+    """The judge of documents, over this host's catalog. Problems are given as dictionaries."""
+
+    def validate(self, document: object, *, agent_id: str | None = None) -> list[dict[str, Any]]:
+        """Everything that is wrong with a document, warnings included; empty where it can be stored as it is.
+
+        Every agent may use every tool of the host: `agent_id` decides nothing yet.
+        """
+        return _shown(validate(document, catalog=_catalog()))
+
+    def normalise(self, document: object) -> dict[str, Any]:
+        """The document in the form to store. Raises DocumentInvalid, a ValueError, for what is no object."""
+        normal = normalise(document)
+        if not isinstance(normal, dict):
+            raise DocumentInvalid(validate(document, catalog=_catalog()))
+        return normal
+
+    def parse(self, text: str) -> object:
+        """The value of YAML or JSON text. Raises DocumentInvalid, a ValueError with `problems`."""
+        return parse(text)
+
+    def check_params(self, document: object, params: object) -> list[dict[str, Any]]:
+        """What keeps the document from running with these params; pointers begin with `/params`."""
+        try:
+            pipeline = compile_document(document, catalog=_catalog())
+        except DocumentInvalid as error:
+            return _shown(error.problems)
+        return _shown(check_params(pipeline, params))
+
+    def render(self, template: str, context: Mapping[str, Any]) -> Any:
+        """The value of a template over `context`. Raises TemplateRefused."""
+        try:
+            return compile_template(template).render(context)
+        except ExpressionError as error:
+            raise TemplateRefused(from_expression(error, "")) from error
+
+
+def _catalog() -> Catalog:
+    # The registry reads settings, which are not ready while apps are imported.
+    from pipelines.tools.registry import catalog
+
+    return catalog()
+
+
+def _shown(problems: Sequence[Problem]) -> list[dict[str, Any]]:
+    return [problem.as_dict() for problem in problems]
