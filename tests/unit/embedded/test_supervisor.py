@@ -4,10 +4,12 @@ import subprocess
 import sys
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from tests.process_trees import is_alive, processes_marked
+from tests.process_trees import is_alive, kill_marked, processes_marked, tie_to_this_process
 from tests.waiting import wait_until
 from workers.supervisor import ChildSpec, Supervisor, SupervisorError, describe_exit, spawn
 
@@ -35,39 +37,44 @@ def _python(source: str, *arguments: str, **changes) -> ChildSpec:
     return ChildSpec(**{"name": "child", "argv": (sys.executable, "-c", source, *arguments), **changes})
 
 
-def _start_tree(depth: int, mark: str) -> subprocess.Popen[str]:
-    tree = subprocess.Popen(
+@contextmanager
+def _tree(depth: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A tree with all its leaves up, and the mark that each of its processes carries; gone when the block ends."""
+    mark = uuid.uuid4().hex
+    with subprocess.Popen(
         [sys.executable, "-c", _TREE, str(depth), _TREE],
         env={**os.environ, "TREE_MARK": mark},
         stdout=subprocess.PIPE,
         text=True,
-    )
-    assert tree.stdout is not None
-    for _ in range(2**depth):
-        assert tree.stdout.readline() == "leaf ready\n"
-    return tree
+        preexec_fn=tie_to_this_process,
+    ) as tree:
+        try:
+            assert tree.stdout is not None
+            for _ in range(2**depth):
+                assert tree.stdout.readline() == "leaf ready\n"
+            yield tree, mark
+        finally:
+            tree.kill()
+            kill_marked(mark)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
 def test_killing_the_top_supervisor_leaves_no_process_of_its_tree():
-    mark = uuid.uuid4().hex
-    tree = _start_tree(2, mark)
-    assert len(processes_marked(mark)) == 7
+    with _tree(2) as (top, mark):
+        assert len(processes_marked(mark)) == 7
 
-    tree.kill()
-    tree.wait()
+        top.kill()
+        top.wait()
 
-    wait_until(lambda: processes_marked(mark) == [], what="the whole tree is gone")
+        wait_until(lambda: processes_marked(mark) == [], what="the end of the whole tree")
 
 
 def test_sigterm_ends_a_tree_whose_leaves_ignore_it():
-    mark = uuid.uuid4().hex
-    tree = _start_tree(1, mark)
+    with _tree(1) as (top, mark):
+        top.terminate()
 
-    tree.terminate()
-
-    assert tree.wait(timeout=10) == 0
-    assert processes_marked(mark) == []
+        assert top.wait(timeout=10) == 0
+        assert processes_marked(mark) == []
 
 
 def test_children_stop_in_the_reverse_of_their_start(tmp_path):
