@@ -1,7 +1,16 @@
 """Whole trees of processes, seen from outside."""
 
+import contextlib
 import os
+import signal
 from pathlib import Path
+
+from workers.supervisor import die_with_parent
+
+
+def tie_to_this_process() -> None:
+    """For `preexec_fn`: what a test starts ends with the test run, even a killed one."""
+    die_with_parent(signal.SIGTERM)
 
 
 def is_alive(pid: int) -> bool:
@@ -26,3 +35,15 @@ def processes_marked(mark: str) -> list[int]:
         if mark.encode() in environment and is_alive(int(folder.name)):
             found.append(int(folder.name))
     return found
+
+
+def kill_marked(mark: str) -> None:
+    """SIGKILL whatever carries the mark, again until nothing does: a process may be starting another meanwhile."""
+    for _ in range(20):
+        marked = processes_marked(mark)
+        if not marked:
+            return
+        for pid in marked:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    raise AssertionError(f"processes that cannot be killed: {processes_marked(mark)}")

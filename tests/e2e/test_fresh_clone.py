@@ -4,7 +4,6 @@ import json
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import pytest
 
 from tests.e2e.ups import free_port
 from tests.e2e.working_tree import ROOT, copy_working_tree
-from tests.process_trees import processes_marked
+from tests.process_trees import kill_marked, processes_marked, tie_to_this_process
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -57,6 +56,7 @@ class Clone:
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
+                preexec_fn=tie_to_this_process,
             )
 
 
@@ -79,8 +79,7 @@ def clone(request: pytest.FixtureRequest) -> Iterator[Clone]:
     mark = f"FRESH_{os.getpid()}_{user}"
     environment = {**passed_on, "PATH": path, "HOME": str(home), "UP_MARK": mark, "PIP_NO_CACHE_DIR": "1"}
     yield Clone(folder, user, environment)
-    for pid in processes_marked(mark):
-        os.kill(pid, signal.SIGKILL)
+    kill_marked(mark)
     shutil.rmtree(base)
 
 

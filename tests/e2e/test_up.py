@@ -20,6 +20,7 @@ import pytest
 from ordinaut_project.embedded.state import read_env
 from tests.e2e.ups import Up, bare_environment
 from tests.e2e.working_tree import ROOT
+from tests.process_trees import tie_to_this_process
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -221,7 +222,12 @@ def test_a_signal_during_the_start_stops_it(other):
     command = [*other.command, "--port", str(other.port), "--data-dir", str(other.data_dir)]
     with other.output.open("wb") as output:
         other.process = subprocess.Popen(
-            command, cwd=ROOT, env=bare_environment(UP_MARK=other.mark), stdout=output, stderr=output
+            command,
+            cwd=ROOT,
+            env=bare_environment(UP_MARK=other.mark),
+            stdout=output,
+            stderr=output,
+            preexec_fn=tie_to_this_process,
         )
     wait_until(lambda: "Preparing the database" in other.said(), what="the first step")
 

@@ -1,6 +1,5 @@
 """Running `manage.py up` from outside, as a person does."""
 
-import contextlib
 import json
 import os
 import signal
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.working_tree import ROOT
-from tests.process_trees import processes_marked
+from tests.process_trees import kill_marked, processes_marked, tie_to_this_process
 from tests.waiting import wait_until
 
 
@@ -58,6 +57,7 @@ class Up:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=tie_to_this_process,
             )
 
         def has_answered() -> bool:
@@ -85,10 +85,8 @@ class Up:
     def kill_group(self) -> None:
         """End whatever is left, whatever the test did."""
         self.process.kill()
-        for pid in processes_marked(self.mark):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
         self.process.wait(10)
+        kill_marked(self.mark)
 
     def left(self) -> list[int]:
         return processes_marked(self.mark)
