@@ -47,23 +47,24 @@ class Isolation:
         Raises PipelineError: `timeout` (the runner is killed), `tool_crashed`, and what the tool raised. A canceled
         caller kills the runner, then CancelledError passes.
         """
+        if self._is_closed:
+            raise RuntimeError("the isolation is closed")
         request = _request(spec, context, input)
         async with self._slots:
             runner = await self._take()
             try:
                 async with asyncio.timeout(timeout.total_seconds()):
                     reply = await runner.ask(request)
-            except TimeoutError:
+            except BaseException as error:
+                runner.log_output(spec.name)
                 await self._discard(runner)
-                raise tool_errors.timed_out(spec.name, timeout) from None
-            except RunnerDiedError as death:
-                await self._discard(runner)
-                raise _crashed(spec.name, death) from death
-            except BaseException:
-                await self._discard(runner)
+                if isinstance(error, TimeoutError):
+                    raise tool_errors.timed_out(spec.name, timeout) from None
+                if isinstance(error, RunnerDiedError):
+                    raise _crashed(spec.name, error) from error
                 raise
+            runner.log_output(spec.name)
             await self._give_back(runner, reply)
-        runner.log_output(spec.name)
         return _result(spec.name, reply)
 
     async def close(self) -> None:
@@ -74,8 +75,6 @@ class Isolation:
             await self._discard(runner)
 
     async def _take(self) -> RunnerProcess:
-        if self._is_closed:
-            raise RuntimeError("the isolation is closed")
         while self._idle:
             runner = self._idle.pop()
             if runner.is_alive:
@@ -89,6 +88,9 @@ class Isolation:
                 "runner_unavailable", ErrorClass.TRANSIENT, "this worker could not start a process for the tool"
             ) from error
         self._all.add(runner)
+        if self._is_closed:
+            await self._discard(runner)
+            raise RuntimeError("the isolation was closed meanwhile")
         return runner
 
     async def _give_back(self, runner: RunnerProcess, reply: dict[str, Any]) -> None:

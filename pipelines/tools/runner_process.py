@@ -43,7 +43,7 @@ class RunnerProcess:
         """Start a runner and wait until it is ready. Raises OSError or RunnerDiedError; nothing is left behind then."""
         # -P keeps the working directory off the import path; what the worker can import the runner can.
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "pipelines.tools.runner", str(os.getpid())),
+            *(sys.executable, "-P", "-X", "faulthandler", "-m", "pipelines.tools.runner", str(os.getpid())),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

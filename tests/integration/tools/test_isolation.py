@@ -209,6 +209,28 @@ def test_a_tool_that_ends_its_process_fails_and_the_next_call_gets_a_new_one(wit
     assert after["alive"] is True
 
 
+def test_what_a_crashed_tool_was_doing_is_in_the_log(isolated, caplog):
+    failure(isolated, tools.segfault)
+
+    assert "Segmentation fault" in caplog.text
+    assert "sample_tools.py" in caplog.text
+
+
+def test_a_pool_that_is_closed_while_a_process_starts_keeps_none(context):
+    async def close_early():
+        isolation = Isolation(size=1)
+        calling = asyncio.create_task(isolation.call(tools.echo, context, {}, LONG))
+        await asyncio.sleep(0)
+        await isolation.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            await calling
+        with pytest.raises(RuntimeError, match="closed"):
+            await isolation.call(tools.echo, context, {}, LONG)
+        return isolation._all
+
+    assert asyncio.run(close_early()) == set()
+
+
 def test_a_process_that_dies_between_calls_is_replaced_unseen(with_pool):
     async def use(isolation, call):
         pid = (await call(tools.echo))["pid"]
