@@ -1,0 +1,112 @@
+"""What a slot has to know before it starts a claimed run. Most of it is remembered from earlier runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from pipelines.document.nodes import NO_RETRY, RetryPolicy
+from pipelines.engine.ports import StepEntry
+from pipelines.errors import ErrorClass, PipelineError
+from pipelines.tools.base import Catalog
+from workers import conf
+from workers.claim import ClaimedRun
+from workers.columns import Uuids
+from workers.connection import Database
+from workers.history import load_histories
+from workers.recent import Recent
+from workers.retries import parse_retry
+from workers.revisions import Compiled, compile_revision, missing_revision
+from workers.statements import REVISIONS, TASK_FACTS
+
+logger = structlog.get_logger(__name__)
+
+_REMEMBERED_TASKS = 5000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFacts:
+    """What a run may know of its task, and how its failures are retried."""
+
+    key: str
+    title: str
+    labels: Mapping[str, Any]
+    retry: RetryPolicy
+
+
+_NO_TASK = TaskFacts(key="", title="", labels={}, retry=NO_RETRY)
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """A claimed run with all that its slot needs. `pipeline` is an error where there is nothing to run."""
+
+    run: ClaimedRun
+    task: TaskFacts
+    pipeline: Compiled
+    history: Sequence[StepEntry]
+
+
+class Briefing:
+    """Prepares claimed runs, with one query for each kind of thing that is not remembered."""
+
+    def __init__(self, database: Database, *, catalog: Catalog) -> None:
+        self._database = database
+        self._catalog = catalog
+        self._pipelines: Recent[UUID, Compiled] = Recent(conf.compiled_pipelines())
+        self._tasks: Recent[tuple[UUID, int], TaskFacts] = Recent(_REMEMBERED_TASKS)
+
+    async def prepare(self, claimed: Sequence[ClaimedRun]) -> list[Brief]:
+        """The briefs of the runs, in their order. Raises DatabaseUnavailable; a damaged row fails its own run."""
+        pipelines = await self._compiled(claimed)
+        tasks = await self._facts(claimed)
+        resumed = [run.run_id for run in claimed if run.may_have_history]
+        histories, damaged = await load_histories(self._database, resumed) if resumed else ({}, {})
+        briefs = []
+        for run in claimed:
+            pipeline = pipelines.get(run.revision_id) or missing_revision()
+            if run.run_id in damaged:
+                pipeline = PipelineError("journal_damaged", ErrorClass.INTERNAL, damaged[run.run_id])
+            briefs.append(Brief(run, tasks.get(run.task_id, _NO_TASK), pipeline, histories.get(run.run_id, ())))
+        return briefs
+
+    async def _compiled(self, claimed: Sequence[ClaimedRun]) -> dict[UUID | None, Compiled]:
+        known: dict[UUID | None, Compiled] = {}
+        for revision_id in {run.revision_id for run in claimed if run.revision_id is not None}:
+            if (remembered := self._pipelines.get(revision_id)) is not None:
+                known[revision_id] = remembered
+        missing = {run.revision_id for run in claimed} - known.keys() - {None}
+        if missing:
+            for revision_id, document in await self._database.fetch(REVISIONS, {"ids": Uuids(missing)}):
+                compiled = compile_revision(document, catalog=self._catalog)
+                self._pipelines.put(revision_id, compiled)
+                known[revision_id] = compiled
+        return known
+
+    async def _facts(self, claimed: Sequence[ClaimedRun]) -> dict[UUID, TaskFacts]:
+        known: dict[UUID, TaskFacts] = {}
+        missing: set[UUID] = set()
+        for run in claimed:
+            remembered = None if run.task_version is None else self._tasks.get((run.task_id, run.task_version))
+            if remembered is None:
+                missing.add(run.task_id)
+            else:
+                known[run.task_id] = remembered
+        if missing:
+            for task_id, version, key, title, labels, retry in await self._database.fetch(
+                TASK_FACTS, {"ids": Uuids(missing)}
+            ):
+                facts = TaskFacts(key=key, title=title, labels=labels, retry=_policy(task_id, retry))
+                self._tasks.put((task_id, version), facts)
+                known[task_id] = facts
+        return known
+
+
+def _policy(task_id: UUID, retry: Any) -> RetryPolicy:
+    try:
+        return parse_retry(retry)
+    except (ValueError, TypeError, AttributeError) as error:
+        logger.warning("task.retry_is_damaged", task=str(task_id), detail=str(error), hint="Its runs are tried once.")
+        return NO_RETRY

@@ -1,0 +1,72 @@
+"""The settings of this app, typed. The only reader of `ORDINAUT_*` settings in `workers`."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+DEFAULT_QUARANTINE_AFTER = 3
+DEFAULT_COMPILED_PIPELINES = 500
+
+
+class SettingError(ImproperlyConfigured):
+    """A setting has a value of the wrong form."""
+
+
+def beat_interval() -> timedelta:
+    """How often a supervisor beats for its worker processes."""
+    return _duration("ORDINAUT_BEAT_INTERVAL", timedelta(seconds=1))
+
+
+def abort_after() -> timedelta:
+    """How long a process works on without an acknowledged beat; then it drops its runs and settles nothing."""
+    return _duration("ORDINAUT_ABORT_AFTER", timedelta(seconds=10))
+
+
+def reap_after() -> timedelta:
+    """How long a reaper itself sees a beat stand still before it declares the process lost."""
+    return _duration("ORDINAUT_REAP_AFTER", timedelta(seconds=15))
+
+
+def grace() -> timedelta:
+    """How long running steps may go on after SIGTERM."""
+    return _duration("ORDINAUT_GRACE", timedelta(seconds=8), zero=True)
+
+
+def quarantine_after() -> int:
+    """How many workers may die while a run is their suspect."""
+    return _whole_number("ORDINAUT_QUARANTINE_AFTER", DEFAULT_QUARANTINE_AFTER)
+
+
+def compiled_pipelines() -> int:
+    """How many compiled revisions a worker process keeps in memory."""
+    return _whole_number("ORDINAUT_COMPILED_PIPELINES", DEFAULT_COMPILED_PIPELINES)
+
+
+def prepares_statements() -> bool:
+    """False behind a transaction-mode pooler that cannot keep prepared statements."""
+    return bool(getattr(settings, "ORDINAUT_PREPARE_STATEMENTS", True))
+
+
+def logs_every_run() -> bool:
+    """Write a line for each run that succeeds too; failures are always written."""
+    return bool(getattr(settings, "ORDINAUT_LOG_EVERY_RUN", False))
+
+
+def direct_url() -> str:
+    """The server's own address, past any pooler, for LISTEN; empty where there is none."""
+    return str(getattr(settings, "ORDINAUT_DATABASE_DIRECT_URL", "") or "")
+
+
+def _duration(name: str, default: timedelta, *, zero: bool = False) -> timedelta:
+    value = getattr(settings, name, default)
+    if not isinstance(value, timedelta) or value < timedelta(0) or (not value and not zero):
+        raise SettingError(f"{name}: must be a {'' if zero else 'positive '}duration")
+    return value
+
+
+def _whole_number(name: str, default: int) -> int:
+    number = getattr(settings, name, default)
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise SettingError(f"{name}: must be a whole number of at least 1")
+    return number

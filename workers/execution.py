@@ -1,0 +1,308 @@
+"""One run in one slot: from its brief, through the engine, to the settlement that is acknowledged."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from random import Random
+from typing import Any
+
+import structlog
+
+from pipelines.document import Pipeline
+from pipelines.engine import run_pipeline
+from pipelines.engine.ports import Failed, Invoker, RunContext, StepEntry, StepState, ToolCall
+from pipelines.errors import ErrorClass, PipelineError
+from pipelines.tools.base import Catalog, InDoubt, SideEffect
+from pipelines.tools.invoke import ToolInvoker
+from pipelines.tools.isolation import Isolation
+from scheduling.runs.states import FailureCause, RunState
+from workers import conf
+from workers import tally as counted
+from workers.briefing import Brief
+from workers.claim import ClaimedRun
+from workers.clock import DatabaseClock
+from workers.encoding import Unstorable, decode
+from workers.gates import GateKeeper
+from workers.journal import JournalRefused, JournalWriter, LeaseLost, RunJournal
+from workers.revisions import ToolsMissing
+from workers.settlement import Canceled, Ending, HandedBack, Settlement, TimedOut, settle
+from workers.tally import Tally
+
+logger = structlog.get_logger(__name__)
+
+TOOLS_MISSING_DELAY = timedelta(seconds=30)
+HANDBACKS_WARNED_AT = 5
+
+
+class Stop(Enum):
+    """Why a run is cut off: somebody canceled it, the process drains, or its lease is gone."""
+
+    CANCEL = auto()
+    DRAIN = auto()
+    LOST = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Equipment:
+    """What the slots of a process share."""
+
+    writer: JournalWriter
+    catalog: Catalog
+    isolation: Isolation
+    clock: DatabaseClock
+    gates: GateKeeper
+    tally: Tally
+    rng: Random = field(default_factory=Random)
+
+
+class TrackedInvoker:
+    """Calls tools for real and notes which calls have begun."""
+
+    def __init__(self, invoke: Invoker, *, journal: RunJournal, clock: DatabaseClock, run_attempt: int) -> None:
+        self._invoke = invoke
+        self._journal = journal
+        self._clock = clock
+        self._run_attempt = run_attempt
+        self.in_doubt: set[tuple[str, int]] = set()
+
+    async def __call__(self, call: ToolCall) -> Any:
+        place = (call.path, call.attempt)
+        self._journal.calls[place] = StepEntry(
+            path=call.path,
+            kind="tool",
+            state=StepState.STARTED,
+            attempt=call.attempt,
+            run_attempt=self._run_attempt,
+            uses=call.spec.name,
+            input=call.input,
+            started_at=self._clock.now(),
+        )
+        if call.spec.side_effect is SideEffect.EFFECT and call.spec.in_doubt is not InDoubt.RETRY:
+            self.in_doubt.add(place)
+        return await self._invoke(call)
+
+
+class Execution:
+    """A run while it holds a slot. `run()` once; `stop()` from outside at any time."""
+
+    def __init__(self, brief: Brief, equipment: Equipment) -> None:
+        self.brief = brief
+        self._equipment = equipment
+        self._journal = RunJournal(
+            equipment.writer,
+            run_id=brief.run.run_id,
+            epoch=brief.run.lease_epoch,
+            tally=equipment.tally,
+            wakes=bool(brief.run.was_waiting),
+        )
+        self._invoke = TrackedInvoker(
+            ToolInvoker(
+                equipment.catalog,
+                equipment.isolation,
+                run_id=str(brief.run.run_id),
+                task_id=str(brief.run.task_id),
+                agent_id=str(brief.run.agent_id),
+                now=brief.run.started_at,
+            ),
+            journal=self._journal,
+            clock=equipment.clock,
+            run_attempt=brief.run.attempt,
+        )
+        self.task: asyncio.Task[None] | None = None
+        self._stop: Stop | None = None
+        self._has_begun = False
+        self.is_settling = False
+
+    @property
+    def claimed(self) -> ClaimedRun:
+        return self.brief.run
+
+    def start(self) -> asyncio.Task[None]:
+        """Run in a task of its own."""
+        self.task = asyncio.create_task(self.run(), name=f"run {self.claimed.run_id}")
+        return self.task
+
+    def stop(self, reason: Stop) -> None:
+        """Cut the run off. Only a lost lease interrupts a settlement that is on its way."""
+        if self.task is None or self.task.done() or (self.is_settling and reason is not Stop.LOST):
+            return
+        if self._stop is not None and reason is not Stop.LOST:
+            return
+        self._stop = reason
+        if self._has_begun:  # a task that is canceled before its first step would end without a settlement
+            self.task.cancel()
+
+    async def run(self) -> None:
+        """Run to the acknowledged settlement, or to the loss of the lease, which is silent."""
+        self._has_begun = True
+        with structlog.contextvars.bound_contextvars(run=str(self.claimed.run_id), task=str(self.claimed.task_id)):
+            try:
+                ending = await self._ending()
+                self.is_settling = True
+                await self._settle(ending)
+            except LeaseLost:
+                logger.debug("run.lease_lost")
+            except asyncio.CancelledError:
+                if self._stop is not Stop.LOST:
+                    raise
+
+    async def _ending(self) -> Ending:
+        """How the run ends here. Raises LeaseLost, and CancelledError where that is not of our own making."""
+        match self._stop:
+            case Stop.LOST:
+                raise LeaseLost
+            case Stop.DRAIN:
+                return HandedBack()
+        if self._stop is Stop.CANCEL or self.claimed.is_cancel_requested:
+            return Canceled()
+        match self.brief.pipeline:
+            case PipelineError() as error:
+                return Failed(error)
+            case ToolsMissing(detail=detail):
+                logger.warning("run.tools_missing", detail=detail, hint="Handed back; another host may have them.")
+                return HandedBack(TOOLS_MISSING_DELAY)
+            case pipeline:
+                return await self._guarded(pipeline)
+
+    async def _guarded(self, pipeline: Pipeline) -> Ending:
+        """Every way in which the engine may end, as a value."""
+        try:
+            return await self._run_engine(pipeline)
+        except JournalRefused as error:
+            self._journal.drop()
+            return Failed(PipelineError("journal_refused", ErrorClass.INTERNAL, str(error)))
+        except PipelineError as error:
+            return Failed(error)
+        except asyncio.CancelledError:
+            return await self._cut_off()
+        except LeaseLost:
+            raise
+        except Exception as error:
+            logger.exception("run.engine_failed")
+            return Failed(PipelineError("internal_error", ErrorClass.INTERNAL, f"{type(error).__name__}: {error}"))
+
+    async def _run_engine(self, pipeline: Pipeline) -> Ending:
+        timer = asyncio.timeout(self._seconds_left())
+        try:
+            async with timer:
+                return await run_pipeline(
+                    pipeline,
+                    context=_context(self.brief),
+                    history=self.brief.history,
+                    journal=self._journal,
+                    invoke=self._invoke,
+                    clock=self._equipment.clock,
+                    rng=self._equipment.rng,
+                )
+        except TimeoutError:
+            if not timer.expired():
+                raise
+            await self._close_calls(StepState.INTERRUPTED)
+            return TimedOut(PipelineError("timeout", ErrorClass.TIMEOUT, "the time of this attempt of the run is over"))
+
+    def _seconds_left(self) -> float | None:
+        if self.claimed.deadline_at is None:
+            return None
+        return max(0.0, (self.claimed.deadline_at - self._equipment.clock.now()).total_seconds())
+
+    async def _cut_off(self) -> Ending:
+        """What a cancellation of our own means. One from elsewhere, or a lost lease, passes."""
+        task = asyncio.current_task()
+        if self._stop not in (Stop.CANCEL, Stop.DRAIN) or task is None:
+            raise asyncio.CancelledError
+        task.uncancel()
+        self.is_settling = True
+        if self._stop is Stop.CANCEL:
+            await self._close_calls(StepState.CANCELED)
+            return Canceled()
+        await self._close_calls(StepState.INTERRUPTED)
+        return HandedBack()
+
+    async def _close_calls(self, state: StepState) -> None:
+        """Say in the journal what became of the calls that were cut off.
+
+        A call whose tool wants to be asked about a doubtful end keeps its intent: the engine decides when it goes on.
+        """
+        now = self._equipment.clock.now()
+        for place, entry in list(self._journal.calls.items()):
+            if state is StepState.CANCELED or place not in self._invoke.in_doubt:
+                await self._journal.record(replace(entry, state=state, finished_at=now), barrier=False)
+
+    async def _settle(self, ending: Ending) -> None:
+        run, clock = self.claimed, self._equipment.clock
+        settlement = settle(
+            ending,
+            attempt=run.attempt,
+            retry=self.brief.task.retry,
+            elapsed=clock.now() - run.started_at,
+            deadline_at=run.deadline_at,
+            rng=self._equipment.rng,
+        )
+        try:
+            await self._journal.settle(settlement)
+        except (JournalRefused, Unstorable) as error:
+            self._journal.drop()
+            settlement = _refused(run.attempt, error)
+            await self._journal.settle(settlement)
+        self._equipment.tally[counted.SETTLED + settlement.name] += 1
+        self._equipment.gates.release(task_id=run.task_id if run.is_exclusive else None, key=run.concurrency_key)
+        _tell(settlement, run)
+
+
+def _refused(attempt: int, error: Exception) -> Settlement:
+    """The end of a run whose own end could not be written."""
+    refusal = PipelineError("journal_refused", ErrorClass.INTERNAL, f"the result cannot be stored: {error}")
+    return Settlement(
+        state=RunState.FAILED,
+        attempt=attempt,
+        is_final=True,
+        cause=FailureCause.PERMANENT,
+        error={**refusal.as_dict(), "detail": refusal.detail.encode("ascii", "replace").decode()[:1000]},
+    )
+
+
+def _tell(settlement: Settlement, run: ClaimedRun) -> None:
+    facts: dict[str, Any] = {"attempt": run.attempt}
+    if settlement.error is not None:
+        facts |= {"code": settlement.error["code"], "detail": settlement.error["detail"]}
+    match settlement.name:
+        case "failed":
+            logger.warning(
+                "run.failed", cause=str(settlement.cause), step=(settlement.error or {}).get("step"), **facts
+            )
+        case "retried":
+            logger.info("run.retried", delay=round(settlement.delay.total_seconds(), 3), **facts)
+        case "handed_back" if run.handback_count + 1 >= HANDBACKS_WARNED_AT:
+            logger.warning("run.handed_back_again", handbacks=run.handback_count + 1)
+        case name if conf.logs_every_run():
+            logger.info("run.settled", outcome=name, **facts)
+
+
+def _context(brief: Brief) -> RunContext:
+    run = brief.run
+    params = decode(run.params)
+    return RunContext(
+        run={
+            "id": str(run.run_id),
+            "attempt": run.attempt,
+            "scheduled_for": _instant(run.scheduled_for),
+            "started_at": _instant(run.started_at),
+            "trigger": run.trigger_kind,
+            "simulated": bool(run.simulated),
+        },
+        task=_task(brief),
+        params=params if isinstance(params, dict) else {},
+        now=run.started_at,
+        run_attempt=run.attempt,
+        simulated=bool(run.simulated),
+    )
+
+
+def _task(brief: Brief) -> Mapping[str, Any]:
+    return {"id": str(brief.run.task_id), "title": brief.task.title, "labels": brief.task.labels}
+
+
+def _instant(value: datetime | None) -> str | None:
+    return None if value is None else value.isoformat().replace("+00:00", "Z")

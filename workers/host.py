@@ -1,0 +1,121 @@
+"""The host process of `runworkers`: starts the worker processes, beats for them, and reaps those of other hosts.
+
+Two threads. The main one supervises (a child is tied to the life of the thread that spawned it); an event loop in the
+other holds the links, the beats, the reaper, the sweeps and the listening connection. Neither runs any work, so that
+neither can be held up by it.
+"""
+
+import asyncio
+import sys
+import threading
+import uuid
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+
+from workers import conf, exits
+from workers.keeper import Keeper
+from workers.links import Link
+from workers.supervisor import Child, ChildSpec, Supervisor, describe_exit
+
+logger = structlog.get_logger(__name__)
+
+LAST_WORDS_WITHIN = 3.0  # seconds for the hand-over of what the stopped processes left
+_KILL_MARGIN = 4.0  # seconds past the grace until a process that does not end is killed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostOptions:
+    """`concurrency` slots in each of `processes`, fed from `queues`."""
+
+    processes: int
+    concurrency: int
+    queues: tuple[str, ...]
+
+
+class Host:
+    """`run()` until SIGTERM or SIGINT; returns the exit code."""
+
+    def __init__(self, options: HostOptions) -> None:
+        self._options = options
+        self._supervisor_id = uuid.uuid4()
+        self._links = {f"worker-{number}": Link(f"worker-{number}") for number in range(1, options.processes + 1)}
+        self._supervisor = Supervisor(on_start=self._welcome, on_exit=self._ended, stops_together=True)
+        self._children: dict[UUID, Child] = {}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="keeper", daemon=True)
+        self.keeper = Keeper(list(self._links.values()))
+
+    def run(self) -> int:
+        """Start everything, supervise, stop everything in order. Must run in the main thread."""
+        self._thread.start()
+        self._call(self.keeper.start())
+        logger.info(
+            "host.started",
+            supervisor=str(self._supervisor_id),
+            processes=self._options.processes,
+            concurrency=self._options.concurrency,
+            queues=list(self._options.queues),
+        )
+        try:
+            for link in self._links.values():
+                self._supervisor.start(self._spec(link))
+            code = self._supervisor.run()
+        finally:
+            self._say_last_words()
+        logger.info("host.stopped", exit_code=code)
+        return code
+
+    def _spec(self, link: Link) -> ChildSpec:
+        return ChildSpec(
+            name=link.name,
+            argv=(
+                sys.executable,
+                "-m",
+                "workers.process",
+                f"--channel={link.theirs.fileno()}",
+                f"--queues={','.join(self._options.queues)}",
+                f"--concurrency={self._options.concurrency}",
+            ),
+            cwd=Path(settings.BASE_DIR),
+            pass_fds=(link.theirs.fileno(),),
+            grace=conf.grace().total_seconds() + _KILL_MARGIN,
+        )
+
+    def _welcome(self, child: Child) -> None:
+        link = self._links[child.spec.name]
+        boot_id = self._call(self.keeper.welcome(link, child.pid, supervisor_id=self._supervisor_id))
+        self._children[boot_id] = child
+
+    def _ended(self, child: Child, exit_code: int) -> None:
+        """A process ended unasked: its work is handed over at once."""
+        boot_id = self._call(self.keeper.part(self._links[child.spec.name]))
+        if boot_id is not None:
+            self._children.pop(boot_id, None)
+            if exit_code != exits.DRAINED:
+                self._submit(self.keeper.hand_over(boot_id, reason=f"ended with {describe_exit(exit_code)}"))
+
+    def _say_last_words(self) -> None:
+        """Hand over what was killed at the end of its grace, then end the loop."""
+        left = [
+            boot_id
+            for boot_id, child in self._children.items()
+            if child.exit_code not in (exits.DRAINED, exits.HURRIED)
+        ]
+        try:
+            self._submit(self.keeper.stop(left)).result(LAST_WORDS_WITHIN)
+        except TimeoutError:
+            logger.warning("host.work_left_to_other_reapers", workers=[str(boot_id) for boot_id in left])
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(LAST_WORDS_WITHIN)
+
+    def _call(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self._submit(work).result()
+
+    def _submit(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)

@@ -1,0 +1,330 @@
+"""The journal: one writer a process, which commits what all slots have finished in one statement whenever it is free.
+
+A slot waits for the acknowledgement of its entry (that is the back-pressure), so the busier the database, the larger
+the batches. Nothing waits for a timer.
+
+Note [Fence]: a lease is held by owner and epoch. Every write locks the queue's rows first and follows from what that
+lock returned; runs that are not in the answer belong to somebody else, and their slots get `LeaseLost`. That is a
+normal event, counted and not logged as an error.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import structlog
+
+from pipelines.engine.ports import StepEntry, StepState
+from pipelines.errors import ErrorClass, PipelineError
+from workers import tally as counted
+from workers.columns import Bigints, Blobs, Booleans, Column, Floats, Instants, Smallints, Texts, Uuids
+from workers.connection import REFUSED, Database, DatabaseUnavailable
+from workers.encoding import Artifact, Unstorable, encode, encode_input, encode_output
+from workers.outage import Outage
+from workers.settlement import Settlement
+from workers.statements import JOURNAL, KEEP_ARTIFACT
+from workers.tally import Tally
+
+logger = structlog.get_logger(__name__)
+
+MAX_ROWS = 300  # runs, and steps, in one statement
+MAX_BYTES = 256 * 1024
+MAX_RIDING = 100  # entries that wait for a barrier
+
+
+class LeaseLost(Exception):
+    """The run was given to another process; whatever this one finishes is void."""
+
+
+class JournalRefused(Exception):
+    """The database refused what this run wanted to keep."""
+
+
+class StepRow(NamedTuple):
+    """A journal entry in the order of the statement's columns."""
+
+    run_id: UUID
+    path: str
+    attempt: int
+    run_attempt: int
+    kind: str
+    uses: str
+    state: str
+    input: bytes | None
+    output: bytes | None
+    output_artifact: str
+    error: bytes | None
+    is_simulated: bool
+    is_tolerated: bool
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+_STEP_COLUMNS: tuple[tuple[str, type[Column]], ...] = (
+    ("step_runs", Uuids),
+    ("step_paths", Texts),
+    ("step_attempts", Smallints),
+    ("step_run_attempts", Smallints),
+    ("step_kinds", Texts),
+    ("step_uses", Texts),
+    ("step_states", Texts),
+    ("step_inputs", Blobs),
+    ("step_outputs", Blobs),
+    ("step_artifacts", Texts),
+    ("step_errors", Blobs),
+    ("step_simulated", Booleans),
+    ("step_tolerated", Booleans),
+    ("step_started", Instants),
+    ("step_finished", Instants),
+)
+
+_RUN_COLUMNS: tuple[tuple[str, type[Column]], ...] = (
+    ("run_ids", Uuids),
+    ("epochs", Bigints),
+    ("actions", Texts),
+    ("states", Texts),
+    ("causes", Texts),
+    ("attempts", Smallints),
+    ("outputs", Blobs),
+    ("errors", Blobs),
+    ("untils", Instants),
+    ("delays", Floats),
+    ("handbacks", Smallints),
+    ("wait_paths", Texts),
+    ("wakes", Booleans),
+)
+
+
+@dataclass(slots=True)
+class Entry:
+    """What one run adds to a batch. `wakes`: the run goes on, so what it waited for is forgotten."""
+
+    run_id: UUID
+    epoch: int
+    steps: list[StepRow] = field(default_factory=list)
+    artifacts: list[Artifact] = field(default_factory=list)
+    settlement: tuple[Any, ...] | None = None
+    wakes: bool = False
+    size: int = 0
+    acknowledged: asyncio.Future[None] | None = None
+
+    def row(self) -> tuple[Any, ...]:
+        """In the order of `_RUN_COLUMNS`."""
+        settled = self.settlement or ("keep", None, None, None, None, None, None, None, 0, None)
+        return (self.run_id, self.epoch, *settled, self.wakes)
+
+
+def settlement_row(settlement: Settlement) -> tuple[Any, ...]:
+    """From `actions` to `wait_paths`. Raises Unstorable."""
+    return (
+        "end" if settlement.is_final else "requeue",
+        str(settlement.state),
+        str(settlement.cause or ""),
+        settlement.attempt,
+        None if settlement.output is None else encode(settlement.output),
+        None if settlement.error is None else encode(settlement.error),
+        settlement.until,
+        settlement.delay.total_seconds(),
+        settlement.handbacks,
+        settlement.wait_path,
+    )
+
+
+class JournalWriter:
+    """Commits entries in batches. `run()` until canceled; `submit()` from the same loop.
+
+    `may_write` is asked before every statement: a process that is late has lost its leases, and says so at once.
+    """
+
+    def __init__(self, database: Database, *, boot_id: UUID, may_write: Callable[[], bool], tally: Tally) -> None:
+        self._database = database
+        self._boot_id = boot_id
+        self._may_write = may_write
+        self._tally = tally
+        self._queue: list[Entry] = []
+        self._wanted = asyncio.Event()
+
+    async def submit(self, entry: Entry) -> None:
+        """Return when the entry is committed. Raises LeaseLost, JournalRefused."""
+        entry.acknowledged = asyncio.get_running_loop().create_future()
+        self._queue.append(entry)
+        self._wanted.set()
+        await entry.acknowledged
+
+    async def run(self) -> None:
+        while True:
+            await self._wanted.wait()
+            await self.run_once()
+
+    async def run_once(self) -> None:
+        """Write one batch; the entries of one run are never in the same."""
+        batch = self._take()
+        if not self._queue:
+            self._wanted.clear()
+        await self._write(batch)
+
+    def _take(self) -> list[Entry]:
+        batch: list[Entry] = []
+        left: list[Entry] = []
+        runs: set[UUID] = set()
+        steps = size = 0
+        for place, entry in enumerate(self._queue):
+            if entry.run_id in runs:
+                left.append(entry)
+                continue
+            steps, size = steps + len(entry.steps), size + entry.size
+            if batch and (len(batch) >= MAX_ROWS or steps > MAX_ROWS or size > MAX_BYTES):
+                left.extend(self._queue[place:])
+                break
+            batch.append(entry)
+            runs.add(entry.run_id)
+        self._queue = left
+        return batch
+
+    async def _write(self, batch: Sequence[Entry]) -> None:
+        if not batch:
+            return
+        try:
+            owned = await self._commit_or_wait(batch)
+        except REFUSED as error:
+            await self._halve(batch, error)
+        except (ValueError, TypeError, OverflowError) as error:  # the driver could not even send it
+            await self._halve(batch, error)
+        else:
+            self._acknowledge(batch, owned)
+
+    async def _halve(self, batch: Sequence[Entry], error: Exception) -> None:
+        """One bad entry must not take the batch with it: find it."""
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            await self._write(batch[:middle])
+            await self._write(batch[middle:])
+            return
+        self._tally[counted.REFUSED] += 1
+        logger.error("journal.refused", run=str(batch[0].run_id), detail=str(error), exc_info=error)
+        _fail(batch[0], JournalRefused(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"))
+
+    async def _commit_or_wait(self, batch: Sequence[Entry]) -> set[UUID]:
+        """Commit, waiting for a database that is away as long as the leases hold. An answer that was lost makes the
+        second try find runs settled already, and report them as lost: nothing is written twice."""
+        outage = Outage("journal.database_is_away")
+        while self._may_write():
+            try:
+                owned = await self._commit(batch)
+            except DatabaseUnavailable as error:
+                await outage.wait(error)
+            else:
+                outage.over()
+                return owned
+        return set()
+
+    async def _commit(self, batch: Sequence[Entry]) -> set[UUID]:
+        artifacts = {artifact.digest: artifact.content for entry in batch for artifact in entry.artifacts}
+        if artifacts:
+            await self._database.fetch(
+                KEEP_ARTIFACT, {"digests": Texts(artifacts.keys()), "contents": Blobs(artifacts.values())}
+            )
+        parameters: dict[str, Any] = {"boot_id": self._boot_id}
+        _add_columns(parameters, _RUN_COLUMNS, [entry.row() for entry in batch])
+        _add_columns(parameters, _STEP_COLUMNS, [step for entry in batch for step in entry.steps])
+        rows = await self._database.fetch(JOURNAL, parameters)
+        self._tally[counted.COMMITS] += 1
+        return {run_id for (run_id,) in rows}
+
+    def _acknowledge(self, batch: Sequence[Entry], owned: set[UUID]) -> None:
+        for entry in batch:
+            if entry.run_id not in owned:
+                self._tally[counted.LOST_LEASES] += 1
+                _fail(entry, LeaseLost())
+            elif entry.acknowledged is not None and not entry.acknowledged.done():
+                entry.acknowledged.set_result(None)
+
+
+class RunJournal:
+    """The journal port of one run: entries that need no barrier ride with the next one or with the settlement.
+
+    `calls` holds the tool calls that have begun and have no result yet, as entries, so that they can be closed when the
+    run is cut off.
+    """
+
+    def __init__(self, writer: JournalWriter, *, run_id: UUID, epoch: int, tally: Tally, wakes: bool = False) -> None:
+        self._writer = writer
+        self._run_id = run_id
+        self._epoch = epoch
+        self._tally = tally
+        self._riding = Entry(run_id, epoch, wakes=wakes)
+        self.calls: dict[tuple[str, int], StepEntry] = {}
+
+    async def record(self, entry: StepEntry, *, barrier: bool) -> None:
+        """As the port says. Raises LeaseLost, JournalRefused, and PipelineError for a value that cannot be kept."""
+        try:
+            self._add(entry)
+        except Unstorable as error:
+            raise PipelineError("unstorable", ErrorClass.VALIDATION, str(error), step=entry.path) from None
+        if entry.started_at is not None and entry.finished_at is not None:
+            self._tally[counted.STEPS] += 1
+            self._tally[counted.STEP_SECONDS] += (entry.finished_at - entry.started_at).total_seconds()  # type: ignore[assignment]
+        if barrier or len(self._riding.steps) >= MAX_RIDING or self._riding.size >= MAX_BYTES:
+            await self._flush()
+
+    async def settle(self, settlement: Settlement) -> None:
+        """Commit what rides and what becomes of the run. Raises LeaseLost, JournalRefused, Unstorable."""
+        self._riding.settlement = settlement_row(settlement)
+        await self._flush()
+
+    def drop(self) -> None:
+        """Forget what rides: the database refused it."""
+        self._riding = Entry(self._run_id, self._epoch)
+
+    async def _flush(self) -> None:
+        entry, self._riding = self._riding, Entry(self._run_id, self._epoch)
+        await self._writer.submit(entry)
+
+    def _add(self, entry: StepEntry) -> None:
+        input_text = encode_input(entry.input)
+        output, artifact = encode_output(entry.output)
+        error = None if entry.error is None else encode(entry.error)
+        row = StepRow(
+            self._run_id,
+            entry.path,
+            entry.attempt,
+            entry.run_attempt,
+            entry.kind,
+            entry.uses or "",
+            str(entry.state),
+            input_text,
+            output,
+            artifact.digest if artifact else "",
+            error,
+            entry.simulated,
+            entry.tolerated,
+            entry.started_at,
+            entry.finished_at,
+        )
+        if entry.state is not StepState.STARTED:
+            self.calls.pop((entry.path, entry.attempt), None)
+        # One row a statement: a later entry of the same attempt stands for both.
+        riding = self._riding
+        riding.steps = [step for step in riding.steps if (step.path, step.attempt) != (row.path, row.attempt)]
+        riding.steps.append(row)
+        if artifact is not None:
+            riding.artifacts.append(artifact)
+        riding.size += sum(len(text) for text in (input_text, output, error) if text is not None)
+
+
+def _add_columns(
+    parameters: dict[str, Any], columns: tuple[tuple[str, type[Column]], ...], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    if not rows:
+        parameters.update((name, column()) for name, column in columns)
+        return
+    for (name, column), values in zip(columns, zip(*rows, strict=True), strict=True):
+        parameters[name] = column(values)
+
+
+def _fail(entry: Entry, error: Exception) -> None:
+    if entry.acknowledged is not None and not entry.acknowledged.done():
+        entry.acknowledged.set_exception(error)

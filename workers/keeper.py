@@ -1,0 +1,200 @@
+"""What a worker host does beside supervising: beats, reaping, sweeps, waking. One event loop, no work of its own."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from scheduling.wakeup import DUE_CHANNEL
+from workers import conf
+from workers.clock import boottime
+from workers.columns import Integers, Texts, Uuids
+from workers.connection import Database, DatabaseUnavailable, conninfo
+from workers.gates import GateKeeper
+from workers.links import Link
+from workers.listener import listen
+from workers.outage import Outage
+from workers.reaper import Observations, Orphan, Reaper
+from workers.statements import BEAT
+
+logger = structlog.get_logger(__name__)
+
+WATCH_EVERY = 0.25  # seconds
+GATES_EVERY = 1.0
+SWEEP_EVERY = 60.0
+READY_WITHIN = 10.0  # seconds since the last beat that the database took
+
+
+class Keeper:
+    """The tasks of a host over the links to its processes. All methods run in its loop."""
+
+    def __init__(self, links: list[Link]) -> None:
+        self._links = links
+        self._abort_after = conf.abort_after().total_seconds()
+        self._beat_every = conf.beat_interval().total_seconds()
+        self._look_every = min(self._beat_every, conf.reap_after().total_seconds() / 5)
+        limit = conf.abort_after()
+        address = conninfo()
+        self._beats = Database(name="ordinaut workers beats", address=address, limit=limit)
+        self._reaps = Database(name="ordinaut workers reaper", address=address, limit=limit)
+        self._reaper = Reaper(self._reaps)
+        self._reaping = asyncio.Lock()
+        self._observations = Observations(
+            reap_after=conf.reap_after(), max_gap=timedelta(seconds=max(3 * self._look_every, 1.0))
+        )
+        self._gates: GateKeeper | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._beaten_at: float | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """True where the database takes the beats of at least one process."""
+        return self._beaten_at is not None and boottime() - self._beaten_at < READY_WITHIN
+
+    @property
+    def links(self) -> list[Link]:
+        return self._links
+
+    async def start(self) -> None:
+        """Begin. Nothing of it waits for the database."""
+        loop = asyncio.get_running_loop()
+        self._gates = GateKeeper()
+        for link in self._links:
+            loop.add_reader(link.ours, lambda link=link: link.read(now=boottime()))  # type: ignore[misc]
+        self._tasks = [
+            asyncio.create_task(self._watch(), name="watch"),
+            asyncio.create_task(self._repeat(self.beat_once, self._beat_every, "beat.database_is_away"), name="beat"),
+            asyncio.create_task(self._repeat(self.reap_once, self._look_every, "reap.database_is_away"), name="reap"),
+            asyncio.create_task(self._repeat(self.sweep_once, SWEEP_EVERY, "sweep.database_is_away"), name="sweep"),
+            asyncio.create_task(self._open_gates(), name="gates"),
+        ]
+        if conf.direct_url():
+            self._tasks.append(asyncio.create_task(listen(conninfo(conf.direct_url()), hear=self._hear), name="listen"))
+
+    async def stop(self, left: Iterable[UUID]) -> None:
+        """Hand over the work of the processes in `left`, then end every task and connection."""
+        for boot_id in left:
+            await self.hand_over(boot_id, reason="killed at the end of its grace")
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._beats.close()
+        await self._reaps.close()
+        if self._gates is not None:
+            await self._gates.close()
+
+    async def welcome(self, link: Link, pid: int, *, supervisor_id: UUID) -> UUID:
+        return link.welcome(pid, supervisor_id=supervisor_id, now=boottime())
+
+    async def part(self, link: Link) -> UUID | None:
+        link.read(now=boottime())
+        return link.part()
+
+    async def hand_over(self, boot_id: UUID, *, reason: str) -> None:
+        """Give away the work of a process that is known to be dead, however long the database is away."""
+        outage = Outage("hand_over.database_is_away")
+        while True:
+            try:
+                async with self._reaping:
+                    orphans = await self._reaper.hand_over(boot_id, reason=reason)
+            except DatabaseUnavailable as error:
+                await outage.wait(error)
+            else:
+                outage.over()
+                self._release_gates_of(orphans)
+                return
+
+    async def beat_once(self) -> None:
+        """One beat for every process whose loop has turned since the last."""
+        wanting = {link.boot_id: link for link in self._links if link.boot_id is not None and link.wants_beat}
+        if not wanting:
+            return
+        numbers = {boot_id: link.number for boot_id, link in wanting.items()}
+        rows = await self._beats.fetch(
+            BEAT,
+            {
+                "boot_ids": Uuids(wanting),
+                "running_counts": Integers(link.report.get("running", 0) for link in wanting.values()),
+                "last_errors": Texts(link.report.get("last_error") for link in wanting.values()),
+            },
+        )
+        living = {boot_id for (boot_id,) in rows}
+        self._beaten_at = boottime()
+        for boot_id, link in wanting.items():
+            if link.boot_id != boot_id:
+                continue  # it ended while the beat was written
+            if boot_id in living:
+                link.acknowledge(numbers[boot_id])
+            else:
+                logger.warning("worker.was_declared_lost", worker=str(boot_id))
+                link.tell({"type": "lost"})
+
+    async def reap_once(self) -> None:
+        """Look at every beat; give away the work of those that have stood still for too long."""
+        try:
+            async with self._reaping:
+                still = self._observations.look(await self._reaper.beats(), now=boottime())
+                for boot_id, beat_number in still:
+                    self._release_gates_of(await self._reaper.reap(boot_id, beat_number) or ())
+        except DatabaseUnavailable:
+            self._observations.forget()
+            raise
+
+    async def sweep_once(self) -> None:
+        """Leases of the dead that nobody gave away, and runs that outlive their deadline."""
+        async with self._reaping:
+            self._release_gates_of(await self._reaper.sweep())
+            overdue = await self._reaper.overdue()
+        for run_id, boot_id in overdue:
+            logger.warning("run.overdue", run=str(run_id), worker=str(boot_id))
+            for link in self._links:
+                if link.boot_id == boot_id:
+                    link.recycle()
+
+    async def _watch(self) -> None:
+        """Kill processes that are stuck. Without the database, so that nothing can hold it up."""
+        looked_at = boottime()
+        while True:
+            await asyncio.sleep(WATCH_EVERY)
+            now = boottime()
+            was_away = now - looked_at > 4 * WATCH_EVERY
+            looked_at = now
+            for link in self._links:
+                if was_away:
+                    link.excuse(now=now)
+                link.kill_if_stuck(now=now, abort_after=self._abort_after)
+
+    async def _open_gates(self) -> None:
+        while self._gates is not None:
+            await asyncio.sleep(GATES_EVERY)
+            await self._gates.sweep()
+
+    async def _repeat(self, work: Callable[[], Awaitable[None]], seconds: float, event: str) -> None:
+        outage = Outage(event)
+        while True:
+            try:
+                await work()
+            except DatabaseUnavailable as error:
+                await outage.wait(error)
+                continue
+            except Exception:
+                logger.exception("host.task_failed", task=event.partition(".")[0])
+            else:
+                outage.over()
+            await asyncio.sleep(seconds)
+
+    def _release_gates_of(self, orphans: Iterable[Orphan]) -> None:
+        """A quarantined run has ended, so that others of its task or key may go."""
+        for orphan in orphans:
+            if orphan.is_quarantined and self._gates is not None:
+                self._gates.release(task_id=orphan.task_id if orphan.is_exclusive else None, key=orphan.concurrency_key)
+
+    def _hear(self, channel: str, payload: str) -> None:
+        message: dict[str, Any]
+        message = {"type": "due", "queue": payload} if channel == DUE_CHANNEL else {"type": "cancel", "run": payload}
+        for link in self._links:
+            if channel != DUE_CHANNEL or link.report.get("free", 0):
+                link.tell(message)

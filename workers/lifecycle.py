@@ -1,0 +1,223 @@
+"""The life of a worker process: register, work under its pulse, and end in one of four ways (see `workers.exits`)."""
+
+import asyncio
+import os
+import platform
+import socket
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Protocol
+from uuid import UUID
+
+import structlog
+
+from pipelines.tools.isolation import Isolation
+from pipelines.tools.registry import catalog
+from workers import conf, exits
+from workers.briefing import Briefing
+from workers.claim import Claimer
+from workers.clock import DatabaseClock, boottime
+from workers.columns import Texts
+from workers.connection import Database, DatabaseUnavailable, conninfo
+from workers.execution import Equipment
+from workers.gates import GateKeeper
+from workers.journal import JournalWriter
+from workers.outage import Outage
+from workers.pool import Pool
+from workers.pulse import Message, Pulse
+from workers.release import release_name
+from workers.statements import CHANGE_STATE, REGISTER
+from workers.tally import Tally
+
+logger = structlog.get_logger(__name__)
+
+CLOSE_WITHIN = 2.0  # seconds
+CLAIMING_ENDS_WITHIN = 2.0
+
+
+class Identity(Protocol):
+    """Who the supervisor says this process is."""
+
+    @property
+    def boot_id(self) -> UUID: ...
+
+    @property
+    def supervisor_id(self) -> UUID: ...
+
+
+class WorkerProcess:
+    """Everything of one process, put together. `run()` returns the exit code; `ask_to_stop()` from a signal."""
+
+    def __init__(self, channel: socket.socket, identity: Identity, *, queues: list[str], slots: int) -> None:
+        self._identity = identity
+        self._queues = queues
+        self._tally: Tally = Counter()
+        self._stops_asked = 0
+        self._stop_asked = asyncio.Event()
+        self._hurry_asked = asyncio.Event()
+        address = conninfo()
+        name = f"ordinaut worker {os.getpid()}"
+        limit = conf.abort_after()
+        self._claims = Database(name=f"{name} claims", address=address, limit=limit)
+        self._writes = Database(name=f"{name} journal", address=address, limit=limit)
+        self._pulse = Pulse(
+            channel,
+            boot_id=identity.boot_id,
+            abort_after=conf.abort_after(),
+            report=self._report,
+            hear=self._hear,
+        )
+        self._writer = JournalWriter(
+            self._writes,
+            boot_id=identity.boot_id,
+            may_write=lambda: not self._pulse.is_late,
+            tally=self._tally,
+        )
+        self._isolation = Isolation()
+        self._gates = GateKeeper()
+        self._pool = Pool(
+            boot_id=identity.boot_id,
+            slots=slots,
+            claimer=Claimer(self._claims, boot_id=identity.boot_id, queues=queues),
+            briefing=Briefing(self._claims, catalog=catalog()),
+            database=self._claims,
+            equipment=Equipment(
+                writer=self._writer,
+                catalog=catalog(),
+                isolation=self._isolation,
+                clock=DatabaseClock(),
+                gates=self._gates,
+                tally=self._tally,
+            ),
+        )
+
+    def ask_to_stop(self, at_once: bool) -> None:
+        """The first time drain, unless `at_once`; the second time put everything back and go."""
+        self._stops_asked += 1
+        self._stop_asked.set()
+        if at_once or self._stops_asked > 1:
+            self._hurry_asked.set()
+
+    async def run(self) -> int:
+        """Work until a signal or a lost pulse; returns the exit code."""
+        pulse = asyncio.create_task(self._pulse.run(), name="pulse")
+        stop = asyncio.create_task(self._stop_asked.wait(), name="stop")
+        registering = asyncio.create_task(self._register(), name="register")
+        await asyncio.wait({registering, stop, pulse}, return_when=asyncio.FIRST_COMPLETED)
+        if not registering.done():
+            registering.cancel()
+            return await self._end(exits.ABORTED if pulse.done() else exits.DRAINED)
+        registering.result()
+        logger.info("worker.started", queues=self._queues, slots=self._pool.slots)
+        claiming = asyncio.create_task(self._pool.run(), name="claim")
+        tasks = {
+            claiming,
+            asyncio.create_task(self._pool.watch(), name="watch"),
+            asyncio.create_task(self._writer.run(), name="journal"),
+        }
+        await asyncio.wait({pulse, stop, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():  # none of them ends by itself: a fault of ours, and the next process may fare better
+                logger.error("worker.task_ended", name=task.get_name(), exc_info=task.exception())
+                return await self._abort()
+        if pulse.done():
+            return await self._abort()
+        return await self._stop(pulse, claiming)
+
+    async def _register(self) -> None:
+        """Write the worker's row, waiting for the database as long as it takes."""
+        outage = Outage("worker.database_is_away")
+        while True:
+            began_at = boottime()
+            try:
+                await self._writes.fetch(REGISTER, self._row())
+            except DatabaseUnavailable as error:
+                await outage.wait(error)
+            else:
+                outage.over()
+                self._pulse.register(began_at)
+                return
+
+    def _row(self) -> dict[str, Any]:
+        return {
+            "boot_id": self._identity.boot_id,
+            "supervisor_id": self._identity.supervisor_id,
+            "host": platform.node()[:120],
+            "pid": os.getpid(),
+            "release": release_name(),
+            "queues": Texts(self._queues),
+            "slots": self._pool.slots,
+        }
+
+    async def _stop(self, pulse: asyncio.Task[None], claiming: asyncio.Task[None]) -> int:
+        """Drain, unless the drain is cut short by a second signal or a lost pulse."""
+        hurry = asyncio.create_task(self._hurry_asked.wait(), name="hurry")
+        draining = asyncio.create_task(self._drain(claiming), name="drain")
+        await asyncio.wait({draining, hurry, pulse}, return_when=asyncio.FIRST_COMPLETED)
+        if hurry.done():
+            draining.cancel()
+            return await self._hurry()
+        if pulse.done():
+            draining.cancel()
+            return await self._abort()
+        if (error := draining.exception()) is not None:
+            logger.error("worker.drain_failed", exc_info=error)
+            return await self._end(exits.ABORTED)
+        logger.info("worker.stopped")
+        return await self._end(exits.DRAINED)
+
+    async def _drain(self, claiming: asyncio.Task[None]) -> None:
+        self._pool.stop_claiming()
+        try:
+            await self._change_state("draining")
+        except DatabaseUnavailable as error:
+            logger.warning("worker.cannot_say_it_drains", detail=str(error))
+        await asyncio.wait({claiming}, timeout=CLAIMING_ENDS_WITHIN)
+        await self._pool.drain(conf.grace())
+        await self._change_state("stopped")
+
+    async def _hurry(self) -> int:
+        logger.warning("worker.stops_at_once")
+        try:
+            await self._pool.release_all()
+            await self._change_state("stopped")
+        except (DatabaseUnavailable, TimeoutError) as error:
+            logger.warning("worker.leases_left_to_the_reaper", detail=str(error))
+            return await self._end(exits.ABORTED)
+        return await self._end(exits.HURRIED)
+
+    async def _abort(self) -> int:
+        logger.error("worker.aborted", hint="No acknowledged beat in time: its runs are given to others.")
+        self._pulse.lose()
+        self._pool.abort()
+        return await self._end(exits.ABORTED)
+
+    async def _change_state(self, state: str) -> None:
+        await self._claims.fetch(CHANGE_STATE, {"boot_id": self._identity.boot_id, "state": state})
+
+    async def _end(self, code: int) -> int:
+        """Close what can be closed quickly. Tools in processes of their own are killed."""
+        try:
+            async with asyncio.timeout(CLOSE_WITHIN):
+                await self._isolation.close()
+                await self._claims.close()
+                await self._writes.close()
+                await self._gates.close()
+        except TimeoutError:
+            logger.warning("worker.closed_in_a_hurry")
+        return code
+
+    def _report(self) -> Mapping[str, Any]:
+        return {
+            "running": self._pool.running_count,
+            "free": self._pool.free_slots,
+            "slots": self._pool.slots,
+            "counts": dict(self._tally),
+        }
+
+    def _hear(self, message: Message) -> None:
+        match message["type"]:
+            case "due" if message["queue"] in self._queues:
+                self._pool.wake()
+            case "cancel" if self._pool.holds(UUID(message["run"])):
+                self._pool.look_for_cancellations()

@@ -1,0 +1,106 @@
+"""The supervisor's side of the pulse: one link a worker process."""
+
+import os
+import signal
+import socket
+import uuid
+from collections import Counter
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from workers.pulse import Message, receive, send
+from workers.tally import Tally
+
+logger = structlog.get_logger(__name__)
+
+FIRST_TICK_WITHIN = 60.0  # seconds from its start: a slow machine has much to import
+
+
+class Link:
+    """What the supervisor knows of one place in its row of children. The process in it may change; the socket pair
+    stays, because a restarted child is given the same descriptors."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.ours.setblocking(False)
+        self.boot_id: UUID | None = None
+        self.pid = 0
+        self.report: Message = {}
+        self._moved_at = 0.0
+        self._beaten_number = 0
+        self.past_counts: Tally = Counter()
+
+    @property
+    def number(self) -> int:
+        return int(self.report.get("number", 0))
+
+    @property
+    def wants_beat(self) -> bool:
+        """True where the process is registered and has ticked since its last beat."""
+        return bool(self.report.get("registered")) and self.number > self._beaten_number
+
+    def welcome(self, pid: int, *, supervisor_id: UUID, now: float) -> UUID:
+        """Greet the process that was just started here; returns its boot id."""
+        self.boot_id, self.pid, self.report = uuid.uuid4(), pid, {}
+        self._beaten_number, self._moved_at = 0, now + FIRST_TICK_WITHIN
+        send(
+            self.ours,
+            {
+                "type": "welcome",
+                "pid": pid,
+                "boot_id": str(self.boot_id),
+                "supervisor_id": str(supervisor_id),
+            },
+        )
+        return self.boot_id
+
+    def part(self) -> UUID | None:
+        """The process here has ended; returns its boot id. Its counts are kept, so that sums do not fall."""
+        self.past_counts.update(self.report.get("counts", {}))
+        boot_id, self.boot_id, self.pid, self.report = self.boot_id, None, 0, {}
+        return boot_id
+
+    def read(self, *, now: float) -> None:
+        """Take in the ticks that have arrived."""
+        for message in receive(self.ours):
+            if message["boot_id"] == str(self.boot_id) and message["number"] > self.number:
+                self.report = message
+                self._moved_at = now
+
+    def acknowledge(self, number: int) -> None:
+        """A beat was written for the tick of that number."""
+        self._beaten_number = number
+        self.tell({"type": "ack", "number": number})
+
+    def tell(self, message: Message) -> None:
+        if self.boot_id is not None:
+            send(self.ours, {**message, "boot_id": str(self.boot_id)})
+
+    def excuse(self, *, now: float) -> None:
+        """This supervisor was away itself: nobody is blamed for the silence."""
+        self._moved_at = max(self._moved_at, now)
+
+    def kill_if_stuck(self, *, now: float, abort_after: float) -> None:
+        """SIGKILL a process whose loop has stood still for too long: nothing less may reach it."""
+        if self.boot_id is None or now - self._moved_at <= abort_after:
+            return
+        logger.error("worker.stuck", worker=str(self.boot_id), pid=self.pid, seconds=round(now - self._moved_at, 1))
+        self._moved_at = now
+        _signal(self.pid, signal.SIGKILL)
+
+    def recycle(self) -> None:
+        """Ask the process to drain; the supervisor starts another."""
+        _signal(self.pid, signal.SIGTERM)
+
+    def facts(self) -> dict[str, Any]:
+        return {"worker": str(self.boot_id), "pid": self.pid, "running": self.report.get("running", 0)}
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        logger.debug("worker.gone_already", pid=pid)

@@ -1,0 +1,80 @@
+"""`manage.py runworkers`: a worker host."""
+
+from argparse import ArgumentTypeError
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from prometheus_client import REGISTRY
+
+from scheduling.probe import ProbeServer
+from scheduling.tasks.models import DEFAULT_QUEUE
+from workers.host import Host, HostOptions
+from workers.metrics import HostCollector
+
+
+class Command(BaseCommand):
+    help = (
+        "Run due work: a host of worker processes. Start one on each machine. SIGTERM drains (running steps get "
+        "ORDINAUT_GRACE seconds, the rest is handed back); a second SIGTERM puts everything back and stops."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--processes", type=_at_least_one, default=1, help="Worker processes (1).")
+        parser.add_argument(
+            "--concurrency",
+            type=_at_least_one,
+            default=20,
+            help="Runs at a time in each process (20). With 1 the order of starts is strict.",
+        )
+        parser.add_argument(
+            "--queue",
+            type=_queues,
+            default=(DEFAULT_QUEUE,),
+            metavar="A,B",
+            help="The queues to work on, separated by commas (default).",
+        )
+        parser.add_argument("--probe-host", default="127.0.0.1", help="Address of the probe port (127.0.0.1).")
+        parser.add_argument("--probe-port", type=int, help="Serve /livez, /readyz and /metrics there.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        host = Host(
+            HostOptions(processes=options["processes"], concurrency=options["concurrency"], queues=options["queue"])
+        )
+        probe = None
+        if options["probe_port"] is not None:
+            REGISTRY.register(HostCollector(host.keeper))
+            try:
+                probe = ProbeServer(
+                    host=options["probe_host"],
+                    port=options["probe_port"],
+                    readiness=lambda: (
+                        host.keeper.is_ready,
+                        {"processes": [link.facts() for link in host.keeper.links]},
+                    ),
+                )
+            except OSError as error:
+                raise CommandError(
+                    f"the probe port {options['probe_port']} cannot be opened: {error.strerror}"
+                ) from None
+            probe.start()
+        try:
+            code = host.run()
+        finally:
+            if probe is not None:
+                probe.stop()
+        if code:
+            raise SystemExit(code)
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _queues(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise ArgumentTypeError("names no queue")
+    return names

@@ -1,0 +1,40 @@
+"""What a worker host tells Prometheus: the sums of what its processes report with their pulse."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from workers.links import Link
+from workers.tally import added, metrics
+
+
+class Keeps(Protocol):
+    @property
+    def links(self) -> list[Link]: ...
+
+
+class HostCollector(Collector):
+    """Reads the links at each scrape. Counts of processes that have ended stay in the sums."""
+
+    def __init__(self, keeper: Keeps) -> None:
+        self._keeper = keeper
+
+    def collect(self) -> Iterator[Metric]:
+        links = self._keeper.links
+        living = [link.report for link in links if link.boot_id is not None]
+        yield _gauge("ordinaut_worker_processes", "Worker processes of this host.", len(living))
+        yield _gauge("ordinaut_worker_runs", "Runs in slots.", sum(report.get("running", 0) for report in living))
+        yield _gauge("ordinaut_worker_free_slots", "Free slots.", sum(report.get("free", 0) for report in living))
+        yield _gauge(
+            "ordinaut_worker_loop_lag_seconds",
+            "By how much the slowest event loop was late.",
+            max((report.get("lag", 0.0) for report in living), default=0.0),
+        )
+        past = [link.past_counts for link in links]
+        yield from metrics(added([*past, *(report.get("counts", {}) for report in living)]))
+
+
+def _gauge(name: str, help_text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, help_text, value=value)

@@ -1,0 +1,256 @@
+"""The slots of a worker process: what is claimed, what runs, what waits for a slot, and how it all ends."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import deque
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from workers import tally as counted
+from workers.briefing import Brief, Briefing
+from workers.claim import ClaimedRun, Claimer
+from workers.clock import WARNING
+from workers.columns import Uuids
+from workers.connection import Database, DatabaseUnavailable
+from workers.execution import Equipment, Execution, Stop
+from workers.outage import Outage
+from workers.statements import RELEASE, WATCH
+
+logger = structlog.get_logger(__name__)
+
+POLL = (0.5, 1.0)  # seconds between looks when idle, with jitter; a notification comes earlier
+WATCH_EVERY = 0.5  # seconds between looks for cancellations
+SUSPECTS_EVERY = 1.0
+MAX_PREFETCH = 50
+HURRY = timedelta(seconds=1)
+
+
+def prefetch_of(slots: int) -> int:
+    """How many leased runs may wait for a slot. None with one slot, so that the order of the starts is strict."""
+    return 0 if slots == 1 else min(slots, MAX_PREFETCH)
+
+
+class Pool:
+    """Claims for `slots` slots and runs what it claimed, until `drain()` or `abort()`."""
+
+    def __init__(
+        self,
+        *,
+        boot_id: UUID,
+        slots: int,
+        claimer: Claimer,
+        briefing: Briefing,
+        database: Database,
+        equipment: Equipment,
+    ) -> None:
+        self.slots = slots
+        self._prefetch = prefetch_of(slots)
+        self._boot_id = boot_id
+        self._claimer = claimer
+        self._briefing = briefing
+        self._database = database
+        self._equipment = equipment
+        self._running: dict[UUID, Execution] = {}
+        self._waiting: deque[Brief] = deque()
+        self._wake = asyncio.Event()
+        self._watch = asyncio.Event()
+        self._is_draining = False
+        self._is_hungry = True
+        self._suspects_at = 0.0
+
+    @property
+    def running_count(self) -> int:
+        return len(self._running)
+
+    @property
+    def free_slots(self) -> int:
+        return self.slots - len(self._running)
+
+    def holds(self, run_id: UUID) -> bool:
+        return run_id in self._running or any(brief.run.run_id == run_id for brief in self._waiting)
+
+    def wake(self) -> None:
+        """There may be something to claim."""
+        self._is_hungry = True
+        self._wake.set()
+
+    def look_for_cancellations(self) -> None:
+        """Somebody says that a run is to stop."""
+        self._watch.set()
+
+    async def run(self) -> None:
+        """Claim and start until told to drain. A database that is away is waited for."""
+        outage = Outage("claim.database_is_away")
+        while not self._is_draining:
+            try:
+                pause = await self.run_once()
+            except DatabaseUnavailable as error:
+                await outage.wait(error)
+                await self._release_unknown(outage)
+                continue
+            outage.over()
+            if pause:
+                await self._sleep(pause)
+
+    async def run_once(self) -> float:
+        """Claim once, if there is room, and start what slots are free for; return the seconds until the next look."""
+        self._wake.clear()
+        pause = random.uniform(*POLL)  # noqa: S311 - jitter is no secret
+        if self._may_claim_suspect():
+            suspect = await self._claimer.claim_suspect()
+            if suspect is not None:
+                await self._take([suspect])
+        room = self._room()
+        if not room:
+            return pause
+        claimed = await self._claimer.claim(limit=room)
+        self._is_hungry = len(claimed) == room
+        await self._take(claimed)
+        return 0.0 if self._is_hungry and self._room() else pause
+
+    async def watch(self) -> None:
+        """Stop runs that are canceled or lost, within half a second and at once when told."""
+        outage = Outage("watch.database_is_away")
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._watch.wait(), WATCH_EVERY)
+            self._watch.clear()
+            try:
+                await self.watch_once()
+            except DatabaseUnavailable as error:
+                await outage.wait(error)
+            else:
+                outage.over()
+
+    async def watch_once(self) -> None:
+        held = {execution.claimed.run_id: execution.claimed.lease_epoch for execution in self._running.values()}
+        held |= {brief.run.run_id: brief.run.lease_epoch for brief in self._waiting}
+        if not held:
+            return
+        rows = await self._database.fetch(WATCH, {"run_ids": Uuids(held), "boot_id": self._boot_id})
+        found = {(run_id, epoch): is_canceled for run_id, epoch, is_canceled in rows}
+        for run_id, epoch in held.items():
+            is_canceled = found.get((run_id, epoch))
+            if is_canceled is not False:
+                self._stop(run_id, epoch, Stop.LOST if is_canceled is None else Stop.CANCEL)
+
+    def _stop(self, run_id: UUID, epoch: int, reason: Stop) -> None:
+        execution = self._running.get(run_id)
+        if execution is not None and execution.claimed.lease_epoch == epoch:
+            # A run that is being settled has left the queue already; its acknowledgement is on the way.
+            if not execution.is_settling:
+                execution.stop(reason)
+            return
+        for brief in [brief for brief in self._waiting if brief.run.run_id == run_id]:
+            if reason is Stop.CANCEL:
+                brief.run.is_cancel_requested = True
+            else:
+                self._waiting.remove(brief)
+
+    def stop_claiming(self) -> None:
+        """Have `run()` end."""
+        self._is_draining = True
+        self._wake.set()
+
+    async def drain(self, grace: timedelta) -> None:
+        """Give back what waits, let the rest run for `grace`, hand back what is still running. After `run()` ended.
+
+        Returns when everything is settled. Raises DatabaseUnavailable where it cannot be.
+        """
+        self.stop_claiming()
+        await self._release_waiting()
+        tasks = [execution.task for execution in self._running.values() if execution.task is not None]
+        if tasks:
+            logger.info("worker.draining", running=len(tasks), grace=grace.total_seconds())
+            _, late = await asyncio.wait(tasks, timeout=grace.total_seconds())
+            for execution in list(self._running.values()):
+                execution.stop(Stop.DRAIN)
+            if late:
+                await asyncio.wait(late)
+
+    async def release_all(self) -> None:
+        """Put everything back at once, without a word in the journal, in one statement of at most a second."""
+        self._is_draining = True
+        held = Uuids([*self._running, *(brief.run.run_id for brief in self._waiting)])
+        self.abort()
+        if held:
+            async with asyncio.timeout(HURRY.total_seconds()):
+                await self._database.fetch(RELEASE, {"run_ids": held, "boot_id": self._boot_id, "handbacks": 1})
+
+    def abort(self) -> None:
+        """Drop everything and settle nothing."""
+        self._is_draining = True
+        self._waiting.clear()
+        for execution in list(self._running.values()):
+            execution.stop(Stop.LOST)
+
+    def _room(self) -> int:
+        """How many to claim now: as many as there are free slots and places to wait; nothing while enough wait."""
+        if self._is_draining or len(self._waiting) > self._prefetch // 2:
+            return 0
+        return max(0, self.free_slots + self._prefetch - len(self._waiting))
+
+    def _may_claim_suspect(self) -> bool:
+        """At most one is held, in a slot of its own, and looked for now and then: they are rare."""
+        if self._is_draining or not self.free_slots or time.monotonic() - self._suspects_at < SUSPECTS_EVERY:
+            return False
+        if any(execution.claimed.is_suspect for execution in self._running.values()):
+            return False
+        self._suspects_at = time.monotonic()
+        return True
+
+    async def _take(self, claimed: Sequence[ClaimedRun]) -> None:
+        """Brief what was claimed and start what slots are free for."""
+        if not claimed:
+            return
+        self._equipment.tally[counted.CLAIMED] += len(claimed)
+        self._equipment.clock.set(claimed[0].claimed_at)
+        if abs(self._equipment.clock.skew()) > WARNING:
+            self._warn_of_skew()
+        self._waiting.extend(await self._briefing.prepare(claimed))
+        self._fill_slots()
+
+    def _warn_of_skew(self) -> None:
+        logger.debug("worker.clock_skew", seconds=round(self._equipment.clock.skew().total_seconds(), 3))
+
+    def _fill_slots(self) -> None:
+        while self._waiting and self.free_slots > 0 and not self._is_draining:
+            execution = Execution(self._waiting.popleft(), self._equipment)
+            self._running[execution.claimed.run_id] = execution
+            execution.start().add_done_callback(lambda task, done=execution: self._finished(done, task))  # type: ignore[misc]
+
+    def _finished(self, execution: Execution, task: asyncio.Task[None]) -> None:
+        if self._running.get(execution.claimed.run_id) is execution:
+            del self._running[execution.claimed.run_id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("run.slot_failed", run=str(execution.claimed.run_id), exc_info=error)
+        self._fill_slots()
+        if self._is_hungry:
+            self._wake.set()
+
+    async def _sleep(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), seconds)
+
+    async def _release_waiting(self) -> None:
+        """Runs that never started go back as if they had not been claimed."""
+        waiting = Uuids(brief.run.run_id for brief in self._waiting)
+        self._waiting.clear()
+        if waiting:
+            await self._database.fetch(RELEASE, {"run_ids": waiting, "boot_id": self._boot_id, "handbacks": 0})
+
+    async def _release_unknown(self, outage: Outage) -> None:
+        """After a claim that may have been committed without an answer: let go what this process does not know of."""
+        while not self._is_draining:
+            held = [*self._running, *(brief.run.run_id for brief in self._waiting)]
+            try:
+                await self._claimer.release_unknown(held)
+            except DatabaseUnavailable as error:
+                await outage.wait(error)
+            else:
+                return

@@ -1,0 +1,147 @@
+"""Declaring worker processes dead, and giving their work to others.
+
+Death is what a reaper has itself watched: the beat of a process standing still for as long as it takes, looked at
+again and again over a healthy connection. The database's time of the last beat would not do: after an hour without the
+database it would condemn the whole fleet. Any number of reapers may watch the same process; the guarded update lets
+one of them win, and a beat in time lets none.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import orjson
+import psycopg
+import structlog
+
+from pipelines.errors import ErrorClass, PipelineError
+from workers import conf
+from workers.columns import Uuids
+from workers.connection import Database, Row, fetch_within
+from workers.statements import (
+    BEATS,
+    DECLARE_DEAD,
+    DECLARE_LOST,
+    GIVE_AWAY,
+    OVERDUE,
+    PRUNE_WAITS,
+    STRAY_OWNERS,
+)
+
+logger = structlog.get_logger(__name__)
+
+OVERDUE_MARGIN = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A run whose process died, in the order of the columns that giving it away returns."""
+
+    run_id: UUID
+    was_suspect: bool
+    is_quarantined: bool
+    task_id: UUID
+    is_exclusive: bool
+    concurrency_key: str | None
+
+
+@dataclass(slots=True)
+class _Sight:
+    beat_number: int
+    since: float
+
+
+class Observations:
+    """What one reaper has seen of the beats. Pure: the time is given, in seconds of the host's boot time."""
+
+    def __init__(self, *, reap_after: timedelta, max_gap: timedelta) -> None:
+        """`max_gap`: after a longer pause between two looks everything before counts for nothing, because this
+        process itself was away, and the others may have been away with it."""
+        self._reap_after = reap_after.total_seconds()
+        self._max_gap = max_gap.total_seconds()
+        self._sights: dict[UUID, _Sight] = {}
+        self._looked_at: float | None = None
+
+    def forget(self) -> None:
+        self._sights.clear()
+
+    def look(self, beats: Iterable[tuple[UUID, int]], *, now: float) -> list[tuple[UUID, int]]:
+        """Take in the present beat numbers; return those that have stood still for too long."""
+        if self._looked_at is not None and now - self._looked_at > self._max_gap:
+            self.forget()
+        self._looked_at = now
+        before, self._sights = self._sights, {}
+        still: list[tuple[UUID, int]] = []
+        for boot_id, beat_number in beats:
+            sight = before.get(boot_id)
+            if sight is None or sight.beat_number != beat_number:
+                sight = _Sight(beat_number, now)
+            self._sights[boot_id] = sight
+            if now - sight.since >= self._reap_after:
+                still.append((boot_id, beat_number))
+        return still
+
+
+class Reaper:
+    """Gives the work of dead processes away. Every method raises DatabaseUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def beats(self) -> list[tuple[UUID, int]]:
+        """The beat number of every process that counts as living."""
+        return [(boot_id, beat_number) for boot_id, beat_number in await self._database.fetch(BEATS)]
+
+    async def reap(self, boot_id: UUID, beat_number: int) -> list[Orphan] | None:
+        """Declare a process lost whose beat still is `beat_number`; None where it has beaten, or is dead already."""
+        async with self._database.transaction() as connection:
+            if not await fetch_within(connection, DECLARE_LOST, {"boot_id": boot_id, "beat_number": beat_number}):
+                return None
+            orphans = await self._give_away(connection, [boot_id])
+        logger.warning("worker.lost", worker=str(boot_id), runs=len(orphans))
+        return orphans
+
+    async def hand_over(self, boot_id: UUID, *, reason: str) -> list[Orphan]:
+        """Give away the work of a process whose end its supervisor has seen."""
+        async with self._database.transaction() as connection:
+            await fetch_within(connection, DECLARE_DEAD, {"boot_id": boot_id, "reason": reason})
+            orphans = await self._give_away(connection, [boot_id])
+        logger.warning("worker.died", worker=str(boot_id), reason=reason, runs=len(orphans))
+        return orphans
+
+    async def sweep(self) -> list[Orphan]:
+        """Give away what processes hold that are dead, whenever they died; forget waits of runs that have ended."""
+        await self._database.fetch(PRUNE_WAITS)
+        strays = [boot_id for (boot_id,) in await self._database.fetch(STRAY_OWNERS)]
+        if not strays:
+            return []
+        async with self._database.transaction() as connection:
+            orphans = await self._give_away(connection, strays)
+        logger.warning("worker.strays_swept", workers=[str(boot_id) for boot_id in strays], runs=len(orphans))
+        return orphans
+
+    async def overdue(self) -> list[tuple[UUID, UUID]]:
+        """Runs, with their processes, whose deadline passed a while ago and that are held all the same."""
+        rows = await self._database.fetch(OVERDUE, {"margin": OVERDUE_MARGIN})
+        return [(run_id, boot_id) for run_id, boot_id, _ in rows]
+
+    async def _give_away(self, connection: psycopg.AsyncConnection[Row], boot_ids: Sequence[UUID]) -> list[Orphan]:
+        limit = conf.quarantine_after()
+        rows = await fetch_within(
+            connection, GIVE_AWAY, {"boot_ids": Uuids(boot_ids), "limit": limit, "error": _quarantine_error(limit)}
+        )
+        orphans = [Orphan(*row) for row in rows]
+        for orphan in orphans:
+            if orphan.is_quarantined:
+                logger.error("run.quarantined", run=str(orphan.run_id), task=str(orphan.task_id), deaths=limit)
+        return orphans
+
+
+def _quarantine_error(limit: int) -> bytes:
+    error = PipelineError(
+        "quarantined",
+        ErrorClass.PERMANENT,
+        f"{limit} worker processes died while they ran this run and it was suspected",
+    )
+    return orjson.dumps(error.as_dict())

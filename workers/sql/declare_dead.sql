@@ -1,0 +1,6 @@
+/* ordinaut: declare_dead */
+-- Purpose: the same for a process whose end its own supervisor has seen. Index: primary key. Locks: the worker's row.
+UPDATE workers_worker
+SET state = 'lost', stopped_at = now(), running_count = 0, last_error = %(reason)s
+WHERE boot_id = %(boot_id)s AND state IN ('running', 'draining')
+RETURNING boot_id

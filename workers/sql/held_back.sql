@@ -1,0 +1,31 @@
+/* ordinaut: held_back */
+-- Purpose: the exclusive tasks and the concurrency keys that have somebody waiting who is due, for the sweep.
+-- Index: due_work_exclusive_idx and the keys' primary key are walked from value to value (a loose scan), so that a
+-- hundred thousand rows behind one gate cost one probe. Locks: none.
+WITH RECURSIVE task (id) AS (
+    (SELECT task_id FROM scheduling_duework WHERE is_exclusive ORDER BY task_id LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT work.task_id FROM scheduling_duework work
+        WHERE work.is_exclusive AND work.task_id > task.id
+        ORDER BY work.task_id LIMIT 1
+    )
+    FROM task WHERE task.id IS NOT NULL
+)
+SELECT task.id, NULL::text
+FROM task
+WHERE EXISTS (
+    SELECT FROM scheduling_duework held WHERE held.is_exclusive AND held.task_id = task.id AND held.gate = 'overlap'
+)
+UNION ALL
+SELECT NULL::uuid, key.key
+FROM scheduling_concurrencykey key
+WHERE EXISTS (
+    SELECT FROM generate_series(1, 9) AS level (priority)
+    CROSS JOIN LATERAL (
+        SELECT FROM scheduling_duework waiting
+        WHERE waiting.gate = 'key' AND waiting.concurrency_key = key.key AND waiting.priority = level.priority
+          AND waiting.available_at <= now()
+        LIMIT 1
+    ) AS due
+)

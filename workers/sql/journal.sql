@@ -1,0 +1,93 @@
+/* ordinaut: journal */
+-- Purpose: commit what the slots of one process have finished: journal entries, ends of runs, and runs that go back to
+-- the queue (retry, park, hand-back), in one statement. Returns the runs that are still this process's; entries of
+-- all others change nothing.
+-- Reading the epoch would be no fence, because the reaper may commit in between: the rows of the queue are locked
+-- first, in the order of their ids, and every write follows from what that lock returned.
+-- Index: primary keys; (run, path, attempt) of the journal. Locks: the due work and the runs it writes.
+WITH entry AS MATERIALIZED (
+    SELECT *
+    FROM unnest(
+        %(run_ids)s::uuid[], %(epochs)s::bigint[], %(actions)s::text[], %(states)s::text[], %(causes)s::text[],
+        %(attempts)s::smallint[], %(outputs)s::bytea[], %(errors)s::bytea[], %(untils)s::timestamptz[],
+        %(delays)s::float8[], %(handbacks)s::smallint[], %(wait_paths)s::text[], %(wakes)s::bool[]
+    ) AS e (run_id, epoch, action, state, cause, attempt, output, error, until, delay, handbacks, wait_path, wakes)
+), owned AS MATERIALIZED (
+    SELECT work.run_id, work.started_at, work.attempt
+    FROM scheduling_duework work
+    JOIN entry ON entry.run_id = work.run_id
+    WHERE work.lease_owner = %(boot_id)s AND work.lease_epoch = entry.epoch
+    ORDER BY work.run_id
+    FOR NO KEY UPDATE OF work
+), journaled AS (
+    INSERT INTO workers_steprun AS known (
+        run_id, path, attempt, run_attempt, kind, uses, state, input, output, output_artifact, error,
+        is_simulated, is_tolerated, started_at, finished_at
+    )
+    SELECT owned.run_id, s.path, s.attempt, s.run_attempt, s.kind, s.uses, s.state, s.input, s.output,
+        s.output_artifact, s.error, s.is_simulated, s.is_tolerated, s.started_at, s.finished_at
+    FROM unnest(
+        %(step_runs)s::uuid[], %(step_paths)s::text[], %(step_attempts)s::smallint[], %(step_run_attempts)s::smallint[],
+        %(step_kinds)s::text[], %(step_uses)s::text[], %(step_states)s::text[], %(step_inputs)s::bytea[],
+        %(step_outputs)s::bytea[], %(step_artifacts)s::text[], %(step_errors)s::bytea[],
+        %(step_simulated)s::bool[], %(step_tolerated)s::bool[], %(step_started)s::timestamptz[],
+        %(step_finished)s::timestamptz[]
+    ) AS s (
+        run_id, path, attempt, run_attempt, kind, uses, state, input, output, output_artifact, error,
+        is_simulated, is_tolerated, started_at, finished_at
+    )
+    JOIN owned ON owned.run_id = s.run_id
+    -- An intent becomes a result; a result stands.
+    ON CONFLICT (run_id, path, attempt) DO UPDATE
+    SET state = EXCLUDED.state, input = COALESCE(EXCLUDED.input, known.input), output = EXCLUDED.output,
+        output_artifact = EXCLUDED.output_artifact, error = EXCLUDED.error, is_simulated = EXCLUDED.is_simulated,
+        is_tolerated = EXCLUDED.is_tolerated, started_at = COALESCE(known.started_at, EXCLUDED.started_at),
+        finished_at = EXCLUDED.finished_at
+    WHERE known.state = 'started'
+), ended AS (
+    DELETE FROM scheduling_duework work
+    USING owned, entry
+    WHERE entry.action = 'end' AND owned.run_id = entry.run_id AND work.run_id = owned.run_id
+), requeued AS (
+    UPDATE scheduling_duework work
+    SET lease_owner = NULL,
+        claimed_at = NULL,
+        available_at = CASE
+            WHEN work.cancel_requested_at IS NOT NULL THEN now()
+            ELSE COALESCE(entry.until, now() + entry.delay * interval '1 second')
+        END,
+        attempt = entry.attempt,
+        handback_count = work.handback_count + entry.handbacks,
+        -- An orderly outcome clears a suspect; to be handed back is none.
+        is_suspect = work.is_suspect AND entry.handbacks > 0,
+        gate = CASE
+            WHEN work.is_suspect AND entry.handbacks > 0 THEN 'suspect'
+            WHEN work.concurrency_key IS NOT NULL THEN 'key'
+        END,
+        deadline_at = CASE WHEN entry.state = 'waiting' THEN work.deadline_at END
+    FROM owned, entry
+    WHERE entry.action = 'requeue' AND owned.run_id = entry.run_id AND work.run_id = owned.run_id
+), told AS (
+    UPDATE scheduling_run run
+    SET state = entry.state,
+        cause = entry.cause,
+        attempt = entry.attempt,
+        output = entry.output,
+        error = COALESCE(entry.error, CASE WHEN entry.action = 'requeue' THEN run.error END),
+        started_at = owned.started_at,
+        finished_at = CASE WHEN entry.action = 'end' THEN now() END
+    FROM owned, entry
+    WHERE entry.action <> 'keep' AND owned.run_id = entry.run_id AND run.id = owned.run_id
+), parked AS (
+    INSERT INTO workers_wait (run_id, path, kind, wake_at)
+    SELECT owned.run_id, entry.wait_path, 'timer', entry.until
+    FROM entry JOIN owned ON owned.run_id = entry.run_id
+    WHERE entry.wait_path IS NOT NULL
+    ON CONFLICT (run_id, path) DO UPDATE SET wake_at = EXCLUDED.wake_at
+), woken AS (
+    DELETE FROM workers_wait wait
+    USING owned, entry
+    WHERE entry.wakes AND owned.run_id = entry.run_id AND wait.run_id = owned.run_id
+      AND wait.path IS DISTINCT FROM entry.wait_path
+)
+SELECT run_id FROM owned

@@ -1,0 +1,36 @@
+"""The SQL of the hot path by name. Each statement is a file of its own in `workers/sql`, whose header says what it is
+for, which index serves it and what it locks. The headers stay here; what is sent begins with the statement's name, so
+that `pg_stat_activity` and `pg_stat_statements` show it."""
+
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent / "sql"
+
+
+def load(name: str) -> bytes:
+    """The text of a statement without its header. Raises FileNotFoundError for a name there is no file of."""
+    lines = (_FOLDER / f"{name}.sql").read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith("--")).encode()
+
+
+REGISTER = load("register")
+CHANGE_STATE = load("change_state")
+CLAIM = load("claim")
+CLAIM_SUSPECT = load("claim_suspect")
+HISTORY = load("history")
+REVISIONS = load("revisions")
+TASK_FACTS = load("task_facts")
+KEEP_ARTIFACT = load("keep_artifact")
+JOURNAL = load("journal")
+WATCH = load("watch")
+RELEASE = load("release")
+RELEASE_UNKNOWN = load("release_unknown")
+BEAT = load("beat")
+BEATS = load("beats")
+DECLARE_LOST = load("declare_lost")
+DECLARE_DEAD = load("declare_dead")
+GIVE_AWAY = load("give_away")
+STRAY_OWNERS = load("stray_owners")
+OVERDUE = load("overdue")
+HELD_BACK = load("held_back")
+PRUNE_WAITS = load("prune_waits")
