@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Literal, TypeAlias
 
 from scheduling.core.recurrence import Recurrence
 
@@ -19,8 +18,6 @@ MAX_COUNTED = 10_000
 MAX_FIRED = 1_000
 
 _SMALLEST = timedelta(microseconds=1)
-
-MisfirePolicyName: TypeAlias = Literal["skip", "last", "all"]
 
 
 class MissReason(StrEnum):
@@ -39,10 +36,14 @@ class MisfirePolicy:
     `skip` runs none, `last` the newest, `all` the newest `limit` of those that are at most `window` late (None: any).
     """
 
-    policy: MisfirePolicyName = "last"
+    policy: str = "last"
     grace: timedelta = timedelta(seconds=60)
     limit: int = 100
     window: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        if self.policy not in ("skip", "last", "all"):
+            raise ValueError(f"{self.policy!r} is not a misfire policy")
 
     @property
     def kept(self) -> int:
@@ -97,9 +98,7 @@ def plan(
         return Plan(fire=(), missed=(), next_fire_at=next_fire_at, is_completed=False)
     on_time_from = max(next_fire_at, now - misfire.grace)
     caught_up, missed = _settle_misfired(recurrence, misfire, next_fire_at, on_time_from, now)
-    due = recurrence.occurrences(on_time_from - _SMALLEST, MAX_FIRED)
-    on_time = [occurrence for occurrence in due if occurrence <= now]
-    following = recurrence.next_after(on_time[-1] if on_time else now)
+    on_time, following = _collect(recurrence, on_time_from, now + _SMALLEST, MAX_FIRED)
     fire = [
         Firing(
             scheduled_for=occurrence,
@@ -111,14 +110,26 @@ def plan(
     return Plan(fire=tuple(fire), missed=missed, next_fire_at=following, is_completed=following is None)
 
 
+def _collect(
+    recurrence: Recurrence, start: datetime, end: datetime, limit: int
+) -> tuple[list[datetime], datetime | None]:
+    """At most `limit` occurrences in [start, end), and the one that follows them."""
+    found: list[datetime] = []
+    following = recurrence.next_after(start - _SMALLEST)
+    while following is not None and following < end and len(found) < limit:
+        found.append(following)
+        following = recurrence.next_after(following)
+    return found, following
+
+
 def _settle_misfired(
     recurrence: Recurrence, misfire: MisfirePolicy, start: datetime, end: datetime, now: datetime
 ) -> tuple[Sequence[datetime], tuple[Missed, ...]]:
     """Divide the occurrences in [start, end) into those to run late and those that are missed."""
     if start >= end:
         return (), ()
-    oldest = [at for at in recurrence.occurrences(start - _SMALLEST, MAX_COUNTED + 1) if at < end]
-    is_cut = len(oldest) > MAX_COUNTED
+    oldest, following = _collect(recurrence, start, end, MAX_COUNTED)
+    is_cut = following is not None and following < end
     candidates = oldest[-misfire.kept :] if misfire.kept else []
     if is_cut:
         candidates = _newest(recurrence, misfire.kept, start, end)

@@ -66,7 +66,7 @@ def preview(rule: Rule, *, after: datetime | None, now: datetime, count: int) ->
     recurrence = compile_rule(anchored(rule, at=after or now))
     start = after or _before_anchor(rule) or now
     found = recurrence.occurrences(start, count)
-    notes = recurrence.remarks(_naive(start), _naive(found[-1])) if found else []
+    notes = recurrence.remarks(start, found[-1]) if found else []
     if not found:
         notes = ["The schedule has ended: it has no occurrence after this time."]
     elif len(found) < count:

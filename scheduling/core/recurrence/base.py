@@ -3,14 +3,15 @@
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from scheduling.core.recurrence.patterns import Pattern
-from scheduling.core.recurrence.rule import LATEST, ONE_DAY
+from scheduling.core.recurrence.rule import EARLIEST, LATEST, ONE_DAY
 from scheduling.core.recurrence.zones import Segment, Zone
 
 _SMALLEST = timedelta(microseconds=1)
+_BEFORE_ALL = EARLIEST - ONE_DAY
 # More than any wall time lies from the instant it names: an offset, and the day that Apia left out in 2011.
 _REACH = 3 * ONE_DAY
 
@@ -19,17 +20,20 @@ _REACH = 3 * ONE_DAY
 class Recurrence(ABC):
     """A set of instants with a cost of the next one that does not depend on the age of the anchor.
 
-    `ends_at` and `added` (sorted) are naive UTC; `sentence` is the schedule in English.
+    `ends_at` and `added` (sorted) are naive UTC, `excluded` naive local; `sentence` is the schedule in English.
     """
 
     zone: Zone
     sentence: str
     ends_at: datetime | None = None
     added: tuple[datetime, ...] = ()
+    excluded: frozenset[datetime] = frozenset()
 
     def next_after(self, after: datetime) -> datetime | None:
         """The first occurrence strictly after an aware instant, in UTC; None when the schedule has ended."""
-        instant = after.astimezone(UTC).replace(tzinfo=None) + _SMALLEST if after.year < LATEST.year else LATEST
+        if after.year >= LATEST.year:
+            return None
+        instant = _naive(after) + _SMALLEST if after.year >= _BEFORE_ALL.year else _BEFORE_ALL
         found = self._next_from(instant)
         at = bisect_left(self.added, instant)
         if at < len(self.added) and (found is None or self.added[at] < found):
@@ -48,8 +52,17 @@ class Recurrence(ABC):
         return found
 
     def remarks(self, start: datetime, end: datetime) -> list[str]:
-        """What a reader should know about the occurrences between two naive instants: moved, doubled, left out."""
-        return []
+        """What a reader should know about the occurrences between two instants: moved, doubled, left out."""
+        low, high = _naive(start), _naive(end)
+        excluded = [wall for wall in sorted(self.excluded) if low <= wall - self.zone.offset_at(wall) <= high]
+        return [*self._transition_remarks(low, high), *(f"{_shown(wall)} is excluded." for wall in excluded)]
+
+    def _transition_remarks(self, start: datetime, end: datetime) -> Iterator[str]:
+        """Remarks about changes of the zone's offset between two naive instants; none where elapsed time counts."""
+        yield from ()
+
+    def _is_excluded(self, instant: datetime) -> bool:
+        return bool(self.excluded) and instant + self.zone.offset_at(instant) in self.excluded
 
     @abstractmethod
     def _next_from(self, instant: datetime) -> datetime | None:
@@ -70,7 +83,6 @@ class WallRecurrence(Recurrence):
     fold: str
     until: datetime | None = None
     follows_elapsed_time: bool = False
-    excluded: frozenset[datetime] = field(default=frozenset())
 
     def _next_from(self, instant: datetime) -> datetime | None:
         for segment in self.zone.segments_from(instant):
@@ -108,14 +120,9 @@ class WallRecurrence(Recurrence):
             return None
         return segment.start if self.gap == "next" else wall - segment.before
 
-    def remarks(self, start: datetime, end: datetime) -> list[str]:
-        found = [] if self.follows_elapsed_time else [*self._transition_remarks(start, end)]
-        for wall in sorted(self.excluded):
-            if start <= wall - self.zone.offset_at(wall) <= end:
-                found.append(f"{_shown(wall)} is excluded.")
-        return found
-
     def _transition_remarks(self, start: datetime, end: datetime) -> Iterator[str]:
+        if self.follows_elapsed_time:
+            return
         for segment in self.zone.segments_from(start - ONE_DAY):
             if segment.start > end:
                 return
@@ -138,6 +145,10 @@ class WallRecurrence(Recurrence):
         return (
             f"{_shown(wall)} comes twice in {self.zone.name} (clocks go back): it occurs {times} (fold: {self.fold})."
         )
+
+
+def _naive(instant: datetime) -> datetime:
+    return instant.astimezone(UTC).replace(tzinfo=None)
 
 
 def _shown(wall: datetime) -> str:

@@ -6,7 +6,6 @@ and the search, which is the one of all calendar rules.
 
 import re
 from calendar import monthrange
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date
 from typing import NoReturn
@@ -52,14 +51,11 @@ class CronDays:
 
     fields: tuple[str, str, str]
     nearest: frozenset[int]
+    months: frozenset[int]
     _matcher: "_DayMatcher" = field(compare=False, repr=False)
 
-    @property
-    def months(self) -> AbstractSet[int]:
-        return self._matcher.months
-
     def matches(self, day: date) -> bool:
-        return day.month in self._matcher.months and self._matcher.match_day(day)
+        return day.month in self.months and self._matcher.match_day(day)
 
 
 class _DayMatcher(CronSim):
@@ -137,7 +133,7 @@ def _read(fields: tuple[str, ...]) -> tuple[CronDays, _DayMatcher]:
     try:
         # With the month left out: cronsim refuses 30 February as malformed, and it is a rule that never occurs.
         matcher = _DayMatcher(" ".join((fields[0], fields[1], plain or "1", "*", fields[4])), EARLIEST)
-        matcher.months = {month for month in Field.MONTH.parse(fields[3]) if isinstance(month, int)}
+        months = frozenset(month for month in Field.MONTH.parse(fields[3]) if isinstance(month, int))
     except CronSimError as error:
         name = str(error).removeprefix("Bad ")
         shown = fields[tuple(_TERMS).index(name)]
@@ -145,7 +141,7 @@ def _read(fields: tuple[str, ...]) -> tuple[CronDays, _DayMatcher]:
     if not plain:
         matcher.days = set()
     matcher.nearest = nearest
-    return CronDays((fields[2], fields[3], fields[4]), nearest, matcher), matcher
+    return CronDays((fields[2], fields[3], fields[4]), nearest, months, matcher), matcher
 
 
 def _hint(term: str) -> str | None:

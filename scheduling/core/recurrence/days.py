@@ -8,7 +8,6 @@ out once for each kind of month, when it is first met, and a search goes from mo
 from bisect import bisect_left
 from calendar import isleap, monthrange
 from collections.abc import Hashable, Iterator
-from collections.abc import Set as AbstractSet
 from datetime import date
 from functools import lru_cache
 from typing import Protocol
@@ -23,7 +22,7 @@ class DayRule(Hashable, Protocol):
     """Says whether a date is named; equal rules share one table. `months` are the only ones to look at."""
 
     @property
-    def months(self) -> AbstractSet[int]: ...
+    def months(self) -> frozenset[int]: ...
 
     def matches(self, day: date, /) -> bool: ...
 

@@ -48,7 +48,6 @@ class ElapsedRecurrence(Recurrence):
     offsets: tuple[int, ...]
     is_exact: bool
     until: datetime | None = None
-    excluded: frozenset[datetime] = frozenset()
 
     def first_from(self, instant: datetime) -> datetime | None:
         """The first occurrence at or after `instant`, before COUNT, UNTIL and exclusions are looked at."""
@@ -75,19 +74,12 @@ class ElapsedRecurrence(Recurrence):
             left -= size
         return None
 
-    def remarks(self, start: datetime, end: datetime) -> list[str]:
-        return [
-            f"{wall.isoformat(sep=' ')} is excluded."
-            for wall in sorted(self.excluded)
-            if start <= wall - self.zone.offset_at(wall) <= end
-        ]
-
     def _next_from(self, instant: datetime) -> datetime | None:
         while True:
             found = self.first_from(instant)
             if found is None or (self.until is not None and found > self.until):
                 return None
-            if not self.excluded or found + self.zone.offset_at(found) not in self.excluded:
+            if not self._is_excluded(found):
                 return found
             instant = found + ONE_SECOND
 

@@ -22,21 +22,13 @@ class IntervalRecurrence(Recurrence):
 
     anchor: datetime
     step: timedelta
-    excluded: frozenset[datetime] = frozenset()
 
     def _next_from(self, instant: datetime) -> datetime | None:
         steps = max(0, -((self.anchor - instant) // self.step))
         following = self.anchor + steps * self.step
-        while self.excluded and following + self.zone.offset_at(following) in self.excluded:
+        while self._is_excluded(following):
             following += self.step
         return following if following < LATEST else None
-
-    def remarks(self, start: datetime, end: datetime) -> list[str]:
-        return [
-            f"{wall.isoformat(sep=' ')} is excluded."
-            for wall in sorted(self.excluded)
-            if start <= wall - self.zone.offset_at(wall) <= end
-        ]
 
 
 def compile_interval(expression: str, context: Context) -> IntervalRecurrence:

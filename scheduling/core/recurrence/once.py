@@ -45,6 +45,7 @@ def compile_once(expression: str, context: Context) -> OnceRecurrence:
         sentence=in_zone(f"Once, on {shown:%A} {shown.day} {shown:%B %Y} at {shown:%H:%M:%S}", context.zone.name),
         ends_at=context.ends_at,
         added=context.added,
+        excluded=context.excluded,
         instants=instants,
     )
 

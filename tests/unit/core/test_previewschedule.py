@@ -1,0 +1,107 @@
+"""The command: one schedule for people, lines of JSON for programs."""
+
+import io
+import json
+import sys
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from scheduling.management.commands.previewschedule import MAX_LINE, answer_line, answer_lines, read_lines
+
+PARIS: dict[str, Any] = {
+    "kind": "rrule",
+    "expression": "FREQ=DAILY;COUNT=3",
+    "timezone": "Europe/Paris",
+    "starts_at": "2025-03-29T02:30:00",
+    "after": None,
+    "count": 5,
+    "exdates": [],
+    "rdates": [],
+    "gap": "shift",
+    "fold": "first",
+}
+
+
+def answered(line: Any) -> dict[str, Any]:
+    return answer_line(json.dumps(line).encode())
+
+
+def test_a_line_is_answered_with_local_times():
+    assert answered(PARIS) == {
+        "next": ["2025-03-29T02:30:00+01:00", "2025-03-30T03:30:00+02:00", "2025-03-31T02:30:00+02:00"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (b"", "invalid_json"),
+        (b"\n", "invalid_json"),
+        (b"{", "invalid_json"),
+        (b"\xff\xfe", "invalid_json"),
+        (b"[1]", "invalid_json"),
+        (b"null", "invalid_json"),
+        (b"[" * 10_000, "invalid_json"),
+        (b'{"kind": "cron", "expression": "* * * * *", "x": 1}', "unknown_field"),
+        (b'{"kind": "cron", "expression": "\\u0000"}', "invalid_cron"),
+    ],
+)
+def test_a_malformed_line_is_answered_with_an_error(line, code):
+    error = answer_line(line)["error"]
+
+    assert error["code"] == code
+    assert error["detail"]
+
+
+def test_each_line_has_its_answer_and_errors_stop_nothing():
+    lines = [b"{\n", json.dumps(PARIS).encode() + b"\n", b"\n", json.dumps(PARIS | {"count": 1}).encode()]
+
+    answers = [json.loads(line) for line in answer_lines(lines)]
+
+    assert [list(answer) for answer in answers] == [["error"], ["next"], ["error"], ["next"]]
+
+
+def test_an_endless_line_is_refused_without_being_kept():
+    stream = io.BytesIO(b"x" * (3 * MAX_LINE) + b"\n" + b"{}\n")
+
+    lines = list(read_lines(stream))
+
+    assert [len(line) for line in lines] == [MAX_LINE + 1, 3]
+    assert answer_line(lines[0])["error"]["code"] == "invalid_json"
+
+
+def test_the_command_answers_standard_input_line_by_line(monkeypatch):
+    stdin = io.TextIOWrapper(io.BytesIO(json.dumps(PARIS).encode() + b"\n{\n"))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    written = io.StringIO()
+
+    call_command("previewschedule", "--jsonl", stdout=written)
+
+    assert ["next" in json.loads(line) for line in written.getvalue().splitlines()] == [True, False]
+
+
+def test_the_command_shows_people_sentence_times_and_notes():
+    written = io.StringIO()
+
+    call_command(
+        "previewschedule",
+        "--kind=cron",
+        "--expression=30 2 * * *",
+        "--timezone=Europe/Berlin",
+        "--after=2025-03-29T12:00:00",
+        "--count=1",
+        stdout=written,
+    )
+
+    sentence, occurrence, note = written.getvalue().splitlines()
+    assert sentence == "Every day at 02:30 (Europe/Berlin)"
+    assert occurrence.split() == ["2025-03-30T03:00:00+02:00", "2025-03-30T01:00:00Z"]
+    assert "does not exist" in note
+
+
+def test_the_command_says_what_is_wrong_and_how_to_mend_it():
+    with pytest.raises(CommandError, match=r"expression: Cron has five fields(.|\n)*0 8 \* \* 1-5"):
+        call_command("previewschedule", "--kind=cron", "--expression=0 8 * *")
