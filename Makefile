@@ -115,7 +115,7 @@ torture: $(DEV) ## run the crash tests over and over: make torture ARGS='--seed 
 
 .PHONY: docs
 docs: $(DEV) ## build the documentation into site/
-	@$(IN_VENV) -m mkdocs build --strict $(ARGS)
+	@NO_MKDOCS_2_WARNING=1 $(IN_VENV) -m mkdocs build --strict $(ARGS)
 
 .PHONY: clean
 clean: ## remove everything that make can make again; keeps .ordinaut

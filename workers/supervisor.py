@@ -213,6 +213,11 @@ class Supervisor:
     def is_stopping(self) -> bool:
         return self._stops_asked > 0
 
+    @property
+    def exit_code(self) -> int:
+        """1 once a child that is not to be restarted has ended unasked, else 0."""
+        return self._exit_code
+
     @contextlib.contextmanager
     def signals(self) -> Iterator[None]:
         """Take SIGTERM and SIGINT as requests to stop, and wake at a child's end, while the block runs."""

@@ -95,7 +95,7 @@ class Postgres:
 
     def spec(self) -> ChildSpec:
         """How to run the server. SIGINT is PostgreSQL's fast shutdown: sessions are ended, data is written."""
-        self._remove_stale_pid_file()
+        await_predecessor(self.data)
         # A list of folders by its nature: quoted, a comma in the path is only a comma.
         sockets = str(self.sockets).replace('"', '""')
         settings = {**self._settings, "unix_socket_directories": f'"{sockets}"'}
@@ -154,24 +154,26 @@ class Postgres:
                 "dump it with the old release, or begin anew with --reset"
             )
 
-    def _remove_stale_pid_file(self) -> None:
-        """Remove the pid file of a server that is dead; wait for one whose killed `up` has just left it to end.
 
-        PostgreSQL does so itself unless the pid it names is alive again as somebody else's process of the same user
-        (likely in a container, where pids are small). The folder's lock is held here and the old server was our
-        child, so a live process of that number counts only if it really is a postgres of this folder.
-        """
-        path = self.data / "postmaster.pid"
-        try:
-            pid = int(path.read_text(encoding="utf-8").splitlines()[0])
-        except (FileNotFoundError, IndexError, ValueError):
-            return
-        ends_at = time.monotonic() + _ORPHAN_ENDS_WITHIN
-        while _serves(pid, self.data) and time.monotonic() < ends_at:
-            time.sleep(0.05)
-        if _serves(pid, self.data):
-            raise EmbeddedError(f"{self.data} is already in use by PostgreSQL process {pid}")
-        path.unlink(missing_ok=True)
+def await_predecessor(data: Path) -> None:
+    """Wait for the server that a killed `up` has just left to end, and remove the pid file of one that is dead.
+
+    PostgreSQL does the latter itself unless the pid it names is alive again as somebody else's process of the same
+    user (likely in a container, where pids are small). The folder's lock is held here and the old server was our
+    child, so a live process of that number counts only if it really is a postgres of this folder. Raises
+    EmbeddedError when it does not end.
+    """
+    path = data / "postmaster.pid"
+    try:
+        pid = int(path.read_text(encoding="utf-8").splitlines()[0])
+    except (FileNotFoundError, IndexError, ValueError):
+        return
+    ends_at = time.monotonic() + _ORPHAN_ENDS_WITHIN
+    while _serves(pid, data) and time.monotonic() < ends_at:
+        time.sleep(0.05)
+    if _serves(pid, data):
+        raise EmbeddedError(f"{data} is already in use by PostgreSQL process {pid}")
+    path.unlink(missing_ok=True)
 
 
 def _serves(pid: int, data: Path) -> bool:

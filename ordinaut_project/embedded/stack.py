@@ -19,7 +19,7 @@ from ordinaut_project.embedded.binaries import EmbeddedError
 from ordinaut_project.embedded.gateway import Gateway
 from ordinaut_project.embedded.log_watch import LogWatch
 from ordinaut_project.embedded.places import FolderLock
-from ordinaut_project.embedded.postgres import Postgres
+from ordinaut_project.embedded.postgres import Postgres, await_predecessor
 from ordinaut_project.embedded.seeding import Seeded, fingerprint, read_seeded
 from ordinaut_project.embedded.state import Credentials, State, read_env
 from ordinaut_project.embedded.valkey import Valkey
@@ -50,7 +50,10 @@ class UpOptions:
 
 
 class Stack:
-    """One `up`: `run()` returns the exit code when it was stopped. Speaks to a person through `say`."""
+    """One `up`: `run()` returns the exit code when it was stopped. Speaks to a person through `say`.
+
+    Raises EmbeddedError, here and in `run()`, for what a person can mend.
+    """
 
     def __init__(self, options: UpOptions, *, say: Callable[[str], None]) -> None:
         self._options = options
@@ -60,10 +63,10 @@ class Stack:
         self._logs: dict[str, LogWatch] = {}
         host = _WILDCARDS.get(options.host, options.host)
         self._base_url = f"http://{host}:{options.port}"
+        self._state = State(options.data_dir)
 
     def run(self) -> int:
-        """Start everything, wait for a signal, stop everything. Raises EmbeddedError for what a person can mend."""
-        self._state = State(self._options.data_dir)
+        """Start everything, wait for a signal, stop everything."""
         lock = FolderLock(self._state.folder)
         lock.acquire()
         try:
@@ -73,7 +76,7 @@ class Stack:
                     self._say("\nStop with Ctrl-C.")
                     exit_code = self._supervisor.run()
                 except _StopAskedError:
-                    exit_code = 0
+                    exit_code = self._supervisor.exit_code
                 finally:
                     self._supervisor.stop()
             self._say("Stopped." if exit_code == 0 else f"Stopped after a failure; see {self._state.logs}.")
@@ -89,6 +92,7 @@ class Stack:
         options, state = self._options, self._state
         ports.require_free(options.host, options.port)
         given = dict(_given_variables(state))
+        await_predecessor(state.folder / "postgres" / "data")
         if options.reset:
             state.reset()
         state.make_folders()

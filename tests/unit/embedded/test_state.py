@@ -1,11 +1,13 @@
 import json
+import os
 import socket
 
 import pytest
 
-from ordinaut_project.embedded import ports
+from ordinaut_project.embedded import ports, postgres
 from ordinaut_project.embedded.binaries import EmbeddedError
 from ordinaut_project.embedded.log_watch import LogWatch
+from ordinaut_project.embedded.postgres import await_predecessor
 from ordinaut_project.embedded.seeding import Seeded, fingerprint, read_seeded, write_seeded
 from ordinaut_project.embedded.state import Credentials, State
 
@@ -157,3 +159,21 @@ def test_a_storm_of_errors_is_cut_short(tmp_path):
 
     assert messages[:4] == ["0", "1", "2", "3"]
     assert messages[4].startswith("and 16 more errors")
+
+
+def test_a_pid_file_of_a_dead_server_or_of_a_stranger_is_removed(tmp_path):
+    for pid in (2**22 - 1, os.getpid()):
+        (tmp_path / "postmaster.pid").write_text(f"{pid}\n{tmp_path}\n")
+
+        await_predecessor(tmp_path)
+
+        assert not (tmp_path / "postmaster.pid").exists()
+
+
+def test_a_server_that_does_not_end_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(postgres, "_ORPHAN_ENDS_WITHIN", 0.0)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "postmaster.pid").write_text(f"{os.getpid()}\n")
+
+    with pytest.raises(EmbeddedError, match=f"already in use by PostgreSQL process {os.getpid()}"):
+        await_predecessor(tmp_path)
