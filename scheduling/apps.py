@@ -7,5 +7,7 @@ class SchedulingConfig(AppConfig):
 
     def ready(self) -> None:
         from scheduling.agents.roles import make_roles
+        from scheduling.clock.jobs import register_jobs
 
+        register_jobs()
         post_migrate.connect(make_roles, dispatch_uid="scheduling.make_roles")

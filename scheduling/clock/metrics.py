@@ -14,4 +14,3 @@ PASS_SECONDS = Histogram(
 )
 SKEW_SECONDS = Gauge("ordinaut_clock_skew_seconds", "This host's clock less the database's.")
 OUTBOX_BACKLOG = Gauge("ordinaut_outbox_backlog", "Events that Redis does not have yet.")
-REDIS_UP = Gauge("ordinaut_redis_up", "1 where the last use of Redis worked, else 0.")

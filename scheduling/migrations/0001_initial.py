@@ -175,7 +175,7 @@ class Migration(migrations.Migration):
                 ('last_at', models.DateTimeField()),
                 ('count', models.PositiveIntegerField()),
                 ('is_at_least', models.BooleanField(default=False, help_text='Counting stopped: there were at least this many.')),
-                ('reason', models.CharField(choices=[('misfire', 'Misfire'), ('paused', 'Paused')], max_length=20)),
+                ('reason', models.CharField(choices=[('policy_skip', 'Policy Skip'), ('superseded', 'Superseded'), ('over_limit', 'Over Limit'), ('outside_window', 'Outside Window'), ('paused', 'Paused')], max_length=20)),
                 ('recorded_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('schedule', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='misses', to='scheduling.schedule')),
             ],
@@ -331,7 +331,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='miss',
-            constraint=models.CheckConstraint(condition=models.Q(('reason__in', ['misfire', 'paused'])), name='miss_reason_known'),
+            constraint=models.CheckConstraint(condition=models.Q(('reason__in', ['policy_skip', 'superseded', 'over_limit', 'outside_window', 'paused'])), name='miss_reason_known'),
         ),
         migrations.AddIndex(
             model_name='schedule',

@@ -48,9 +48,12 @@ class FoldPolicy(models.TextChoices):
 
 
 class MissReason(models.TextChoices):
-    """Why an occurrence has no run."""
+    """Why an occurrence has no run: what `scheduling.core.planning` decides, and a pause."""
 
-    MISFIRE = "misfire"
+    POLICY_SKIP = "policy_skip"
+    SUPERSEDED = "superseded"
+    OVER_LIMIT = "over_limit"
+    OUTSIDE_WINDOW = "outside_window"
     PAUSED = "paused"
 
 

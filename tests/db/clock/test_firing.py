@@ -1,0 +1,225 @@
+"""The clock's pass: what fires, what is missed, what is set aside."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from scheduling.clock import firing
+from scheduling.clock.firing import plan_schedule, read_due, run_pass, seconds_to_earliest
+from scheduling.models import DueWork, Miss, Run, Schedule
+from scheduling.runs.states import RunState, SkipReason
+from scheduling.schedules.models import ScheduleState
+from tests.factories import DueWorkFactory, RunFactory, ScheduleFactory, TaskFactory
+
+pytestmark = pytest.mark.django_db
+
+NINE = datetime(2026, 6, 1, 9, 0, tzinfo=UTC)
+
+
+def daily(**fields: object) -> Schedule:
+    """Every day at 09:00 UTC, due at nine on the first of June."""
+    defaults = {"expression": "0 9 * * *", "next_fire_at": NINE}
+    return ScheduleFactory(**{**defaults, **fields})
+
+
+def test_a_due_schedule_becomes_a_queued_run_of_its_instant() -> None:
+    schedule = daily(task__priority=3)
+
+    result = run_pass(now=NINE + timedelta(seconds=2))
+
+    run = Run.objects.get()
+    work = DueWork.objects.get()
+    assert (result.schedules, result.runs) == (1, 1)
+    assert (run.schedule_id, run.scheduled_for, run.state) == (schedule.id, NINE, RunState.QUEUED)
+    assert run.revision_id == schedule.task.current_revision_id
+    assert (work.run_id, work.available_at, work.priority, work.gate) == (run.id, NINE, 3, None)
+
+
+def test_firing_moves_the_mark_and_counts() -> None:
+    schedule = daily()
+
+    run_pass(now=NINE)
+
+    schedule.refresh_from_db()
+    assert schedule.next_fire_at == NINE + timedelta(days=1)
+    assert (schedule.fired_count, schedule.missed_count, schedule.last_fired_at) == (1, 0, NINE)
+
+
+def test_nothing_fires_before_its_instant() -> None:
+    daily()
+
+    result = run_pass(now=NINE - timedelta(microseconds=1))
+
+    assert result.schedules == 0
+    assert not Run.objects.exists()
+
+
+def test_a_second_pass_at_the_same_instant_fires_nothing() -> None:
+    daily()
+    run_pass(now=NINE)
+
+    result = run_pass(now=NINE)
+
+    assert result.runs == 0
+    assert Run.objects.count() == 1
+
+
+def test_a_clock_that_goes_back_does_not_fire_twice() -> None:
+    daily()
+    run_pass(now=NINE + timedelta(days=1))
+    before = Run.objects.count()
+
+    run_pass(now=NINE)
+
+    assert Run.objects.count() == before
+
+
+@pytest.mark.parametrize(
+    ("policy", "fired_days", "missed"),
+    [("skip", [], 3), ("last", [2], 2), ("all", [0, 1, 2], 0)],
+)
+def test_downtime_is_settled_by_the_misfire_policy(policy: str, fired_days: list[int], missed: int) -> None:
+    schedule = daily(misfire_policy=policy)
+
+    run_pass(now=NINE + timedelta(days=2, hours=5))
+
+    runs = Run.objects.order_by("scheduled_for").values_list("scheduled_for", flat=True)
+    schedule.refresh_from_db()
+    assert list(runs) == [NINE + timedelta(days=day) for day in fired_days]
+    assert (schedule.missed_count, sum(Miss.objects.values_list("count", flat=True))) == (missed, missed)
+    assert schedule.next_fire_at == NINE + timedelta(days=3)
+
+
+def test_contiguous_misses_are_one_row() -> None:
+    daily(misfire_policy="skip")
+
+    run_pass(now=NINE + timedelta(days=2, hours=5))
+
+    miss = Miss.objects.get()
+    assert (miss.first_at, miss.last_at, miss.count) == (NINE, NINE + timedelta(days=2), 3)
+
+
+def test_a_rule_without_further_occurrence_completes_its_schedule() -> None:
+    schedule = ScheduleFactory(kind="once", expression="2026-06-01T09:00:00Z", next_fire_at=NINE)
+
+    run_pass(now=NINE)
+
+    schedule.refresh_from_db()
+    assert (schedule.state, schedule.next_fire_at) == (ScheduleState.COMPLETED, None)
+    assert Run.objects.count() == 1
+
+
+def test_a_broken_schedule_is_set_aside_and_the_others_fire() -> None:
+    broken = daily(timezone="Atlantis/Capital")
+    daily()
+
+    result = run_pass(now=NINE)
+
+    broken.refresh_from_db()
+    assert (result.runs, result.quarantined) == (1, 1)
+    assert broken.state == ScheduleState.QUARANTINED
+    assert "Atlantis/Capital" in broken.state_reason
+
+
+def test_a_schedule_whose_writes_the_database_refuses_is_set_aside_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    guilty = daily()
+    innocents = [daily() for _ in range(4)]
+    admit = firing.admit
+
+    def refuse_the_guilty(cursor, starts):
+        if any(start.schedule_id == guilty.id for start in starts):
+            cursor.execute("SELECT 1 / 0")
+        return admit(cursor, starts)
+
+    monkeypatch.setattr(firing, "admit", refuse_the_guilty)
+    result = run_pass(now=NINE)
+
+    guilty.refresh_from_db()
+    assert (result.runs, result.quarantined) == (4, 1)
+    assert guilty.state == ScheduleState.QUARANTINED
+    assert set(Run.objects.values_list("schedule_id", flat=True)) == {schedule.id for schedule in innocents}
+
+
+def test_an_edit_between_plan_and_write_voids_the_plan() -> None:
+    schedule = daily()
+    (due,) = read_due(now=NINE, batch=10)
+    planned = firing._Planned(due, plan_schedule(due))
+    Schedule.objects.filter(pk=schedule.pk).update(version=due.version + 1)
+
+    result = firing.fire([planned])
+
+    schedule.refresh_from_db()
+    assert result.runs == 0
+    assert schedule.next_fire_at == NINE
+    assert not Run.objects.exists()
+
+
+def test_held_and_paused_schedules_do_not_fire() -> None:
+    daily(held_at=NINE)
+    daily(state=ScheduleState.PAUSED)
+
+    assert run_pass(now=NINE + timedelta(hours=1)).schedules == 0
+
+
+def test_an_occurrence_during_a_live_run_is_skipped_and_seen() -> None:
+    task = TaskFactory(overlap="skip")
+    DueWorkFactory(run=RunFactory(task=task))
+    schedule = daily(task=task)
+
+    run_pass(now=NINE)
+
+    skipped = Run.objects.get(schedule=schedule)
+    schedule.refresh_from_db()
+    assert (skipped.state, skipped.skip_reason) == (RunState.SKIPPED, SkipReason.OVERLAP)
+    assert (schedule.fired_count, schedule.skipped_count) == (0, 1)
+    assert DueWork.objects.count() == 1
+
+
+def test_jitter_delays_the_start_and_not_the_instant() -> None:
+    daily(jitter=timedelta(minutes=10))
+
+    run_pass(now=NINE)
+
+    work = DueWork.objects.select_related("run").get()
+    assert work.run.scheduled_for == NINE
+    assert NINE <= work.available_at < NINE + timedelta(minutes=10)
+
+
+def test_a_batch_bounds_a_pass() -> None:
+    for _ in range(5):
+        daily()
+
+    first, second = run_pass(now=NINE, batch=3), run_pass(now=NINE, batch=3)
+
+    assert (first.runs, first.is_full) == (3, True)
+    assert (second.runs, second.is_full) == (2, False)
+
+
+def test_the_earliest_mark_sets_the_sleep() -> None:
+    assert seconds_to_earliest() is None
+    ScheduleFactory(next_fire_at=datetime.now(UTC) + timedelta(seconds=30))
+    ScheduleFactory(next_fire_at=datetime.now(UTC) + timedelta(seconds=90))
+
+    pause = seconds_to_earliest()
+
+    assert pause is not None
+    assert 25 < pause <= 30
+
+
+def test_the_read_of_due_schedules_uses_its_index_at_size() -> None:
+    from django.db import connection
+
+    task = TaskFactory()
+    Schedule.objects.bulk_create(
+        ScheduleFactory.build(task=task, next_fire_at=NINE + timedelta(minutes=minute)) for minute in range(20_000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE scheduling_schedule")
+        cursor.execute("EXPLAIN " + firing._READ_DUE, {"now": NINE + timedelta(minutes=3), "batch": 500})
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+        cursor.execute("EXPLAIN " + firing._EARLIEST)
+        earliest = "\n".join(line for (line,) in cursor.fetchall())
+
+    assert "schedule_due_idx" in plan
+    assert "Seq Scan" not in plan
+    assert "schedule_due_idx" in earliest

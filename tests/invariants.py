@@ -1,0 +1,72 @@
+"""The invariants that hold for any finished history: each is a query that returns the rows which break it.
+
+Every crash test and the torture driver end by calling `broken_invariants`. The names are those of the design.
+"""
+
+from django.db import connection
+
+_QUERIES = {
+    "an occurrence has one run": """
+        SELECT schedule_id, scheduled_for, count(*) FROM scheduling_run
+        WHERE trigger_kind = 'schedule' GROUP BY 1, 2 HAVING count(*) > 1
+    """,
+    "a finished step is finished once": """
+        SELECT run_id, path, count(*) FROM workers_steprun
+        WHERE state = 'succeeded' GROUP BY 1, 2 HAVING count(*) > 1
+    """,
+    "a live run has due work": """
+        SELECT run.id, run.state FROM scheduling_run run
+        WHERE run.state IN ('queued', 'running', 'waiting')
+          AND NOT EXISTS (SELECT FROM scheduling_duework work WHERE work.run_id = run.id)
+    """,
+    "due work belongs to a live run": """
+        SELECT work.run_id, run.state FROM scheduling_duework work
+        LEFT JOIN scheduling_run run ON run.id = work.run_id
+        WHERE run.id IS NULL OR run.state NOT IN ('queued', 'running', 'waiting')
+    """,
+    "an ended run has its end": """
+        SELECT id, state FROM scheduling_run
+        WHERE state IN ('succeeded', 'failed', 'canceled', 'skipped') AND finished_at IS NULL
+    """,
+    "a succeeded run has no open intent": """
+        SELECT step.run_id, step.path FROM workers_steprun step JOIN scheduling_run run ON run.id = step.run_id
+        WHERE run.state = 'succeeded' AND step.state = 'started'
+    """,
+    "a lease belongs to a living worker": """
+        SELECT work.run_id, worker.state FROM scheduling_duework work
+        LEFT JOIN workers_worker worker ON worker.boot_id = work.lease_owner
+        WHERE work.lease_owner IS NOT NULL AND (worker.boot_id IS NULL OR worker.state IN ('lost', 'stopped'))
+    """,
+    "no key exceeds its limit": """
+        SELECT key.key, count(*) FROM scheduling_concurrencykey key
+        JOIN scheduling_duework work ON work.concurrency_key = key.key
+        WHERE work.gate IS NULL OR work.gate = 'suspect'
+        GROUP BY key.key, key."limit" HAVING count(*) > key."limit"
+    """,
+    "a task that forbids overlap has one live run": """
+        SELECT work.task_id, count(*) FROM scheduling_duework work JOIN scheduling_task task ON task.id = work.task_id
+        WHERE task.overlap <> 'allow' AND work.is_exclusive AND work.gate IS DISTINCT FROM 'overlap'
+        GROUP BY work.task_id HAVING count(*) > 1
+    """,
+    "a run's rows are whole": """
+        SELECT run.id FROM scheduling_run run
+        LEFT JOIN scheduling_task task ON task.id = run.task_id
+        LEFT JOIN scheduling_taskrevision revision ON revision.id = run.revision_id AND revision.task_id = run.task_id
+        WHERE task.id IS NULL OR revision.id IS NULL
+    """,
+    "a step belongs to a run": """
+        SELECT step.id FROM workers_steprun step
+        LEFT JOIN scheduling_run run ON run.id = step.run_id WHERE run.id IS NULL
+    """,
+}
+
+
+def broken_invariants() -> dict[str, list[tuple[object, ...]]]:
+    """The broken invariants with at most ten offending rows each; empty where all hold."""
+    broken: dict[str, list[tuple[object, ...]]] = {}
+    with connection.cursor() as cursor:
+        for name, query in _QUERIES.items():
+            cursor.execute(f"{query} LIMIT 10")
+            if rows := cursor.fetchall():
+                broken[name] = rows
+    return broken

@@ -1,0 +1,66 @@
+"""Two starters at once, with the lock held in a second connection."""
+
+import threading
+
+import pytest
+from django.db import connection, transaction
+
+from scheduling.models import DueWork, Run
+from scheduling.runs.admission import Admitted, Start, admit
+from scheduling.runs.states import Gate, RunState, TriggerKind
+from tests.factories import TaskFactory
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def in_thread(start: Start, results: list[Admitted]) -> threading.Thread:
+    def work() -> None:
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                results.extend(admit(cursor, [start]))
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def somebody_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        return cursor.fetchone()[0] > 0
+
+
+def test_two_starters_under_skip_make_one_live_run() -> None:
+    task = TaskFactory(overlap="skip")
+    start = Start(task_id=task.id, trigger_kind=TriggerKind.MANUAL)
+    late: list[Admitted] = []
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        (first,) = admit(cursor, [start])
+        thread = in_thread(start, late)
+        wait_until(somebody_waits_for_a_lock, what="the second starter to wait for the task")
+    thread.join(10)
+
+    assert first.state == RunState.QUEUED
+    assert late[0].state == RunState.SKIPPED
+    assert DueWork.objects.count() == 1
+
+
+def test_two_starters_under_one_key_do_not_exceed_its_limit() -> None:
+    task = TaskFactory(concurrency_key="api", concurrency_limit=1)
+    start = Start(task_id=task.id, trigger_kind=TriggerKind.MANUAL)
+    late: list[Admitted] = []
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        admit(cursor, [start])
+        thread = in_thread(start, late)
+        wait_until(somebody_waits_for_a_lock, what="the second starter to wait for the key")
+    thread.join(10)
+
+    assert sorted(DueWork.objects.values_list("gate", flat=True), key=str) == [None, Gate.KEY]
+    assert Run.objects.count() == 2
