@@ -26,7 +26,7 @@ class ErrorClass(StrEnum):
 RETRYABLE_CLASSES = frozenset({ErrorClass.TRANSIENT, ErrorClass.TIMEOUT})
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class PipelineError(Exception):
     """A step, or the document's outputs, failed.
 
