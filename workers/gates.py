@@ -44,7 +44,7 @@ class GateKeeper:
         """Finish what was asked for and end the thread."""
         if self._work is not None:
             await self._work
-        await asyncio.get_running_loop().run_in_executor(self._thread, connection.close)
+        await asyncio.get_running_loop().run_in_executor(self._thread, _close_connection)
         self._thread.shutdown(wait=False)
 
     async def _release_all(self) -> None:
@@ -84,3 +84,8 @@ def _guarded_sweep() -> int:
         logger.warning("gates.sweep_failed", detail=str(error).strip())
         connection.close()
         return 0
+
+
+def _close_connection() -> None:
+    """The thread's own: the name means another connection in each thread."""
+    connection.close()
