@@ -27,10 +27,11 @@ def in_thread(start: Start, results: list[Admitted]) -> threading.Thread:
     return thread
 
 
-def somebody_waits_for_a_lock() -> bool:
+def somebody_waits_for_us() -> bool:
+    """True when another session waits for a lock of this test's transaction."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
         )
         return cursor.fetchone()[0] > 0
 
@@ -43,7 +44,7 @@ def test_two_starters_under_skip_make_one_live_run() -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         (first,) = admit(cursor, [start])
         thread = in_thread(start, late)
-        wait_until(somebody_waits_for_a_lock, what="the second starter to wait for the task")
+        wait_until(somebody_waits_for_us, what="the second starter to wait for the task")
     thread.join(10)
 
     assert first.state == RunState.QUEUED
@@ -59,7 +60,7 @@ def test_two_starters_under_one_key_do_not_exceed_its_limit() -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         admit(cursor, [start])
         thread = in_thread(start, late)
-        wait_until(somebody_waits_for_a_lock, what="the second starter to wait for the key")
+        wait_until(somebody_waits_for_us, what="the second starter to wait for the key")
     thread.join(10)
 
     assert sorted(DueWork.objects.values_list("gate", flat=True), key=str) == [None, Gate.KEY]
