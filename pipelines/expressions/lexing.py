@@ -41,7 +41,9 @@ class StrictLexer(Lexer):
     def _literal_value(self, lexeme: str, start: int) -> Any:
         try:
             value = json.loads(lexeme, parse_constant=_refuse_constant, parse_float=_finite)
-        except (ValueError, RecursionError):
+        except RecursionError as error:
+            raise self._refusal(start, "A literal that nests too deep") from error
+        except ValueError:
             # The grammar's older alternative: a literal that is no JSON is a string (JEP-12).
             try:
                 value = json.loads(f'"{lexeme.lstrip()}"')
