@@ -62,6 +62,7 @@ def test_the_first_start_says_everything_one_needs(up):
 
 
 def test_the_printed_curl_line_works(up):
+    wait_until(lambda: "The morning briefing ran" in up.said(), what="the first run")
     line = re.search(r"curl .*", up.said())
     assert line is not None
 
