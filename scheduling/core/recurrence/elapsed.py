@@ -63,13 +63,15 @@ class ElapsedRecurrence(Recurrence):
 
     def nth(self, count: int) -> datetime | None:
         """The `count`-th occurrence from the anchor, from 1; None where it lies past `_MAX_COUNTED_DAYS`."""
-        left = count + self._before_anchor()
-        for segment, start, end in islice(self._day_pieces(), _MAX_COUNTED_DAYS):
+        left = count
+        for segment, day, start, end in islice(self._day_pieces(), _MAX_COUNTED_DAYS):
             grid = self._grid(segment)
-            size = self.units.count_in_day(start, end, grid.base) * len(self.offsets)
+            before = self._rank(start, day, grid)
+            size = self._rank(end, day, grid) - before
             if left <= size:
-                position, at = divmod(left - 1, len(self.offsets))
-                unit = self.units.nth_in_day(start, end, grid.base, position + 1)
+                position, at = divmod(before + left - 1, len(self.offsets))
+                first_unit = day * self.units.per_day
+                unit = self.units.nth_in_day(first_unit, first_unit + self.units.per_day, grid.base, position + 1)
                 return self._instant(unit, at, grid, segment)
             left -= size
         return None
@@ -107,34 +109,33 @@ class ElapsedRecurrence(Recurrence):
         seconds = unit * self.units.size + grid.phase + self.offsets[at] - _ORIGIN_SECONDS
         return _ORIGIN + timedelta(seconds=seconds) - segment.offset
 
-    def _before_anchor(self) -> int:
-        """How many occurrences of the anchor's own unit come before it: they do not count."""
-        if self.is_exact:
+    def _rank(self, second: int, day: int, grid: _Grid) -> int:
+        """How many occurrences of a named day come before a second of it; `second` counts from day 0."""
+        first_unit = day * self.units.per_day
+        unit, rest = divmod(second - grid.phase, self.units.size)
+        if unit < first_unit:
             return 0
-        segment = next(self.zone.segments_from(self.anchor))
-        grid = self._grid(segment)
-        if self.units.first_from(grid.base, grid.base + 1, grid.base, iter(range(2))) is None:
-            return 0
-        return bisect_left(self.offsets, _seconds(self.anchor + segment.offset) % self.units.size)
+        whole = self.units.count_in_day(first_unit, unit, grid.base) * len(self.offsets)
+        if unit == first_unit + self.units.per_day or not self.units.count_in_day(unit, unit + 1, grid.base):
+            return whole
+        return whole + bisect_left(self.offsets, rest)
 
-    def _day_pieces(self) -> Iterator[tuple[Segment, int, int]]:
-        """From the anchor on: each named day, cut where a segment ends, as a range of units."""
-        per_day = self.units.per_day
+    def _day_pieces(self) -> Iterator[tuple[Segment, int, int, int]]:
+        """From the anchor on: each named day, cut where a segment ends, as a range of seconds since day 0."""
         for segment in self.zone.segments_from(self.anchor):
             if segment.start > self.anchor + _COUNT_SEARCH:
                 return
-            phase = self._grid(segment).phase
-            start = (_seconds(max(segment.start, self.anchor) + segment.offset) - phase) // self.units.size
-            end = -((phase - _seconds(segment.end + segment.offset)) // self.units.size)
+            start = _seconds(max(segment.start, self.anchor) + segment.offset)
+            end = _seconds(segment.end + segment.offset)
             while start < end:
-                day = start // per_day
+                day = start // DAY
                 matching = day if self.units.days is None else self.units.days.first_from(day)
                 if matching is None:
                     return
-                start = max(start, matching * per_day)
-                cut = min(end, (matching + 1) * per_day)
+                start = max(start, matching * DAY)
+                cut = min(end, (matching + 1) * DAY)
                 if start < cut:
-                    yield segment, start, cut
+                    yield segment, matching, start, cut
                 start = cut if start < cut else end
 
 

@@ -39,7 +39,7 @@ def recurrences(draw: st.DrawFn) -> Recurrence:
         raise
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(recurrence=recurrences(), after=instants)
 def test_the_next_occurrence_is_strictly_later(recurrence: Recurrence, after: datetime) -> None:
     following = recurrence.next_after(after)
@@ -47,7 +47,7 @@ def test_the_next_occurrence_is_strictly_later(recurrence: Recurrence, after: da
     assert following is None or (following > after and following.tzinfo is UTC)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(recurrence=recurrences(), after=instants, jumps=st.lists(st.integers(0, 40 * 86_400), min_size=1, max_size=6))
 def test_jumping_finds_what_iterating_finds(recurrence: Recurrence, after: datetime, jumps: list[int]) -> None:
     iterated = recurrence.occurrences(after, 200)
@@ -59,7 +59,7 @@ def test_jumping_finds_what_iterating_finds(recurrence: Recurrence, after: datet
             assert recurrence.next_after(point) == later[0]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(recurrence=recurrences(), first=instants, second=instants)
 def test_a_later_question_has_no_earlier_answer(recurrence: Recurrence, first: datetime, second: datetime) -> None:
     earlier, later = recurrence.next_after(min(first, second)), recurrence.next_after(max(first, second))
@@ -67,7 +67,7 @@ def test_a_later_question_has_no_earlier_answer(recurrence: Recurrence, first: d
     assert later is None or (earlier is not None and earlier <= later)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(recurrence=recurrences(), after=instants)
 def test_nothing_lies_between_two_neighbours(recurrence: Recurrence, after: datetime) -> None:
     first = recurrence.next_after(after)

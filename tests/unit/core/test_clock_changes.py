@@ -257,3 +257,21 @@ def test_rules_that_libraries_get_wrong(expression, expected):
     found = local_times(len(dates), kind="rrule", expression=expression, starts_at="2025-01-01T00:00:00")
 
     assert [time[10 - len(dates[0]) : 10] for time in found] == dates
+
+
+@pytest.mark.parametrize(
+    ("expression", "timezone", "starts_at"),
+    [
+        ("FREQ=HOURLY", BERLIN, "2024-10-20T00:00:01"),
+        ("FREQ=HOURLY;BYMINUTE=0,45", "Asia/Kolkata", "2024-12-20T00:10:00"),
+        ("FREQ=HOURLY;BYMINUTE=10,40", "Australia/Lord_Howe", "2025-03-20T00:20:00"),
+        ("FREQ=MINUTELY;INTERVAL=7;BYHOUR=1,2,5", "Australia/Lord_Howe", "2025-03-20T00:20:30"),
+        ("FREQ=SECONDLY;INTERVAL=61;BYMINUTE=3", "America/New_York", "2025-10-30T00:00:07"),
+    ],
+)
+def test_count_is_exact_across_years_and_clock_changes(expression, timezone, starts_at):
+    line = {"kind": "rrule", "timezone": timezone, "starts_at": starts_at}
+
+    endless = local_times(1000, expression=expression, **line)
+
+    assert local_times(1001, expression=f"{expression};COUNT=1000", **line) == endless
