@@ -1,5 +1,7 @@
 """What is wrong with documents: each problem with its place, its code and a way out, all of them at once."""
 
+from typing import Any
+
 import jsonschema_rs
 import pytest
 
@@ -199,7 +201,7 @@ def test_the_older_form_becomes_version_1():
 
 
 def test_an_empty_pipeline_stays_in_its_form_and_stays_valid():
-    written = {"pipeline": []}
+    written: dict[str, Any] = {"pipeline": []}
 
     assert normalise(written) == written
     assert problems(normalise(written)) == []

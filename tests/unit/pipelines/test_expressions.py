@@ -178,7 +178,7 @@ def test_a_pattern_that_makes_others_backtrack_takes_linear_time():
 
 
 def test_deep_data_is_refused_instead_of_overflowing_the_stack():
-    deep: list = []
+    deep: list[object] = []
     for _ in range(3000):
         deep = [deep]
 

@@ -1,9 +1,12 @@
 """The library of functions: every example in it holds, and the edges that examples do not show."""
 
+from pathlib import Path
+
 import pytest
 
 from pipelines.expressions import ExpressionError, compile_expression
 from pipelines.expressions.functions import STANDARD
+from pipelines.expressions.functions.reference import render_reference
 
 EXAMPLES = [
     pytest.param(*example, id=f"{known.name}-{index}")
@@ -195,3 +198,10 @@ def test_arguments_that_a_function_cannot_take(expression):
 
     assert caught.value.code == "bad_argument"
     assert caught.value.specification_name in {"invalid-type", "invalid-value"}
+
+
+def test_the_reference_page_is_what_the_registry_says():
+    """Write it anew with `python -m pipelines.expressions.functions.reference > docs/reference/functions.md`."""
+    page = Path(__file__).parents[3] / "docs" / "reference" / "functions.md"
+
+    assert page.read_text() == render_reference()

@@ -56,7 +56,7 @@ def test_an_unclosed_expression_is_refused_with_a_hint_to_the_escape(template):
         compile_template(template)
 
     assert caught.value.code == "unclosed_template"
-    assert "$${" in caught.value.hint
+    assert "$${" in str(caught.value.hint)
 
 
 def test_an_error_inside_a_template_names_expression_and_place():
@@ -73,7 +73,7 @@ def test_null_in_mixed_text_is_an_error_that_default_answers():
         template.render(CONTEXT)
 
     assert caught.value.code == "missing_value"
-    assert "default(params.nowhere" in caught.value.hint
+    assert "default(params.nowhere" in str(caught.value.hint)
 
 
 def test_values_are_rendered_through_and_keys_are_not():

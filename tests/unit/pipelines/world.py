@@ -178,5 +178,5 @@ class World:
         return next(entry.output for entry in reversed(self.entries) if entry.path == path)
 
 
-def document(*steps: dict[str, Any], **fields: Any) -> dict[str, Any]:
+def document(*steps: Any, **fields: Any) -> dict[str, Any]:
     return {"version": 1, "steps": list(steps), **fields}
