@@ -53,6 +53,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "ordinaut_project.middleware.RequestContextMiddleware",
+    "ordinaut_project.problems.DatabaseOutageMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "ordinaut_project.console.csp.OrdinautCSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -154,6 +155,38 @@ CONTENT_SECURITY_POLICY = {
         "form-action": ["'self'"],
         "frame-ancestors": ["'none'"],
     }
+}
+
+# The API
+
+CSRF_FAILURE_VIEW = "ordinaut_project.problems.csrf_failure"
+REST_FRAMEWORK = {
+    # Views take theirs from `scheduling.api.views.View`; these stand for any that does not.
+    "DEFAULT_AUTHENTICATION_CLASSES": ["scheduling.api.authentication.BearerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["scheduling.api.access.ScopePermission"],
+    "DEFAULT_RENDERER_CLASSES": ["scheduling.api.bodies.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["scheduling.api.bodies.StrictJSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "scheduling.api.schema.OperationSchema",
+    "EXCEPTION_HANDLER": "scheduling.api.problems.exception_handler",
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Ordinaut",
+    "VERSION": "1",
+    "DESCRIPTION": "A durable scheduler and pipeline engine for AI agents and the people who operate them.",
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": r"/api/v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PUBLIC": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False},
+    "ENUM_NAME_OVERRIDES": {
+        "TaskState": "scheduling.tasks.models.TaskState",
+        "ScheduleState": "scheduling.schedules.models.ScheduleState",
+        "RunState": "scheduling.runs.states.RunState",
+    },
 }
 
 # The console

@@ -1,8 +1,39 @@
 """Where every address of the web process is put together."""
 
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
+
+import pipelines.api
+import scheduling.agents.api
+import scheduling.events.api
+import scheduling.runs.api
+import scheduling.schedules.api
+import scheduling.tasks.api
+import workers.api
+from ordinaut_project import documentation, health, metrics
+
+_api: list[URLPattern | URLResolver] = [
+    path("schema", documentation.SchemaView.as_view(), name="schema"),
+    path("docs", documentation.DocsView.as_view(), name="docs"),
+    *scheduling.tasks.api.urlpatterns,
+    *scheduling.schedules.api.urlpatterns,
+    *scheduling.runs.api.urlpatterns,
+    *scheduling.events.api.urlpatterns,
+    *scheduling.agents.api.urlpatterns,
+    *pipelines.api.urlpatterns,
+    *workers.api.urlpatterns,
+]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
+    path("api/v1/", include(_api)),
+    path("llms.txt", documentation.llms_txt, name="llms"),
+    path("livez", health.livez, name="livez"),
+    path("readyz", health.readyz, name="readyz"),
+    path("metrics", metrics.metrics, name="metrics"),
 ]
+
+handler400 = "ordinaut_project.problems.bad_request"
+handler403 = "ordinaut_project.problems.permission_denied"
+handler404 = "ordinaut_project.problems.not_found"
+handler500 = "ordinaut_project.problems.server_error"

@@ -6,8 +6,10 @@ class SchedulingConfig(AppConfig):
     name = "scheduling"
 
     def ready(self) -> None:
+        from scheduling import checks
         from scheduling.agents.roles import make_roles
         from scheduling.clock.jobs import register_jobs
 
+        checks.register()
         register_jobs()
         post_migrate.connect(make_roles, dispatch_uid="scheduling.make_roles")

@@ -7,8 +7,9 @@ system check verifies it (`scheduling.E001`).
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
-from django.conf import settings
 from django.utils.module_loading import import_string
+
+from scheduling import conf
 
 METHODS = ("validate", "normalise", "parse", "check_params", "render")
 
@@ -39,4 +40,4 @@ class PipelinePort(Protocol):
 
 def pipeline_port() -> PipelinePort:
     """The configured judge; ImportError where the setting names none."""
-    return cast(PipelinePort, import_string(settings.ORDINAUT_PIPELINE_PORT)())
+    return cast(PipelinePort, import_string(conf.pipeline_port_path())())

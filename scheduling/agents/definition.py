@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from scheduling.agents.scopes import SCOPES, problems_of_scopes
-from scheduling.definitions.fields import Number, Slug, Text
+from scheduling.definitions.fields import Instant, Number, Slug, Text
 from scheduling.definitions.strict import StrictSerializer, refusal_of
 from scheduling.errors import Problem
 
@@ -34,3 +34,11 @@ class AgentDefinition(StrictSerializer):
     scopes = Scopes(max_length=len(SCOPES), help_text="What its tokens may do at most.")
     max_tasks = Number(required=False, default=1000, min_value=0, max_value=1_000_000)
     requests_per_minute = Number(required=False, default=600, min_value=1, max_value=1_000_000)
+
+
+class TokenDefinition(StrictSerializer):
+    """A token of an agent: its scopes are the agent's, or fewer."""
+
+    name = Text(required=False, allow_blank=True, default="", max_length=80)
+    scopes = Scopes(required=False, allow_null=True, default=None, max_length=len(SCOPES))
+    expires_at = Instant(required=False, allow_null=True, default=None)

@@ -12,7 +12,6 @@ from scheduling.agents.models import Agent, AgentToken, Operator
 from scheduling.agents.roles import Role, assign
 from scheduling.agents.scopes import problems_of_scopes
 from scheduling.agents.tokens import new_token
-from scheduling.audit.models import ActorKind
 from scheduling.audit.operations import Actor, record
 from scheduling.audit.snapshots import difference, snapshot
 from scheduling.definitions.strict import did_you_mean, parse
@@ -168,12 +167,6 @@ def create_operator(*, username: str, password: str, role: str, actor: Actor | N
         after={"username": username, "role": role},
     )
     return operator
-
-
-def require_may_manage(actor: Actor, *, scopes: Sequence[str], ceiling: Sequence[str]) -> None:
-    """An agent cannot grant what it lacks; operators are judged by their role before they come here."""
-    if actor.kind == ActorKind.AGENT:
-        _require_no_problems(problems_of_scopes(scopes, allowed=ceiling))
 
 
 def _require_no_problems(problems: Sequence[Problem]) -> None:

@@ -115,18 +115,19 @@ class Instant(serializers.Field[datetime, Any, str, Any]):
 
 
 @extend_schema_field({"type": "string", "example": "2026-03-29T08:00:00"})
-class LocalTime(serializers.Field[datetime, Any, str, Any]):
-    """A wall-clock date and time without an offset; its zone is another field."""
+class Moment(serializers.Field[datetime, Any, str, Any]):
+    """An ISO 8601 date and time, with an offset or without: what that means is for the reader to say."""
 
     def to_internal_value(self, data: Any) -> datetime:
-        value = _date_time(data)
-        if value.tzinfo is not None:
-            hint = "Leave the offset away; the schedule's timezone says where the clock hangs."
-            raise refusal("offset_not_allowed", "This is a local time and carries no offset.", hint=hint)
-        return _within_years(value).replace(microsecond=0)
+        return _within_years(_date_time(data)).replace(microsecond=0)
 
     def to_representation(self, value: datetime) -> str:
         return value.isoformat()
+
+
+@extend_schema_field({"type": "string", "example": "2026-03-29T08:00:00"})
+class LocalTime(Moment):
+    """A wall-clock date and time of the zone that stands in another field. One with an offset is brought there."""
 
 
 @extend_schema_field({"type": "object", "additionalProperties": True})

@@ -7,12 +7,12 @@ from typing import Any
 from rest_framework import serializers
 
 from scheduling.core.recurrence import ScheduleError, anchored
-from scheduling.definitions.fields import Choice, Duration, Instant, LocalTime, Number, Text
+from scheduling.definitions.fields import Choice, Duration, LocalTime, Moment, Number, Text
 from scheduling.definitions.strict import StrictSerializer, refusal
 from scheduling.schedules.models import FoldPolicy, GapPolicy, MisfirePolicyName, Schedule, ScheduleKind
-from scheduling.schedules.rules import first_mark, rule_of
+from scheduling.schedules.rules import first_mark, instant, rule_of, wall_time
 
-_PLAIN_COLUMNS = ("kind", "expression", "timezone", "starts_at", "ends_at", "exdates", "rdates", "jitter")
+_PLAIN_COLUMNS = ("kind", "expression", "timezone", "jitter")
 _DATES_LIMIT = 1000
 
 
@@ -40,7 +40,7 @@ class ScheduleChanges(StrictSerializer):
     starts_at = LocalTime(
         required=False, allow_null=True, default=None, help_text="The anchor; without it the day of creation, 00:00."
     )
-    ends_at = Instant(required=False, allow_null=True, default=None)
+    ends_at = Moment(required=False, allow_null=True, default=None, help_text="Without an offset: local.")
     exdates = serializers.ListField(child=LocalTime(), required=False, default=list, max_length=_DATES_LIMIT)
     rdates = serializers.ListField(child=LocalTime(), required=False, default=list, max_length=_DATES_LIMIT)
     jitter = Duration(required=False, default=timedelta(0))
@@ -72,10 +72,21 @@ def build(values: Mapping[str, Any], *, now: datetime) -> Schedule:
 
 
 def apply(schedule: Schedule, values: Mapping[str, Any]) -> None:
-    """Lay validated values over a schedule's columns; those that are missing stay as they are."""
+    """Lay validated values over a schedule's columns; those that are missing stay as they are.
+
+    Times are brought into the schedule's zone; ScheduleError where it is unknown.
+    """
     for column in _PLAIN_COLUMNS:
         if column in values:
             setattr(schedule, column, values[column])
+    zone = schedule.timezone
+    if "starts_at" in values:
+        schedule.starts_at = wall_time(values["starts_at"], zone, field="starts_at")
+    if "ends_at" in values:
+        schedule.ends_at = instant(values["ends_at"], zone)
+    for column in ("exdates", "rdates"):
+        if column in values:
+            setattr(schedule, column, [wall_time(each, zone, field=column) for each in values[column]])
     for column in ("gap", "fold"):
         if column in values:
             setattr(schedule, column, values[column] or "")

@@ -70,8 +70,8 @@ def update_schedule(
     if unchanged_since is not None and held.updated_at != unchanged_since:
         raise VersionMismatch(hint="Read the schedule again and apply the change to what it is now.")
     before = snapshot(held)
-    apply(held, values)
     try:
+        apply(held, values)
         held.starts_at = anchored(rule_of(held), at=now).starts_at
         if any(before[column] != snapshot(held)[column] for column in RULE_COLUMNS):
             set_mark(held, first_mark(held, now=now))

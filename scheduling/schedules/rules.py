@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from scheduling.core.recurrence import Recurrence, Rule, ScheduleError, compile_rule
+from scheduling.core.recurrence.zones import get_zone
 from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
 
 _BEFORE_EVERYTHING = datetime(1900, 1, 2, tzinfo=UTC)
@@ -23,6 +24,32 @@ def rule_of(schedule: Schedule) -> Rule:
         gap=schedule.gap or None,
         fold=schedule.fold or None,
     )
+
+
+def wall_time(given: datetime | None, timezone: str, *, field: str) -> datetime | None:
+    """A time with an offset as the wall time of the zone; one without is one already.
+
+    ScheduleError for an unknown zone, and for the second of two equal wall times, which a wall time cannot say.
+    """
+    if given is None or given.tzinfo is None:
+        return given
+    zone = get_zone(timezone)
+    wall = zone.to_wall(given)
+    if given.astimezone(UTC).replace(tzinfo=None) not in zone.resolve(wall, gap="shift", fold="first"):
+        raise ScheduleError(
+            "invalid_datetime",
+            f"{given.isoformat()} is the second {wall:%H:%M} of its day, which a local time cannot say",
+            field=field,
+            hint="Give a local time without an offset, and the fold policy.",
+        )
+    return wall
+
+
+def instant(given: datetime | None, timezone: str) -> datetime | None:
+    """A wall time of the zone as an instant (the first, where there are two); one with an offset is one already."""
+    if given is None or given.tzinfo is not None:
+        return given if given is None else given.astimezone(UTC)
+    return get_zone(timezone).resolve(given, gap="shift", fold="first")[0].replace(tzinfo=UTC)
 
 
 def recurrence_of(schedule: Schedule) -> Recurrence:

@@ -6,7 +6,6 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from scheduling.definitions.json_values import problems_of
 from scheduling.definitions.strict import json_type, refusal, refusal_of
 from scheduling.errors import Problem
 from scheduling.ports import pipeline_port
@@ -41,13 +40,9 @@ def read_document(data: Any) -> Any:
     if not isinstance(data, str):
         raise refusal("wrong_type", f"A pipeline is an object, or YAML or JSON text, not {json_type(data)}.")
     try:
-        document = pipeline_port().parse(data)
+        return pipeline_port().parse(data)
     except ValueError as error:
         raise refusal_of(_problems_of_text(error)) from error
-    unstorable = problems_of(document)
-    if unstorable:
-        raise refusal_of(unstorable)
-    return document
 
 
 def _problems_of_text(error: ValueError) -> list[Problem]:

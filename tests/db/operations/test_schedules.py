@@ -33,8 +33,11 @@ def add(actor, task, **definition):
         ({"expression": "0 8 * * *", "timezone": "Foo/Bar"}, "/timezone"),
         ({"expression": "0 8 * * *", "timezone": ""}, "/timezone"),
         ({"expression": "0 8 * * *", "kind": "crom"}, "/kind"),
-        ({"expression": "0 8 * * *", "starts_at": "2026-01-01T00:00:00Z"}, "/starts_at"),
-        ({"expression": "0 8 * * *", "ends_at": "2026-01-01T00:00:00"}, "/ends_at"),
+        ({"expression": "0 8 * * *", "starts_at": "2026-01-01"}, "/starts_at"),
+        (
+            {"expression": "0 8 * * *", "starts_at": "2025-10-26T02:30:00+01:00", "timezone": "Europe/Berlin"},
+            "/starts_at",
+        ),
         ({"expression": "0 8 * * *", "misfire": {"policy": "latest"}}, "/misfire/policy"),
         ({"expression": "0 8 * * *", "misfire": {"grace": 30}}, "/misfire/grace"),
         ({"expression": "0 8 * * *", "exdates": ["yesterday"]}, "/exdates/0"),
@@ -50,6 +53,20 @@ def test_what_is_wrong_is_refused_at_its_place(actor, task, definition, pointer)
 
     assert [problem.pointer for problem in refused.value.problems] == [pointer]
     assert not Schedule.objects.exists()
+
+
+def test_times_with_an_offset_are_brought_into_the_zone(actor, task):
+    schedule = add(
+        actor,
+        task,
+        expression="0 8 * * *",
+        timezone="Europe/Chisinau",
+        starts_at="2026-01-01T00:00:00Z",
+        ends_at="2099-01-01T00:00:00",
+    )
+
+    assert schedule.starts_at == datetime(2026, 1, 1, 2)
+    assert schedule.ends_at == datetime(2098, 12, 31, 22, tzinfo=UTC)
 
 
 def test_a_rule_that_has_ended_is_stored_as_completed(actor, task):
@@ -75,6 +92,7 @@ def test_an_edit_moves_the_mark_to_the_first_occurrence_after_now(actor, task):
     edited = operations.update_schedule(actor=actor, schedule=schedule, changes={"expression": "0 15 * * *"})
 
     assert edited.next_fire_at.hour == 15
+    assert edited.next_fire_at is not None
     assert edited.next_fire_at > database_now()
     assert edited.version == schedule.version + 1
 
@@ -135,6 +153,7 @@ def test_pausing_and_resuming_counts_what_passed(actor, task):
 
     assert (paused.state, paused.state_reason) == (ScheduleState.PAUSED, "noise")
     assert resumed.state == ScheduleState.ACTIVE
+    assert resumed.next_fire_at is not None
     assert resumed.next_fire_at > now
     assert Miss.objects.get().count == resumed.missed_count > 0
 

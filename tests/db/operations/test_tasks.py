@@ -49,6 +49,7 @@ def test_a_task_is_stored_with_its_first_revision_and_its_schedules(actor, agent
     assert (stored.title, stored.timeout, stored.concurrency_limit) == ("briefing", timedelta(minutes=5), 2)
     (schedule,) = stored.schedules.all()
     assert schedule.state == ScheduleState.ACTIVE
+    assert schedule.next_fire_at is not None
     assert schedule.next_fire_at > database_now()
     assert schedule.starts_at.time().isoformat() == "00:00:00"
 

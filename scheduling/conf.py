@@ -1,0 +1,13 @@
+"""The settings of this app, typed. The only reader of `ORDINAUT_*` settings in `scheduling`."""
+
+from django.conf import settings
+
+
+def pipeline_port_path() -> str:
+    """The dotted path of the judge of pipelines; see `scheduling.ports`."""
+    return str(getattr(settings, "ORDINAUT_PIPELINE_PORT", ""))
+
+
+def redis_url() -> str:
+    """Where Redis is; empty where none is configured, and then events stay in the outbox."""
+    return str(getattr(settings, "ORDINAUT_REDIS_URL", "") or "")

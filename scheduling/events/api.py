@@ -1,0 +1,39 @@
+"""The address of events."""
+
+from django.urls import path
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from scheduling.api.access import WRITE_EVENTS
+from scheduling.api.idempotency import idempotent
+from scheduling.api.principal import actor_of
+from scheduling.api.shapes import Shape
+from scheduling.api.views import View, body_of
+from scheduling.definitions.strict import parse
+from scheduling.events.operations import EventDefinition, publish
+
+
+class PublishedShape(Shape):
+    """An event that was taken, and the runs that it started."""
+
+    id = serializers.UUIDField()
+    topic = serializers.CharField()
+    runs = serializers.ListField(child=serializers.UUIDField())
+
+
+class EventList(View):
+    tag = "events"
+    access = {"post": WRITE_EVENTS}
+
+    @extend_schema(operation_id="publishEvent", request=EventDefinition, responses={202: PublishedShape})
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """Publish an event: it is stored at once and goes to Redis when Redis is there."""
+        given = parse(EventDefinition, body_of(request))
+        event = publish(actor=actor_of(request), topic=given["topic"], payload=given["payload"])
+        return Response({"id": str(event.pk), "topic": event.topic, "runs": []}, status=202)
+
+
+urlpatterns = [path("events", EventList.as_view(), name="events")]
