@@ -1,6 +1,7 @@
 """The console's pages of this app, each defined in the package of its noun."""
 
 from scheduling.agents import admin as agents
+from scheduling.agents import operators_admin as operators
 from scheduling.audit import admin as audit
 from scheduling.console import housekeeping
 from scheduling.events import admin as events
@@ -8,4 +9,4 @@ from scheduling.runs import admin as runs
 from scheduling.schedules import admin as schedules
 from scheduling.tasks import admin as tasks
 
-__all__ = ["agents", "audit", "events", "housekeeping", "runs", "schedules", "tasks"]
+__all__ = ["agents", "audit", "events", "housekeeping", "operators", "runs", "schedules", "tasks"]

@@ -7,8 +7,21 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 
-def groups(_request: HttpRequest) -> list[dict[str, Any]]:
-    """The navigation of every page. An item is shown to those who may view what it leads to."""
+def groups(request: HttpRequest) -> list[dict[str, Any]]:
+    """The navigation of every page. An item is shown to those who may view what it leads to.
+
+    One item is marked as the present one: of those that lead here or above, the nearest.
+    """
+    found = _groups()
+    links = [item["link"] for group in found for item in group["items"]]
+    nearest = max((link for link in links if request.path.startswith(link)), key=len, default="")
+    for group in found:
+        for item in group["items"]:
+            item["active"] = item["link"] == nearest
+    return found
+
+
+def _groups() -> list[dict[str, Any]]:
     return [
         {"items": [_item("Dashboard", "dashboard", "admin:index")]},
         {

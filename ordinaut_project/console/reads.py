@@ -4,7 +4,7 @@ Runs of a span of time are found by their ids: a UUIDv7 begins with the millisec
 serves as the index by time that the hot table does not have.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -85,7 +85,7 @@ def outcomes_by_hour(*, now: datetime) -> dict[datetime, dict[str, int]]:
     return {hour: _by_outcome(found.get(hour, [])) for hour in hours}
 
 
-def latest_failures() -> Sequence[Run]:
+def latest_failures() -> QuerySet[Run]:
     """The newest dead letters; their index holds failed runs alone."""
     failed = Run.objects.filter(state=RunState.FAILED).select_related("task")
     return failed.defer("params", "output").order_by("-id")[:_LATEST_FAILURES]
@@ -95,7 +95,7 @@ def fleet() -> QuerySet[Worker]:
     return Worker.objects.live().order_by("host", "pid")[:_WORKERS_SHOWN]
 
 
-def next_fires() -> Sequence[Schedule]:
+def next_fires() -> QuerySet[Schedule]:
     active = Schedule.objects.filter(state=ScheduleState.ACTIVE, held_at=None).select_related("task")
     return active.order_by("next_fire_at", "id")[:_NEXT_FIRES]
 

@@ -11,7 +11,7 @@ from unfold.sites import UnfoldAdminSite
 from ordinaut_project.console.dashboard import dashboard
 
 
-class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]
+class ConsoleSite(UnfoldAdminSite):
     site_header = "Ordinaut"
     site_title = "Ordinaut"
     index_title = "Dashboard"
@@ -22,7 +22,7 @@ class ConsoleSite(UnfoldAdminSite):  # type: ignore[misc]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """The dashboard."""
-        request.current_app = self.name  # type: ignore[attr-defined]
+        request.current_app = self.name
         context = {**self.each_context(request), **dashboard(request), "title": self.index_title, "index": True}
         return TemplateResponse(request, "console/dashboard.html", {**context, **(extra_context or {})})
 

@@ -1,11 +1,9 @@
-"""Agents with their tokens, and the operators of the console."""
+"""Agents and their tokens. Operators stand in `operators_admin`."""
 
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.admin import UserAdmin
-from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -13,26 +11,26 @@ from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from scheduling.agents import operations
-from scheduling.agents.models import Agent, AgentToken, Operator
-from scheduling.agents.roles import Role, assign, role_of
+from scheduling.agents.models import Agent, AgentToken
 from scheduling.agents.scopes import DEFAULT_SCOPES, SCOPES
-from scheduling.audit.operations import Actor, record
+from scheduling.audit.operations import Actor
 from scheduling.console.badges import badge
 from scheduling.console.deeds import Deed, actor_of, refusal_words
 from scheduling.console.forms import OperationAdmin, OperationForm
 from scheduling.console.listing import ConsoleAdmin, change_url, exact_time, list_url
 from scheduling.errors import SchedulingError
 from scheduling.instants import database_now
+from scheduling.tasks.models import Task
 
 MANAGE_AGENTS = "scheduling.change_agent"
 MANAGE_TOKENS = "scheduling.change_agenttoken"
 
 
 class AgentForm(OperationForm):
+    description = forms.CharField(required=False, widget=UnfoldAdminTextareaWidget({"rows": 2}))
     scopes = forms.MultipleChoiceField(
         choices=[(name, f"{name}: {words}") for name, words in SCOPES.items()],
         widget=forms.CheckboxSelectMultiple(attrs={"class": "ord-checks"}),
@@ -109,9 +107,9 @@ class AgentAdmin(OperationAdmin):
                 "may_issue": request.user.has_perm("scheduling.add_agenttoken"),
                 "may_see_tokens": may_see,
                 "tokens": [(token, _token_state(token, now)) for token in _tokens_of(agent)] if may_see else [],
-                "tasks_url": list_url_of_tasks(agent),
+                "tasks_url": list_url(Task, agent__id__exact=agent.pk),
             }
-        return super().change_view(request, object_id, form_url, context)
+        return super().change_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
 
     def issue_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
         """Make a token and show it this once: the answer is a page of its own that no reload repeats silently."""
@@ -138,14 +136,8 @@ class AgentAdmin(OperationAdmin):
         return f"{len(agent.scopes)} of {len(SCOPES)}"
 
 
-def list_url_of_tasks(agent: Agent) -> str:
-    from scheduling.tasks.models import Task
-
-    return list_url(Task, agent__id__exact=agent.pk)
-
-
 def token_page(model_admin: ConsoleAdmin, request: HttpRequest, token: AgentToken, text: str) -> HttpResponse:
-    """The page that shows a new token's text, which nobody can read again. It is kept by no cache."""
+    """The page that shows a new token's text, which nobody can read again. Caches keep no page of the console."""
     context = {
         **model_admin.admin_site.each_context(request),
         "title": f"New token of {token.agent}",
@@ -153,9 +145,7 @@ def token_page(model_admin: ConsoleAdmin, request: HttpRequest, token: AgentToke
         "text": text,
         "opts": model_admin.opts,
     }
-    answer = TemplateResponse(request, "console/token.html", context)
-    answer["Cache-Control"] = "no-store"
-    return answer
+    return TemplateResponse(request, "console/token.html", context)
 
 
 def _state_of(agent: Agent) -> str:
@@ -226,7 +216,7 @@ class AgentTokenAdmin(OperationAdmin):
         if token is not None:
             may_rotate = request.user.has_perm(MANAGE_TOKENS) and token.revoked_at is None
             context |= {"buttons": self.buttons(request, token), "token": token, "may_rotate": may_rotate}
-        return super().change_view(request, object_id, form_url, context)
+        return super().change_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
 
     def rotate_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
         """Give a new token in place of this one, which is refused from then on."""
@@ -245,93 +235,3 @@ class AgentTokenAdmin(OperationAdmin):
     @admin.display(description="state")
     def state(self, token: AgentToken) -> SafeString:
         return badge(_token_state(token, database_now()))
-
-
-class _RoleField(forms.ChoiceField):
-    def __init__(self) -> None:
-        super().__init__(
-            choices=[(role.value, role.label) for role in Role],
-            widget=UnfoldAdminSelectWidget,
-            initial=Role.VIEWER.value,
-            help_text="Viewer sees; operator also runs, pauses and cancels; author also writes tasks; admin does all.",
-        )
-
-
-class OperatorAddForm(UserCreationForm):  # type: ignore[misc]
-    role = _RoleField()
-
-    class Meta(UserCreationForm.Meta):  # type: ignore[misc]
-        model = Operator
-        fields = ("username",)
-
-
-class OperatorChangeForm(UserChangeForm):  # type: ignore[misc]
-    role = _RoleField()
-
-    class Meta(UserChangeForm.Meta):  # type: ignore[misc]
-        model = Operator
-        fields = ("username", "password", "first_name", "last_name", "email", "is_active")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.instance.pk and "role" in self.fields:
-            self.fields["role"].initial = role_of(self.instance)
-
-
-@admin.register(Operator)
-class OperatorAdmin(UserAdmin, ConsoleAdmin):  # type: ignore[misc, type-arg]
-    """People of the console. One role each, in place of Django's lists of groups and permissions."""
-
-    form = OperatorChangeForm
-    add_form = OperatorAddForm
-    change_password_form = AdminPasswordChangeForm
-    list_display = ("username", "role", "email", "is_active", "last_seen")
-    list_filter = ("is_active", "groups")
-    filter_horizontal = ()
-    fieldsets = (
-        (None, {"fields": ("username", "password", "role", "is_active")}),
-        ("Person", {"fields": ("first_name", "last_name", "email")}),
-    )
-    add_fieldsets = ((None, {"fields": ("username", "password1", "password2", "role")}),)
-    last_seen = exact_time("last_login", "last log-in")
-
-    def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).prefetch_related("groups")
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never: the audit trail names them. Deactivate them."""
-        return False
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
-        before = {"role": role_of(obj), "is_active": form.initial.get("is_active")} if change else None
-        obj.is_staff = True
-        super().save_model(request, obj, form, change)
-        role = form.cleaned_data.get("role")
-        if role:
-            assign(obj, Role(role))
-        record(
-            actor=actor_of(request),
-            action="operator.update" if change else "operator.create",
-            target=obj,
-            before=before,
-            after={"username": obj.username, "role": role, "is_active": obj.is_active, "changed": form.changed_data},
-        )
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: Any) -> None:
-        """The role has set the groups."""
-
-    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002
-        answer = super().user_change_password(request, id, form_url)
-        if request.method == "POST" and answer.status_code == HttpResponseRedirect.status_code:
-            changed = self.get_object(request, id)
-            assert changed is not None
-            record(actor=actor_of(request), action="operator.set_password", target=changed)
-        return answer
-
-    @admin.display(description="role")
-    def role(self, operator: Operator) -> SafeString | str:
-        role = role_of(operator)
-        return badge(role.value) if role else badge("no role")
-
-
-admin.site.unregister(Group)

@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from scheduling.audit.operations import Actor
-from scheduling.console.listing import ConsoleAdmin, change_url
+from scheduling.console.listing import ConsoleAdmin, change_url, list_url
 from scheduling.errors import SchedulingError
 
 _MOST_AT_ONCE = 500
@@ -28,7 +28,8 @@ _REFUSALS_SHOWN = 3
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deed:
     """`perform` carries it out and says what it did, in words or markup. `is_offered` tells whether it makes sense now;
-    the operation decides for itself. `confirm` is asked before it, where it cannot be undone."""
+    the operation decides for itself. `confirm` is asked before it, where it cannot be undone. `removes`: the object has
+    no page afterwards."""
 
     name: str
     label: str
@@ -38,6 +39,7 @@ class Deed:
     confirm: str = ""
     is_danger: bool = False
     in_lists: bool = True
+    removes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ class DeedsAdmin(ConsoleAdmin):
             self.message_user(request, deed.perform(actor_of(request), obj), messages.SUCCESS)
         except SchedulingError as refusal:
             self.message_user(request, refusal_words(refusal), messages.ERROR)
-        return HttpResponseRedirect(change_url(obj))
+            return HttpResponseRedirect(change_url(obj))
+        return HttpResponseRedirect(list_url(self.model) if deed.removes else change_url(obj))
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         offered = super().get_actions(request)

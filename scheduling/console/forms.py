@@ -29,7 +29,7 @@ class OperationForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def full_clean(self) -> None:
         super().full_clean()
-        if self.is_bound and not self._errors:
+        if self.is_bound and not self.errors:
             try:
                 self.saved = self.carry_out(self.cleaned_data)
             except SchedulingError as refusal:

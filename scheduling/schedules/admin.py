@@ -16,7 +16,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, U
 from scheduling.agents.roles import OPERATE_TASK
 from scheduling.audit.operations import Actor
 from scheduling.console.badges import badge
-from scheduling.console.deeds import Deed, actor_of
+from scheduling.console.deeds import Deed
 from scheduling.console.forms import OperationAdmin, OperationForm
 from scheduling.console.listing import ReadOnlyAdmin, change_url, exact_time
 from scheduling.console.words import local_moment
@@ -82,7 +82,7 @@ class ScheduleForm(OperationForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not self.is_new:
-            self.initial |= _as_text(self.instance)
+            self.initial = {**self.initial, **_as_text(self.instance)}
         else:
             self.initial = {"timezone": "UTC", "jitter": "PT0S", "misfire_grace": "PT1M", **self.initial}
             self.initial.setdefault("misfire_policy", MisfirePolicyName.LAST.value)
@@ -137,6 +137,11 @@ def _resume(actor: Actor, schedule: Schedule) -> SafeString:
     return format_html('<a href="{}">{}</a> is resumed. Next: {}.', change_url(schedule), schedule, upcoming)
 
 
+def _delete(actor: Actor, schedule: Schedule) -> SafeString:
+    operations.delete_schedule(actor=actor, schedule=schedule)
+    return format_html("{} of {} is deleted. Its runs stay.", schedule, schedule.task)
+
+
 @admin.register(Schedule)
 class ScheduleAdmin(OperationAdmin):
     form = ScheduleForm
@@ -168,7 +173,20 @@ class ScheduleAdmin(OperationAdmin):
             perform=_resume,
             is_offered=lambda schedule: schedule.state in (ScheduleState.PAUSED, ScheduleState.QUARANTINED),
         ),
+        Deed(
+            name="delete",
+            label="Delete",
+            permission="scheduling.delete_schedule",
+            perform=_delete,
+            confirm="Delete this schedule? Its runs stay. This cannot be undone.",
+            is_danger=True,
+            removes=True,
+        ),
     )
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Not by Django's own page, which knows no operations: deleting is a deed."""
+        return False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("task",) if obj else ()
@@ -180,7 +198,7 @@ class ScheduleAdmin(OperationAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        return super().add_view(request, form_url, {**(extra_context or {}), "forecast": Forecast()})
+        return super().add_view(request, form_url, {**(extra_context or {}), "forecast": Forecast()})  # type: ignore[no-any-return]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -195,10 +213,7 @@ class ScheduleAdmin(OperationAdmin):
                 "forecast": forecast_of(schedule, now=now, count=_SHOWN),
                 "misses": _latest_misses(schedule),
             }
-        return super().change_view(request, object_id, form_url, context)
-
-    def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        operations.delete_schedule(actor=actor_of(request), schedule=obj)
+        return super().change_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
 
     def preview_view(self, request: HttpRequest) -> HttpResponse:
         """A piece of page: what the rule in the query would do. A rule that cannot be is no error."""

@@ -158,6 +158,7 @@ class TaskAdmin(OperationAdmin):
             **self.admin_site.each_context(request),
             "title": task.title,
             "opts": self.opts,
+            "original": task,
             "task": task,
             "buttons": self.buttons(request, task),
             "may_edit": self.has_change_permission(request, task) and task.state != TaskState.ARCHIVED,

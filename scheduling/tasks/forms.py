@@ -94,7 +94,7 @@ class TaskForm(OperationForm):
         if self.is_new:
             self.initial = {"queue": "default", **self.initial}
         else:
-            self.initial |= _as_written(self.instance)
+            self.initial = {**self.initial, **_as_written(self.instance)}
 
     def carry_out(self, given: dict[str, Any]) -> Task:
         if self.is_new:

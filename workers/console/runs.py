@@ -171,6 +171,7 @@ class RunAdmin(DeedsAdmin, ReadOnlyAdmin):
             **self.admin_site.each_context(request),
             "title": f"Run of {run.task.title}",
             "opts": self.opts,
+            "original": run,
             "buttons": self.buttons(request, run),
             **run_page(run, now=database_now()),
         }
