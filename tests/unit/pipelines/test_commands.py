@@ -3,6 +3,7 @@
 import io
 import json
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -179,7 +180,7 @@ def test_the_port_refuses_by_value_errors_with_problems():
         with pytest.raises((DocumentInvalid, TemplateRefused)) as caught:
             refused()
         assert issubclass(caught.type, ValueError)
-        assert caught.value.problems
+        assert cast(DocumentInvalid, caught.value).problems
     with pytest.raises(TemplateRefused):
         port.render("a ${params.x}", {"params": {}})
 
