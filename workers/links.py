@@ -25,7 +25,8 @@ class Link:
     def __init__(self, name: str) -> None:
         self.name = name
         self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.ours.setblocking(False)
+        for end in (self.ours, self.theirs):
+            end.setblocking(False)
         self.boot_id: UUID | None = None
         self.pid = 0
         self.report: Message = {}

@@ -1,0 +1,370 @@
+"""A run in a slot, from claim to settlement: with real rows, a real engine and tools of the test."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from pipelines.errors import ErrorClass, PipelineError
+from pipelines.tools.base import InDoubt, SideEffect, ToolSpec
+from pipelines.tools.registry import ToolCatalog
+from scheduling.models import DueWork
+from tests.factories import DueWorkFactory, RunFactory, StepRunFactory, TaskFactory
+from tests.workers_support import Bench, bench, due_work, reload, run, run_of, until
+from workers.execution import Stop
+from workers.models import StepRun, Wait
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ANYTHING: Mapping[str, Any] = {}
+
+
+@dataclass
+class Tools:
+    """A catalog of one tool, `test.call`, that does what the test says and remembers its calls."""
+
+    answers: list[Any] = field(default_factory=lambda: [{"ok": True}])
+    side_effect: SideEffect = SideEffect.EFFECT
+    in_doubt: InDoubt = InDoubt.RETRY
+    calls: list[Any] = field(default_factory=list)
+    holds: bool = False
+
+    async def call(self, context: Any, /, **given: Any) -> Any:
+        self.calls.append((context.step_path, context.idempotency_key, context.now, given))
+        if self.holds:
+            await asyncio.Event().wait()
+        answer = self.answers[min(len(self.calls), len(self.answers)) - 1]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    @property
+    def catalog(self) -> ToolCatalog:
+        spec = ToolSpec(
+            name="test.call",
+            description="A tool of the tests.",
+            input_schema=ANYTHING,
+            output_schema=ANYTHING,
+            side_effect=self.side_effect,
+            in_doubt=self.in_doubt,
+            call=self.call,
+        )
+        return ToolCatalog([spec])
+
+
+def calling(*ids: str, **fields: Any) -> dict[str, Any]:
+    steps = [{"id": step_id, "uses": "test.call", "with": {"to": "me"}, **fields} for step_id in ids or ("send",)]
+    return {"version": 1, "steps": steps, "outputs": {"sent": f"${{steps.{steps[-1]['id']}}}"}}
+
+
+def run_once(tools: Tools, *, slots: int = 4, times: int = 1) -> None:
+    async def work() -> None:
+        async with bench(slots=slots, catalog=tools.catalog) as process:
+            for _ in range(times):
+                await process.run_all()
+
+    run(work())
+
+
+def make_due() -> None:
+    DueWork.objects.update(available_at=datetime.now(UTC) - timedelta(seconds=1))
+
+
+def refusing(error_class: ErrorClass = ErrorClass.TRANSIENT) -> PipelineError:
+    return PipelineError("refused", error_class, "no")
+
+
+def test_a_run_calls_its_tool_and_keeps_the_result():
+    work, tools = due_work(calling()), Tools()
+
+    run_once(tools)
+
+    ended = run_of(work)
+    assert (ended.state, ended.output) == ("succeeded", {"sent": {"ok": True}})
+    assert [(path, key) for path, key, _, _ in tools.calls] == [("send", f"{work.pk}:send")]
+    assert StepRun.objects.get().state == "succeeded"
+    assert reload(work) is None
+
+
+def test_a_failed_run_is_tried_again_and_finished_steps_are_not():
+    tools = Tools(answers=[{"first": True}, refusing(), {"ok": True}])
+    work = due_work(calling("first", "second"), task={"retry": {"max_attempts": 2, "initial": "PT5S"}})
+
+    run_once(tools)
+
+    row, between = reload(work), run_of(work)
+    assert (row.attempt, between.state, between.error["code"]) == (2, "queued", "refused")
+    assert row.available_at > datetime.now(UTC)
+
+    make_due()
+    run_once(tools)
+
+    ended = run_of(work)
+    assert (ended.state, ended.attempt, ended.error) == ("succeeded", 2, None)
+    assert [path for path, *_ in tools.calls] == ["first", "second", "second"]
+    assert len({now for _, _, now, _ in tools.calls}) == 1
+    assert list(StepRun.objects.filter(path="second").order_by("attempt").values_list("attempt", "state")) == [
+        (1, "failed"),
+        (2, "succeeded"),
+    ]
+
+
+def test_three_attempts_fail_and_leave_the_queue_empty():
+    tools = Tools(answers=[refusing()])
+    work = due_work(calling(), task={"retry": {"max_attempts": 3}})
+
+    for _ in range(3):
+        make_due()
+        run_once(tools)
+
+    ended = run_of(work)
+    assert (ended.state, ended.cause, ended.attempt) == ("failed", "exhausted", 3)
+    assert [entry.state for entry in StepRun.objects.order_by("attempt")] == ["failed"] * 3
+    assert not DueWork.objects.exists()
+
+
+def test_a_permanent_failure_is_not_tried_again():
+    work = due_work(calling(), task={"retry": {"max_attempts": 3}})
+
+    run_once(Tools(answers=[refusing(ErrorClass.PERMANENT)]))
+
+    ended = run_of(work)
+    assert (ended.state, ended.cause, ended.error["code"]) == ("failed", "permanent", "refused")
+
+
+def test_a_long_step_backoff_parks_the_run_and_waking_goes_on():
+    tools = Tools(answers=[refusing(), {"ok": True}])
+    work = due_work(calling(retry={"max_attempts": 2, "initial": "PT3S"}))
+
+    run_once(tools)
+
+    assert (run_of(work).state, reload(work).lease_owner, Wait.objects.count()) == ("waiting", None, 1)
+
+    DueWork.objects.update(available_at=datetime.now(UTC) - timedelta(seconds=1))
+    StepRun.objects.update(finished_at=datetime.now(UTC) - timedelta(seconds=10))
+    run_once(tools)
+
+    assert (run_of(work).state, run_of(work).attempt) == ("succeeded", 1)
+    assert not Wait.objects.exists()
+
+
+def test_the_time_of_an_attempt_is_bounded():
+    work = due_work(calling(), task={"timeout": timedelta(milliseconds=100)})
+
+    run_once(Tools(holds=True))
+
+    ended = run_of(work)
+    assert (ended.state, ended.cause, ended.error["class"]) == ("failed", "deadline", "timeout")
+    assert StepRun.objects.get().state == "interrupted"
+
+
+def test_a_cancel_reaches_a_running_step():
+    work, tools = due_work(calling()), Tools(holds=True)
+
+    async def cancel_midway() -> None:
+        async with bench(catalog=tools.catalog) as process:
+            await process.pool.run_once()
+            await until(lambda: bool(tools.calls))
+            await DueWork.objects.filter(pk=work.pk).aupdate(cancel_requested_at=datetime.now(UTC))
+            await process.pool.watch_once()
+            await process.settled()
+
+    run(cancel_midway())
+
+    ended = run_of(work)
+    assert (ended.state, ended.error["code"]) == ("canceled", "canceled")
+    assert StepRun.objects.get().state == "canceled"
+
+
+def test_a_run_that_was_canceled_before_its_claim_never_starts():
+    work, tools = due_work(calling(), cancel_requested_at=datetime.now(UTC)), Tools()
+
+    run_once(tools)
+
+    assert run_of(work).state == "canceled"
+    assert not tools.calls
+
+
+def test_a_drain_hands_back_what_does_not_finish_in_its_grace():
+    work, tools = due_work(calling()), Tools(holds=True)
+
+    async def drain() -> Bench:
+        async with bench(catalog=tools.catalog) as process:
+            await process.pool.run_once()
+            await until(lambda: bool(tools.calls))
+            await process.pool.drain(timedelta(milliseconds=50))
+            return process
+
+    process = run(drain())
+
+    row = reload(work)
+    assert (row.lease_owner, row.attempt, row.handback_count) == (None, 1, 1)
+    assert run_of(work).state == "queued"
+    assert StepRun.objects.get().state == "interrupted"
+    assert process.tally["settled:handed_back"] == 1
+
+
+def test_what_waits_for_a_slot_goes_back_as_if_it_had_not_been_claimed():
+    tools = Tools(holds=True)
+    for _ in range(4):
+        due_work(calling())
+
+    async def drain() -> None:
+        async with bench(slots=2, catalog=tools.catalog) as process:
+            await process.pool.run_once()
+            await until(lambda: len(tools.calls) == 2)
+            await process.pool.drain(timedelta(0))
+
+    run(drain())
+
+    assert sorted(DueWork.objects.values_list("handback_count", flat=True)) == [0, 0, 1, 1]
+    assert not DueWork.objects.exclude(lease_owner=None).exists()
+
+
+def test_a_drain_that_comes_before_the_first_step_hands_back_too():
+    work = due_work(calling())
+
+    async def drain() -> None:
+        async with bench(catalog=Tools().catalog) as process:
+            await process.pool.run_once()
+            for execution in process.pool._running.values():
+                execution.stop(Stop.DRAIN)
+            await process.settled()
+
+    run(drain())
+
+    assert (run_of(work).state, reload(work).handback_count) == ("queued", 1)
+
+
+def test_a_second_signal_puts_everything_back_at_once():
+    work, tools = due_work(calling()), Tools(holds=True)
+
+    async def hurry() -> None:
+        async with bench(catalog=tools.catalog) as process:
+            await process.pool.run_once()
+            await until(lambda: bool(tools.calls))
+            await process.pool.release_all()
+
+    run(hurry())
+
+    row = reload(work)
+    assert (row.lease_owner, row.attempt, row.handback_count) == (None, 1, 1)
+    assert StepRun.objects.get().state == "started"
+
+
+def test_a_lost_run_is_dropped_without_a_word():
+    work, tools = due_work(calling()), Tools(holds=True)
+
+    async def lose() -> None:
+        async with bench(catalog=tools.catalog) as process:
+            await process.pool.run_once()
+            await until(lambda: bool(tools.calls))
+            await DueWork.objects.filter(pk=work.pk).aupdate(lease_owner=None, claimed_at=None, lease_epoch=10**9)
+            await process.pool.watch_once()
+            await process.settled()
+
+    run(lose())
+
+    assert run_of(work).state == "queued"
+    assert StepRun.objects.get().state == "started"
+
+
+@pytest.mark.parametrize(
+    ("in_doubt", "state", "cause", "calls"), [("retry", "succeeded", "", 1), ("fail", "failed", "in_doubt", 0)]
+)
+def test_a_call_whose_end_nobody_knows_is_settled_as_its_tool_says(in_doubt, state, cause, calls):
+    work = due_work(calling(), task={"retry": {"max_attempts": 3}}, claim_count=1)
+    StepRunFactory(run_id=work.pk, run=None, path="send", uses="test.call", state="started", finished_at=None)
+    tools = Tools(in_doubt=InDoubt(in_doubt))
+
+    run_once(tools)
+
+    ended = run_of(work)
+    assert (ended.state, ended.cause, len(tools.calls)) == (state, cause, calls)
+
+
+def test_a_document_that_cannot_be_compiled_fails_its_run_clearly():
+    bad, good = due_work({"version": 1, "steps": [{"id": "x", "conjure": 1}]}), due_work(calling())
+
+    run_once(Tools())
+
+    ended = run_of(bad)
+    assert (ended.state, ended.cause, ended.error["code"]) == ("failed", "permanent", "document_invalid")
+    assert run_of(good).state == "succeeded"
+
+
+def test_a_revision_that_is_gone_fails_its_run():
+    work = due_work(calling())
+    connection.cursor().execute("UPDATE scheduling_run SET revision_id = gen_random_uuid() WHERE id = %s", [work.pk])
+
+    run_once(Tools())
+
+    assert run_of(work).error["code"] == "revision_missing"
+
+
+def test_a_tool_that_this_host_lacks_sends_the_run_to_another():
+    work = due_work({"version": 1, "steps": [{"id": "x", "uses": "elsewhere.tool"}]})
+
+    run_once(Tools())
+
+    row = reload(work)
+    assert (row.attempt, row.handback_count, row.lease_owner) == (1, 1, None)
+    assert row.available_at > datetime.now(UTC) + timedelta(seconds=10)
+
+
+def test_a_run_whose_own_row_is_gone_leaves_the_queue():
+    work = due_work(calling())
+    connection.cursor().execute("DELETE FROM scheduling_run WHERE id = %s", [work.pk])
+
+    run_once(Tools())
+
+    assert reload(work) is None
+
+
+def test_the_next_held_run_of_a_task_goes_when_the_live_one_ends():
+    task = TaskFactory(document=calling(), overlap="queue_all")
+    first = DueWorkFactory(run=RunFactory(task=task))
+    held = DueWorkFactory(run=RunFactory(task=task), gate="overlap")
+
+    async def work() -> None:
+        async with bench(catalog=Tools().catalog) as process:
+            await process.run_all()
+
+    run(work())
+
+    assert run_of(first).state == "succeeded"
+    assert reload(held).gate is None
+
+
+def test_one_suspect_is_held_at_a_time():
+    tools = Tools(holds=True)
+    for _ in range(3):
+        due_work(calling(), gate="suspect", is_suspect=True)
+
+    async def work() -> None:
+        async with bench(slots=3, catalog=tools.catalog) as process:
+            for _ in range(3):
+                process.pool._suspects_at = 0.0
+                await process.pool.run_once()
+            assert process.pool.running_count == 1
+
+    run(work())
+
+    assert DueWork.objects.filter(gate="suspect").count() == 2
+
+
+def test_a_pure_step_costs_no_commit_of_its_own():
+    tools = Tools(side_effect=SideEffect.PURE)
+    due_work(calling("a", "b", "c"))
+
+    async def work() -> int:
+        async with bench(catalog=tools.catalog) as process:
+            await process.run_all()
+            return process.tally["commits"]
+
+    assert run(work()) == 1
+    assert StepRun.objects.filter(state="succeeded").count() == 3
