@@ -1,5 +1,6 @@
 """Real counterparts for tools: an HTTP server that can be made to block, and an SMTP server that keeps its mail."""
 
+import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +14,12 @@ from urllib.parse import urlsplit
 
 import orjson
 from aiosmtpd.controller import Controller
+
+
+def free_port() -> int:
+    """A port that nobody listens on, for a server that has to be told one."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 class WebServer:
@@ -99,10 +106,9 @@ class Mailbox:
 def smtp_server() -> Iterator[tuple[Mailbox, int]]:
     """A mailbox and the port of its server."""
     mailbox = Mailbox()
-    controller = Controller(mailbox, hostname="127.0.0.1", port=0)
+    controller = Controller(mailbox, hostname="127.0.0.1", port=free_port())
     controller.start()
     try:
-        assert controller.server is not None
-        yield mailbox, controller.server.sockets[0].getsockname()[1]
+        yield mailbox, controller.port
     finally:
         controller.stop()

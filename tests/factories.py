@@ -41,12 +41,17 @@ class AgentTokenFactory(DjangoModelFactory[AgentToken]):
 
     class Meta:
         model = AgentToken
-        exclude = ("secret",)
 
     agent = factory.SubFactory(AgentFactory)
     prefix = factory.Sequence(lambda n: f"test{n:06d}")
     secret = factory.LazyAttribute(lambda token: f"ord_{token.prefix}_{'s' * 43}")
     digest = factory.LazyAttribute(lambda token: hashlib.sha256(token.secret.encode()).hexdigest())
+
+    @classmethod
+    def _create(cls, model_class: type[AgentToken], *args: Any, secret: str, **fields: Any) -> AgentToken:
+        token: AgentToken = super()._create(model_class, *args, **fields)
+        token.secret = secret  # type: ignore[attr-defined]
+        return token
 
 
 class TaskFactory(DjangoModelFactory[Task]):
