@@ -4,15 +4,23 @@ No Docker engine is needed. What only an engine can show (that the image builds 
 lines themselves are run, on this machine.
 """
 
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from ruamel.yaml import YAML
+
+from tests.e2e.ups import free_port
+from tests.process_trees import tie_to_this_process
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -118,3 +126,45 @@ def test_the_run_lines_of_the_image_work_on_this_machine(tmp_path):
     assert (app / "static-build" / "staticfiles.json").exists()
     check = [tmp_path / "venv/bin/python", "-c", "import ordinaut_project.settings, uvicorn, scheduling"]
     assert subprocess.run(check, cwd=tmp_path, env=environment).returncode == 0
+
+
+def test_the_health_checks_ask_by_a_name_that_the_services_answer_to(compose):
+    allowed = compose["services"]["web"]["environment"]["ORDINAUT_ALLOWED_HOSTS"].split(",")
+
+    assert urlsplit(compose["services"]["web"]["healthcheck"]["test"][-1]).hostname in allowed
+
+
+@pytest.fixture
+def web_in_production() -> Iterator[str]:
+    """The image's own command on this machine: production settings, nothing else in the environment, no database."""
+    port = free_port()
+    command = json.loads(_instructions("CMD")[-1])
+    command = [part if part != "8000" else str(port) for part in command]
+    environment = {
+        "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "ORDINAUT_SECRET_KEY": "a-key-for-this-test-alone-" * 3,
+        "ORDINAUT_ALLOWED_HOSTS": "127.0.0.1,ordinaut.example",
+        "ORDINAUT_STATE_DIR": "/nonexistent",
+    }
+    with subprocess.Popen(
+        [sys.executable, *command], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, preexec_fn=tie_to_this_process
+    ) as web:
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            web.kill()
+
+
+def test_the_image_s_command_starts_in_production_and_its_health_check_passes(web_in_production):
+    def is_healthy() -> bool:
+        probe = [sys.executable, "deploy/probe.py", f"{web_in_production}/livez"]
+        return subprocess.run(probe, cwd=ROOT, stderr=subprocess.DEVNULL).returncode == 0
+
+    assert wait_until(is_healthy, what="the health check")
+
+
+def test_a_probe_of_nothing_fails():
+    probe = [sys.executable, "deploy/probe.py", f"http://127.0.0.1:{free_port()}/livez"]
+
+    assert subprocess.run(probe, cwd=ROOT, capture_output=True).returncode == 1
