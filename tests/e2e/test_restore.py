@@ -1,6 +1,7 @@
 """A dump, restored into an empty database, is the same installation: work that was due is finished there."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -68,11 +69,22 @@ def definitions(url: str) -> dict[str, set[tuple[str, ...]]]:
         "options": "SELECT relname, reloptions::text FROM pg_class WHERE reloptions IS NOT NULL",
         "storage": """
             SELECT attrelid::regclass::text, attname, attstorage::text FROM pg_attribute
-            WHERE attnum > 0 AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+            WHERE attnum > 0 AND NOT attisdropped AND attrelid IN (
+                SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+            )
         """,
     }
     with psycopg.connect(url) as database:
-        return {name: set(database.execute(query).fetchall()) for name, query in queries.items()}
+        return {
+            name: {tuple(spelled(text) for text in row) for row in database.execute(query).fetchall()}
+            for name, query in queries.items()
+        }
+
+
+def spelled(definition: str) -> str:
+    """A definition without casts and brackets: PostgreSQL writes those of `IN` lists differently once they have been
+    read back from its own spelling."""
+    return re.sub(r"::(character varying|text)(\[\])?|[()\[\]]|ARRAY", "", definition)
 
 
 def test_a_restored_dump_is_the_same_and_finishes_what_was_due(process_env: dict[str, str], tmp_path: Path) -> None:
@@ -90,7 +102,9 @@ def test_a_restored_dump_is_the_same_and_finishes_what_was_due(process_env: dict
         )
 
         assert counts(restored) == counts(url)
-        assert definitions(restored) == definitions(url)
+        restored_definitions = definitions(restored)
+        for name, expected in definitions(url).items():
+            assert restored_definitions[name] ^ expected == set(), name
         env = {**process_env, "DATABASE_URL": restored, "DATABASE_DIRECT_URL": restored}
         with (
             manage("runworkers", "--processes", "1", env=env, log=tmp_path / "workers.log"),
