@@ -13,7 +13,7 @@ from scheduling.console.listing import ReadOnlyAdmin, exact_time
 class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = ("when", "action", "object_label", "object_kind", "actor_label", "actor_kind", "address")
     list_display_links = ("action",)
-    list_filter = ("actor_kind", "object_kind")
+    list_filter = ("actor_kind",)  # the kinds of objects would be read from the whole table
     search_fields = ("object_id__exact", "object_label", "actor_label", "action", "request_id__exact")
     ordering = ("-id",)
     when = exact_time("at", "when")

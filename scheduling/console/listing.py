@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
+from django.contrib.admin import ShowFacets
 from django.core.paginator import Paginator
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -46,6 +47,7 @@ class ConsoleAdmin(ModelAdmin):
 
     paginator = CappedPaginator
     show_full_result_count = False
+    show_facets = ShowFacets.NEVER  # a count of the whole table for every choice of every filter
     list_per_page = 50
     list_fullwidth = True
     list_filter_sheet = True

@@ -81,7 +81,7 @@ class StateFilter(admin.SimpleListFilter):
 class MadeFilter(admin.SimpleListFilter):
     """By the time of making, which the id begins with: the primary key serves as the index."""
 
-    title = "made"
+    title = "time of creation"
     parameter_name = "made"
     _SPANS = {
         "hour": ("last hour", timedelta(hours=1)),
