@@ -37,8 +37,13 @@ def check_schema(schema: Mapping[str, Any]) -> None:
 
 @lru_cache(maxsize=512)
 def _compiled(schema: bytes) -> jsonschema_rs.Draft202012Validator:
+    # Patterns run in linear time: they and the values they meet may both be hostile.
     return jsonschema_rs.Draft202012Validator(
-        orjson.loads(schema), retriever=_refuse, mask=_MASK, validate_formats=True
+        orjson.loads(schema),
+        retriever=_refuse,
+        mask=_MASK,
+        validate_formats=True,
+        pattern_options=jsonschema_rs.RegexOptions(),
     )
 
 

@@ -11,6 +11,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from scheduling.core.planning import MisfirePolicy, Plan, plan
 from scheduling.core.recurrence import Rule, ScheduleError, compile_rule
+from scheduling.errors import SchedulingError
 from scheduling.runs.admission import Admitted, Start, admit, lock_exclusive_tasks
 from scheduling.runs.states import RunState, TriggerKind
 
@@ -217,7 +218,7 @@ def _fire_or_bisect(planned: Sequence[_Planned]) -> PassResult:
         return fire(planned)
     except (OperationalError, InterfaceError):
         raise
-    except (DatabaseError, ValueError, KeyError) as error:
+    except (DatabaseError, SchedulingError, ValueError, KeyError) as error:
         if len(planned) == 1:
             logger.exception("schedule.cannot_be_fired", schedule=str(planned[0].schedule.id))
             reason = f"cannot be fired: {type(error).__name__}: {error}"

@@ -4,16 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from scheduling.errors import NotValid
 from scheduling.ports import pipeline_port
 
 _LONGEST = 300
 
 
 def rendered(template: str, params: Mapping[str, Any]) -> str:
-    """A plain text stands for itself; `${...}` sees `params`."""
+    """A plain text stands for itself; `${...}` sees `params`. Raises NotValid where these params give no key."""
     if "${" not in template:
         return template
-    return str(pipeline_port().render(template, {"params": params}))[:_LONGEST]
+    try:
+        key = pipeline_port().render(template, {"params": params})
+    except ValueError as error:
+        raise NotValid.at("/params", "key_not_rendered", f"the key {template!r} cannot be rendered: {error}") from error
+    return str(key)[:_LONGEST]
 
 
 def concurrency_key(agent_id: UUID, template: str, params: Mapping[str, Any]) -> str:

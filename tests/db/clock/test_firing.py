@@ -140,6 +140,17 @@ def test_a_schedule_whose_writes_the_database_refuses_is_set_aside_alone(monkeyp
     assert set(Run.objects.values_list("schedule_id", flat=True)) == {schedule.id for schedule in innocents}
 
 
+def test_a_schedule_whose_key_cannot_be_rendered_is_set_aside() -> None:
+    guilty = daily(task__concurrency_key="city-${params.city}", task__concurrency_limit=1)
+    daily()
+
+    result = run_pass(now=NINE)
+
+    guilty.refresh_from_db()
+    assert (result.runs, result.quarantined) == (1, 1)
+    assert "city-${params.city}" in guilty.state_reason
+
+
 def test_an_edit_between_plan_and_write_voids_the_plan() -> None:
     schedule = daily()
     (due,) = read_due(now=NINE, batch=10)
