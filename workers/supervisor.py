@@ -277,9 +277,9 @@ class Supervisor:
 
     def _stop_group(self, group: list[Child]) -> None:
         """As `Child.stop`, for several at once; a further request to stop cuts their grace short."""
+        asked = self._stops_asked  # read first: one that comes while they are being asked is a further one
         for child in group:
             child.ask_to_stop()
-        asked = self._stops_asked
         ends_at = time.monotonic() + max((child.spec.grace for child in group), default=0.0)
         while (running := [child for child in group if child.exit_code is None]) and time.monotonic() < ends_at:
             # Bounded: outside `signals()` no SIGCHLD wakes us.

@@ -1,0 +1,80 @@
+"""Tools for tests with real worker processes: they keep a ledger of what really happened, and hold or kill on demand.
+
+The ledger is an append-only file, one JSON object a line; the environment names it, and the folder of the signals
+that a held call waits for.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.tools.base import SideEffect, ToolContext, tool
+
+LEDGER = "ORDINAUT_TEST_LEDGER"
+ANYTHING: Mapping[str, Any] = {"type": "object"}
+ENTRY_POINTS = """[ordinaut.tools]
+test.hold = tests.worker_tools:hold
+test.note = tests.worker_tools:note
+test.kill = tests.worker_tools:kill
+test.block = tests.worker_tools:block
+"""
+
+
+def write(context: ToolContext, what: str) -> None:
+    line = {
+        "what": what,
+        "run": context.run_id,
+        "step": context.step_path,
+        "attempt": context.attempt,
+        "key": context.idempotency_key,
+        "pid": os.getpid(),
+    }
+    with Path(os.environ[LEDGER]).open("a", encoding="utf-8") as ledger:
+        ledger.write(json.dumps(line) + "\n")
+
+
+@tool(name="test.note", input_schema=ANYTHING, output_schema=ANYTHING, side_effect=SideEffect.EFFECT)
+async def note(context: ToolContext, /, **_: Any) -> dict[str, Any]:
+    """Write a line and return."""
+    write(context, "note")
+    return {"pid": os.getpid()}
+
+
+@tool(name="test.hold", input_schema=ANYTHING, output_schema=ANYTHING, side_effect=SideEffect.EFFECT)
+async def hold(context: ToolContext, /, *, until: str) -> dict[str, Any]:
+    """Write a line, wait until the file `until` exists, write another."""
+    write(context, "began")
+    while not Path(until).exists():
+        await asyncio.sleep(0.02)
+    write(context, "ended")
+    return {"pid": os.getpid()}
+
+
+@tool(name="test.kill", input_schema=ANYTHING, output_schema=ANYTHING, side_effect=SideEffect.EFFECT)
+async def kill(context: ToolContext, /, **_: Any) -> dict[str, Any]:
+    """Kill the worker that runs it."""
+    write(context, "kills")
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+@tool(name="test.block", input_schema=ANYTHING, output_schema=ANYTHING, side_effect=SideEffect.EFFECT)
+async def block(context: ToolContext, /, *, unless: str) -> dict[str, Any]:
+    """Stand in the way of the event loop, unless the file exists."""
+    write(context, "blocks")
+    while not Path(unless).exists():
+        time.sleep(0.05)
+    return {}
+
+
+def install(folder: Path) -> None:
+    """Make `folder`, put on PYTHONPATH, a distribution that registers these tools."""
+    distribution = folder / "ordinaut_test_tools-1.dist-info"
+    distribution.mkdir(parents=True)
+    (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: ordinaut-test-tools\nVersion: 1\n")
+    (distribution / "entry_points.txt").write_text(ENTRY_POINTS)
