@@ -115,14 +115,16 @@ USE_TZ = True
 # Files
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "static-build"
-WHITENOISE_USE_FINDERS = not STATIC_ROOT.exists()
+# Made by `make image-static`. Where it is missing, files are served from where the packages keep them.
+_STATIC_BUILD = BASE_DIR / "static-build"
+STATIC_ROOT = _STATIC_BUILD if _STATIC_BUILD.exists() else None
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         "BACKEND": (
             "whitenoise.storage.CompressedManifestStaticFilesStorage"
-            if STATIC_ROOT.exists()
+            if STATIC_ROOT is not None
             else "django.contrib.staticfiles.storage.StaticFilesStorage"
         )
     },

@@ -7,7 +7,7 @@ from typing import TypeVar
 Seen = TypeVar("Seen")
 
 
-def wait_until(condition: Callable[[], Seen], *, timeout: float = 20.0, what: str = "") -> Seen:
+def wait_until(condition: Callable[[], Seen | None], *, timeout: float = 20.0, what: str = "") -> Seen:
     """Return the first true answer of `condition`; fail after `timeout` seconds, saying what was waited for."""
     deadline = time.monotonic() + timeout
     while True:

@@ -23,7 +23,7 @@ from scheduling.housekeeping import HousekeepingJob, registered
 logger = structlog.get_logger(__name__)
 
 
-class MemoryJobStore(DjangoMemoryJobStore):  # type: ignore[misc]
+class MemoryJobStore(DjangoMemoryJobStore):
     """Jobs in memory; their noteworthy executions in the database."""
 
     def register_event_listeners(self) -> None:
@@ -66,7 +66,7 @@ def prune_executions(max_age: timedelta = timedelta(days=7)) -> int:
     """Forget old executions."""
 
     deleted, _ = DjangoJobExecution.objects.filter(run_time__lt=timezone.now() - max_age).delete()
-    return deleted
+    return int(deleted)
 
 
 def _call(job: HousekeepingJob) -> int:

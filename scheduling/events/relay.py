@@ -4,6 +4,8 @@ Rows are taken with SKIP LOCKED, so that any number of relays share the work, an
 followed Redis's answer. A relay that dies in between sends its rows again: the event's id in the entry tells.
 """
 
+from typing import Any
+
 import structlog
 from django.db import connection, transaction
 
@@ -48,7 +50,12 @@ def _relay(batch: int) -> int:
         with connected() as client:
             pipeline = client.pipeline(transaction=False)
             for _, event_id, topic, payload, created_at in rows:
-                entry = {"id": str(event_id), "topic": topic, "payload": bytes(payload), "at": created_at.isoformat()}
+                entry: dict[Any, Any] = {
+                    "id": str(event_id),
+                    "topic": topic,
+                    "payload": bytes(payload),
+                    "at": created_at.isoformat(),
+                }
                 pipeline.xadd(STREAM, entry, maxlen=STREAM_LENGTH, approximate=True)
             pipeline.execute()
         cursor.execute("DELETE FROM scheduling_outbox WHERE id = ANY(%s)", [[row[0] for row in rows]])

@@ -7,6 +7,7 @@ import pytest
 from scheduling.clock import firing
 from scheduling.clock.firing import plan_schedule, read_due, run_pass, seconds_to_earliest
 from scheduling.models import DueWork, Miss, Run, Schedule
+from scheduling.runs import admission
 from scheduling.runs.states import RunState, SkipReason
 from scheduling.schedules.models import ScheduleState
 from tests.factories import DueWorkFactory, RunFactory, ScheduleFactory, TaskFactory
@@ -124,12 +125,11 @@ def test_a_broken_schedule_is_set_aside_and_the_others_fire() -> None:
 def test_a_schedule_whose_writes_the_database_refuses_is_set_aside_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     guilty = daily()
     innocents = [daily() for _ in range(4)]
-    admit = firing.admit
 
     def refuse_the_guilty(cursor, starts):
         if any(start.schedule_id == guilty.id for start in starts):
             cursor.execute("SELECT 1 / 0")
-        return admit(cursor, starts)
+        return admission.admit(cursor, starts)
 
     monkeypatch.setattr(firing, "admit", refuse_the_guilty)
     result = run_pass(now=NINE)

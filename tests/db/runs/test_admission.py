@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -15,7 +16,7 @@ from tests.factories import DueWorkFactory, ScheduleFactory, TaskFactory
 pytestmark = pytest.mark.django_db
 
 
-def start(*tasks: Task, **fields: object) -> list[Admitted]:
+def start(*tasks: Task, **fields: Any) -> list[Admitted]:
     starts = [Start(task_id=task.id, trigger_kind=TriggerKind.MANUAL, **fields) for task in tasks]
     return admit_all(starts)
 
@@ -25,7 +26,7 @@ def admit_all(starts: Sequence[Start]) -> list[Admitted]:
         return admit(cursor, starts)
 
 
-def release(**what: object) -> int:
+def release(**what: Any) -> int:
     with transaction.atomic(), connection.cursor() as cursor:
         return release_gated(cursor, **what)
 
