@@ -13,6 +13,7 @@ from scheduling.definitions.json_values import DEPTH_LIMIT
 
 BODY_LIMIT = 1024 * 1024
 DIGEST = "ordinaut.body_digest"
+_QUOTE, _BACKSLASH = b'"\\'
 
 
 class BodyTooLarge(APIException):
@@ -51,7 +52,7 @@ class StrictJSONParser(BaseParser):
         try:
             value = orjson.loads(raw)
         except orjson.JSONDecodeError as error:
-            if "recursion" in str(error).lower():
+            if _opens_deeper_than(raw, DEPTH_LIMIT):
                 raise TooDeep() from error
             raise ParseError(f"The body is no JSON: {error}.", code="malformed_json") from error
         if is_deeper_than(value, DEPTH_LIMIT):
@@ -89,7 +90,7 @@ def to_json(value: Any) -> bytes:
 def is_deeper_than(value: Any, limit: int) -> bool:
     """True when containers nest more than `limit` levels. Without recursion."""
     level: list[Any] = [value]
-    for _ in range(limit + 1):
+    for _ in range(limit):
         level = [
             inner
             for outer in level
@@ -100,6 +101,25 @@ def is_deeper_than(value: Any, limit: int) -> bool:
         if not level:
             return False
     return True
+
+
+def _opens_deeper_than(raw: bytes, limit: int) -> bool:
+    """True when text that is no JSON opens more than `limit` brackets at once, those in strings left out."""
+    depth = 0
+    in_string = is_escaped = False
+    for byte in raw:
+        if in_string:
+            in_string = is_escaped or byte != _QUOTE
+            is_escaped = byte == _BACKSLASH and not is_escaped
+        elif byte == _QUOTE:
+            in_string = True
+        elif byte in b"[{":
+            depth += 1
+            if depth > limit:
+                return True
+        elif byte in b"]}":
+            depth -= 1
+    return False
 
 
 def _declared_length(meta: Mapping[str, Any]) -> int:

@@ -59,7 +59,8 @@ class StrictSerializer(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, Mapping):
-            raise refusal("not_an_object", f"This must be an object, not {json_type(data)}.")
+            refused = refusal("not_an_object", f"This must be an object, not {json_type(data)}.")
+            raise ValidationError({"non_field_errors": refused.detail})
         errors: dict[str, Any] = {}
         value: Any = None
         try:

@@ -11,9 +11,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.api.access import OPERATE_TASKS, READ_TASKS, WRITE_TASKS
-from scheduling.api.finding import find, find_to_change
+from scheduling.api.finding import find, find_to_change, seen
 from scheduling.api.idempotency import idempotent
+from scheduling.api.pages import page_of
+from scheduling.api.parameters import PageParameters
 from scheduling.api.principal import actor_of
+from scheduling.api.shapes import page_shape
 from scheduling.api.views import View, body_of, created, entity_tag, matched_tag
 from scheduling.core.preview import MAX_COUNT, Preview, answer, parse_request, preview
 from scheduling.core.recurrence import ScheduleError
@@ -24,7 +27,7 @@ from scheduling.errors import NotValid, VersionMismatch
 from scheduling.instants import database_now
 from scheduling.schedules import operations
 from scheduling.schedules.definition import ScheduleChanges, ScheduleDefinition, refused
-from scheduling.schedules.models import Schedule, ScheduleKind
+from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
 from scheduling.schedules.rules import rule_of
 from scheduling.schedules.selectors import edit_mark, visible_schedules
 from scheduling.schedules.shapes import PreviewShape, ScheduleShape
@@ -68,11 +71,33 @@ class SchedulePause(StrictSerializer):
     reason = Text(required=False, allow_blank=True, default="", max_length=500)
 
 
+class ScheduleParameters(PageParameters):
+    """Which schedules."""
+
+    state = serializers.ChoiceField(choices=ScheduleState.values, required=False)
+    task = serializers.UUIDField(required=False)
+
+
+class ScheduleList(View):
+    tag = "schedules"
+    access = {"get": READ_TASKS}
+    parameters = {"get": ScheduleParameters}
+
+    @extend_schema(operation_id="listSchedules", responses=page_shape(ScheduleShape))
+    def get(self, request: Request) -> Response:
+        """List the schedules of all tasks, newest first."""
+        chosen = {
+            column: self.given[name] for name, column in (("state", "state"), ("task", "task_id")) if name in self.given
+        }
+        schedules = seen(request, visible_schedules).filter(**chosen)
+        return Response(page_of(request, schedules, self.given, lambda rows: list(ScheduleShape(rows, many=True).data)))
+
+
 class SchedulesOfTask(View):
     tag = "schedules"
     access = {"get": READ_TASKS, "post": WRITE_TASKS}
 
-    @extend_schema(operation_id="listSchedules", responses=ScheduleShape(many=True))
+    @extend_schema(operation_id="listSchedulesOfTask", responses=page_shape(ScheduleShape))
     def get(self, request: Request, task_id: UUID) -> Response:
         """List the schedules of a task (at most a hundred, so in one page)."""
         task: Task = find(request, visible_tasks, task_id)
@@ -220,6 +245,7 @@ def _answer(schedule: Schedule) -> Response:
 
 
 urlpatterns = [
+    path("schedules", ScheduleList.as_view(), name="schedules"),
     path("tasks/<uuid:task_id>/schedules", SchedulesOfTask.as_view(), name="task-schedules"),
     path("schedules/preview", PreviewView.as_view(), name="rule-preview"),
     path("schedules/<uuid:schedule_id>", ScheduleView.as_view(), name="schedule"),

@@ -1,0 +1,51 @@
+"""`manage.py createagent` prints a token that opens the API, once."""
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from scheduling.agents.models import Agent, AgentToken
+from scheduling.agents.scopes import DEFAULT_SCOPES
+from scheduling.agents.selectors import authenticate
+from scheduling.instants import database_now
+
+pytestmark = pytest.mark.django_db
+
+
+def createagent(*arguments: str) -> str:
+    out = StringIO()
+    call_command("createagent", *arguments, stdout=out, stderr=StringIO())
+    return out.getvalue().strip()
+
+
+def test_the_token_is_all_that_is_written_to_standard_output():
+    text = createagent("assistant")
+
+    token = authenticate(text, database_now())
+    assert token is not None
+    assert (token.agent.name, set(token.agent.scopes)) == ("assistant", set(DEFAULT_SCOPES))
+
+
+def test_an_agent_that_is_there_gets_one_more_token():
+    createagent("assistant")
+    createagent("assistant", "--token-name", "laptop", "--expires-in", "P90D")
+
+    assert Agent.objects.count() == 1
+    token = AgentToken.objects.get(name="laptop")
+    assert token.expires_at is not None
+    assert (token.expires_at - database_now()).days in (89, 90)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["a b"], "letters"),
+        (["a", "--scopes", "tasks:raed"], "tasks:read"),
+        (["a", "--expires-in", "soon"], "duration"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(arguments, word):
+    with pytest.raises(CommandError, match=word):
+        createagent(*arguments)
+    assert not AgentToken.objects.exists()
