@@ -5,6 +5,7 @@ the bytes themselves are counted and gathered, at most 1 MiB of them, and passed
 too many is answered with 413 without waiting for the rest.
 """
 
+import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -90,9 +91,12 @@ def _replaying(body: bytes, receive: Receive) -> Receive:
 
 
 async def _refuse(send: Send) -> None:
-    body = to_json(document(413, "body_too_large", f"The body is larger than {BODY_LIMIT} bytes."))
+    request_id = uuid.uuid4().hex
+    problem = document(413, "body_too_large", f"The body is larger than {BODY_LIMIT} bytes.")
+    body = to_json({**problem, "request_id": request_id})
     headers = [
         (b"content-type", CONTENT_TYPE.encode()),
+        (b"x-request-id", request_id.encode()),
         (b"content-length", str(len(body)).encode()),
         # What is still to come of the body is not read.
         (b"connection", b"close"),

@@ -30,7 +30,7 @@ class View(APIView):
     throttle_classes: Sequence[type[BaseThrottle]] = (AgentRate,)
     parser_classes = (StrictJSONParser,)
     renderer_classes = (JSONRenderer, ProblemRenderer)
-    metadata_class = None
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     access: ClassVar[Mapping[str, Access]] = {}
     parameters: ClassVar[Mapping[str, type[StrictSerializer]]] = {}

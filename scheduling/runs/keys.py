@@ -17,7 +17,12 @@ def rendered(template: str, params: Mapping[str, Any]) -> str:
     try:
         key = pipeline_port().render(template, {"params": params})
     except ValueError as error:
-        raise NotValid.at("/params", "key_not_rendered", f"the key {template!r} cannot be rendered: {error}") from error
+        raise NotValid.at(
+            "/params", "key_not_rendered", f"The key {template!r} cannot be rendered: {error}."
+        ) from error
+    if not isinstance(key, str | int | float):
+        shown = "null" if key is None else "no text"
+        raise NotValid.at("/params", "key_not_rendered", f"The key {template!r} is {shown} for these params.")
     return str(key)[:_LONGEST]
 
 

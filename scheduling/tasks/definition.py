@@ -7,7 +7,9 @@ from typing import Any
 from rest_framework import serializers
 
 from scheduling.definitions.fields import Choice, Duration, JSONObject, Labels, Number, Real, Slug, Text, Truth
-from scheduling.definitions.strict import StrictSerializer, refusal
+from scheduling.definitions.strict import StrictSerializer, refusal, refusal_of
+from scheduling.errors import Problem
+from scheduling.ports import pipeline_port
 from scheduling.schedules.definition import ScheduleDefinition
 from scheduling.tasks.models import DEFAULT_QUEUE, HIGHEST_PRIORITY, LOWEST_PRIORITY, OverlapPolicy, Task
 from scheduling.tasks.pipeline_field import PipelineField
@@ -40,12 +42,29 @@ class RetryField(RetryPolicy):
         return data
 
 
+class KeyTemplate(Text):
+    """A key: text, or a template over `params` that makes one for each run."""
+
+    def to_internal_value(self, data: Any) -> str:
+        template = super().to_internal_value(data)
+        if "${" in template:
+            # Judged as the value of a step, for there is no other place where a template may stand alone.
+            found = pipeline_port().validate({"version": 1, "steps": [{"id": "key", "set": {"key": template}}]})
+            errors = [each for each in found if each.get("severity", "error") == "error"]
+            if errors:
+                raise refusal_of(
+                    Problem(pointer="", code=each["code"], detail=each["detail"], hint=each.get("hint"))
+                    for each in errors
+                )
+        return template
+
+
 class Concurrency(StrictSerializer):
     """At most `limit` runs with the same key at any instant. The key may be a template over `params`."""
 
     is_whole = True
 
-    key = Text(max_length=200)
+    key = KeyTemplate(max_length=200)
     limit = Number(min_value=1, max_value=100_000)
 
 
@@ -54,7 +73,7 @@ class Deduplication(StrictSerializer):
 
     is_whole = True
 
-    key = Text(max_length=200)
+    key = KeyTemplate(max_length=200)
     window = Duration(minimum=_SECOND)
 
 

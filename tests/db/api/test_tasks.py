@@ -186,6 +186,17 @@ def test_a_run_is_started_with_params_of_its_own(api):
     assert run["scheduled_for"] is None
 
 
+def test_params_that_give_no_key_are_refused(api):
+    task = create(api, dedupe={"key": "${params.city}", "window": "PT1H"})
+
+    missing = assert_problem(api.post(f"tasks/{task['id']}/run"), 422, "not_valid")
+    first = api.post(f"tasks/{task['id']}/run", {"params": {"city": "Chisinau"}}).json()
+    second = api.post(f"tasks/{task['id']}/run", {"params": {"city": "Chisinau"}}).json()
+
+    assert pointers(missing) == {"/params"}
+    assert (first["state"], second["state"], second["skip_reason"]) == ("queued", "skipped", "duplicate")
+
+
 def test_params_that_break_the_schema_are_refused_before_a_run_exists(api):
     document = {
         **NOTE,
