@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -30,16 +31,16 @@ _REMEMBERED_TASKS = 5000
 class TaskFacts:
     """What a run may know of its task, and how its failures are retried."""
 
-    key: str
+    id: str
     title: str
     labels: Mapping[str, Any]
     retry: RetryPolicy
 
 
-_NO_TASK = TaskFacts(key="", title="", labels={}, retry=NO_RETRY)
+_NO_TASK = TaskFacts(id="", title="", labels={}, retry=NO_RETRY)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Brief:
     """A claimed run with all that its slot needs. `pipeline` is an error where there is nothing to run."""
 
@@ -47,6 +48,14 @@ class Brief:
     task: TaskFacts
     pipeline: Compiled
     history: Sequence[StepEntry]
+
+    @cached_property
+    def run_text(self) -> str:
+        return str(self.run.run_id)
+
+    @property
+    def task_text(self) -> str:
+        return self.task.id
 
 
 class Briefing:
@@ -95,10 +104,10 @@ class Briefing:
             else:
                 known[run.task_id] = remembered
         if missing:
-            for task_id, version, key, title, labels, retry in await self._database.fetch(
+            for task_id, version, title, labels, retry in await self._database.fetch(
                 TASK_FACTS, {"ids": Uuids(missing)}
             ):
-                facts = TaskFacts(key=key, title=title, labels=labels, retry=_policy(task_id, retry))
+                facts = TaskFacts(id=str(task_id), title=title, labels=labels, retry=_policy(task_id, retry))
                 self._tasks.put((task_id, version), facts)
                 known[task_id] = facts
         return known

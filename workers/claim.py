@@ -22,7 +22,7 @@ class ClaimedRun:
     """A leased run, in the order of the columns that the claim returns.
 
     `revision_id` is None where the run's own row is missing. `started_at` is the first claim of all: the `now` of
-    every attempt. `claimed_at` is the database's clock at this claim.
+    every attempt. `read_at` is the database's clock at the end of the claim.
     """
 
     run_id: UUID
@@ -49,7 +49,7 @@ class ClaimedRun:
     was_waiting: bool | None
     has_started_before: bool | None
     task_version: int | None
-    claimed_at: datetime
+    read_at: datetime
 
     @property
     def place(self) -> tuple[datetime, UUID]:

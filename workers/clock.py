@@ -4,8 +4,9 @@ import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 
-TOLERANCE = timedelta(milliseconds=100)
 WARNING = timedelta(seconds=1)
+_FORGET_AFTER = 60.0  # seconds
+_STEP = 1.0  # seconds
 
 
 def boottime() -> float:
@@ -15,23 +16,30 @@ def boottime() -> float:
 
 
 class DatabaseClock:
-    """The database's clock, carried on between claims by the monotonic one. The `Clock` port of the engine."""
+    """The database's clock, carried on between answers by the monotonic one. The `Clock` port of the engine.
+
+    An answer is always older than its arrival, so of several readings the one furthest ahead is the best. It is
+    forgotten after a minute, so that clocks may drift, and at once when the database's clock was set back.
+    """
 
     def __init__(self) -> None:
-        self._at = datetime.now(UTC)
-        self._read_at = time.monotonic()
+        self._ahead = time.time() - time.monotonic()
+        self._read_at: float | None = None
 
     def now(self) -> datetime:
-        return self._at + timedelta(seconds=time.monotonic() - self._read_at)
+        return datetime.fromtimestamp(time.monotonic() + self._ahead, UTC)
 
     async def sleep(self, delay: timedelta) -> None:
         await asyncio.sleep(max(0.0, delay.total_seconds()))
 
     def set(self, database_now: datetime) -> None:
-        """Take over what the database just said. Small differences are the way of the answer, and left alone."""
-        if abs(self.now() - database_now) > TOLERANCE:
-            self._at = database_now.astimezone(UTC)
-            self._read_at = time.monotonic()
+        """Take in what the database just said."""
+        read_at = time.monotonic()
+        ahead = database_now.timestamp() - read_at
+        is_stale = self._read_at is None or read_at - self._read_at > _FORGET_AFTER
+        if is_stale or ahead > self._ahead or self._ahead - ahead > _STEP:
+            self._ahead = ahead
+            self._read_at = read_at
 
     def skew(self) -> timedelta:
         """This host's clock less the database's."""

@@ -60,11 +60,11 @@ class Equipment:
 class TrackedInvoker:
     """Calls tools for real and notes which calls have begun."""
 
-    def __init__(self, invoke: Invoker, *, journal: RunJournal, clock: DatabaseClock, run_attempt: int) -> None:
-        self._invoke = invoke
+    def __init__(self, run: ClaimedRun, equipment: Equipment, journal: RunJournal) -> None:
+        self._run = run
+        self._equipment = equipment
         self._journal = journal
-        self._clock = clock
-        self._run_attempt = run_attempt
+        self._invoke: Invoker | None = None
         self.in_doubt: set[tuple[str, int]] = set()
 
     async def __call__(self, call: ToolCall) -> Any:
@@ -74,14 +74,26 @@ class TrackedInvoker:
             kind="tool",
             state=StepState.STARTED,
             attempt=call.attempt,
-            run_attempt=self._run_attempt,
+            run_attempt=self._run.attempt,
             uses=call.spec.name,
             input=call.input,
-            started_at=self._clock.now(),
+            started_at=self._equipment.clock.now(),
         )
         if call.spec.side_effect is SideEffect.EFFECT and call.spec.in_doubt is not InDoubt.RETRY:
             self.in_doubt.add(place)
+        if self._invoke is None:
+            self._invoke = self._invoker()
         return await self._invoke(call)
+
+    def _invoker(self) -> Invoker:
+        return ToolInvoker(
+            self._equipment.catalog,
+            self._equipment.isolation,
+            run_id=str(self._run.run_id),
+            task_id=str(self._run.task_id),
+            agent_id=str(self._run.agent_id),
+            now=self._run.started_at,
+        )
 
 
 class Execution:
@@ -97,19 +109,7 @@ class Execution:
             tally=equipment.tally,
             wakes=bool(brief.run.was_waiting),
         )
-        self._invoke = TrackedInvoker(
-            ToolInvoker(
-                equipment.catalog,
-                equipment.isolation,
-                run_id=str(brief.run.run_id),
-                task_id=str(brief.run.task_id),
-                agent_id=str(brief.run.agent_id),
-                now=brief.run.started_at,
-            ),
-            journal=self._journal,
-            clock=equipment.clock,
-            run_attempt=brief.run.attempt,
-        )
+        self._invoke = TrackedInvoker(brief.run, equipment, self._journal)
         self.task: asyncio.Task[None] | None = None
         self._stop: Stop | None = None
         self._has_begun = False
@@ -137,16 +137,17 @@ class Execution:
     async def run(self) -> None:
         """Run to the acknowledged settlement, or to the loss of the lease, which is silent."""
         self._has_begun = True
-        with structlog.contextvars.bound_contextvars(run=str(self.claimed.run_id), task=str(self.claimed.task_id)):
-            try:
-                ending = await self._ending()
-                self.is_settling = True
-                await self._settle(ending)
-            except LeaseLost:
-                logger.debug("run.lease_lost")
-            except asyncio.CancelledError:
-                if self._stop is not Stop.LOST:
-                    raise
+        # The context is this asyncio task's own, so that nothing has to be unbound.
+        structlog.contextvars.bind_contextvars(run=self.brief.run_text, task=self.brief.task_text)
+        try:
+            ending = await self._ending()
+            self.is_settling = True
+            await self._settle(ending)
+        except LeaseLost:
+            logger.debug("run.lease_lost")
+        except asyncio.CancelledError:
+            if self._stop is not Stop.LOST:
+                raise
 
     async def _ending(self) -> Ending:
         """How the run ends here. Raises LeaseLost, and CancelledError where that is not of our own making."""
@@ -285,7 +286,7 @@ def _context(brief: Brief) -> RunContext:
     params = decode(run.params)
     return RunContext(
         run={
-            "id": str(run.run_id),
+            "id": brief.run_text,
             "attempt": run.attempt,
             "scheduled_for": _instant(run.scheduled_for),
             "started_at": _instant(run.started_at),
@@ -301,7 +302,7 @@ def _context(brief: Brief) -> RunContext:
 
 
 def _task(brief: Brief) -> Mapping[str, Any]:
-    return {"id": str(brief.run.task_id), "title": brief.task.title, "labels": brief.task.labels}
+    return {"id": brief.task_text, "title": brief.task.title, "labels": brief.task.labels}
 
 
 def _instant(value: datetime | None) -> str | None:

@@ -209,7 +209,7 @@ class Pool:
         if not claimed:
             return
         self._equipment.tally[counted.CLAIMED] += len(claimed)
-        self._equipment.clock.set(claimed[0].claimed_at)
+        self._equipment.clock.set(claimed[-1].read_at)
         if abs(self._equipment.clock.skew()) > WARNING:
             self._warn_of_skew()
         self._waiting.extend(await self._briefing.prepare(claimed))

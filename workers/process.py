@@ -7,6 +7,7 @@ pair and beats for it. Exit codes are in `workers.exits`.
 import argparse
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -61,6 +62,7 @@ async def _run(channel: socket.socket, *, queues: list[str], slots: int) -> int:
         return exits.ORPHANED
     structlog.contextvars.bind_contextvars(worker=str(welcome.boot_id))
     process = WorkerProcess(channel, welcome, queues=queues, slots=slots)
+    _tune_collector()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, process.ask_to_stop, False)
     loop.add_signal_handler(signal.SIGINT, process.ask_to_stop, True)
@@ -84,6 +86,14 @@ async def _welcome(channel: socket.socket) -> Welcome | None:
         return None
     finally:
         loop.remove_reader(channel)
+
+
+def _tune_collector() -> None:
+    """What is loaded by now stays; the garbage of short runs is collected less often than the default has it, which
+    cost a tenth of the throughput."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 if __name__ == "__main__":

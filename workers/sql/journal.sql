@@ -13,7 +13,8 @@ WITH entry AS MATERIALIZED (
         %(delays)s::float8[], %(handbacks)s::smallint[], %(wait_paths)s::text[], %(wakes)s::bool[]
     ) AS e (run_id, epoch, action, state, cause, attempt, output, error, until, delay, handbacks, wait_path, wakes)
 ), owned AS MATERIALIZED (
-    SELECT work.run_id, work.started_at, work.attempt
+    -- With the entry's columns, so that nothing below joins the two again: the planner would do it row by row.
+    SELECT entry.*, work.started_at
     FROM scheduling_duework work
     JOIN entry ON entry.run_id = work.run_id
     WHERE work.lease_owner = %(boot_id)s AND work.lease_epoch = entry.epoch
@@ -46,48 +47,48 @@ WITH entry AS MATERIALIZED (
     WHERE known.state = 'started'
 ), ended AS (
     DELETE FROM scheduling_duework work
-    USING owned, entry
-    WHERE entry.action = 'end' AND owned.run_id = entry.run_id AND work.run_id = owned.run_id
+    USING owned
+    WHERE owned.action = 'end' AND work.run_id = owned.run_id
 ), requeued AS (
     UPDATE scheduling_duework work
     SET lease_owner = NULL,
         claimed_at = NULL,
         available_at = CASE
             WHEN work.cancel_requested_at IS NOT NULL THEN now()
-            ELSE COALESCE(entry.until, now() + entry.delay * interval '1 second')
+            ELSE COALESCE(owned.until, now() + owned.delay * interval '1 second')
         END,
-        attempt = entry.attempt,
-        handback_count = work.handback_count + entry.handbacks,
+        attempt = owned.attempt,
+        handback_count = work.handback_count + owned.handbacks,
         -- An orderly outcome clears a suspect; to be handed back is none.
-        is_suspect = work.is_suspect AND entry.handbacks > 0,
+        is_suspect = work.is_suspect AND owned.handbacks > 0,
         gate = CASE
-            WHEN work.is_suspect AND entry.handbacks > 0 THEN 'suspect'
+            WHEN work.is_suspect AND owned.handbacks > 0 THEN 'suspect'
             WHEN work.concurrency_key IS NOT NULL THEN 'key'
         END,
-        deadline_at = CASE WHEN entry.state = 'waiting' THEN work.deadline_at END
-    FROM owned, entry
-    WHERE entry.action = 'requeue' AND owned.run_id = entry.run_id AND work.run_id = owned.run_id
+        deadline_at = CASE WHEN owned.state = 'waiting' THEN work.deadline_at END
+    FROM owned
+    WHERE owned.action = 'requeue' AND work.run_id = owned.run_id
 ), told AS (
     UPDATE scheduling_run run
-    SET state = entry.state,
-        cause = entry.cause,
-        attempt = entry.attempt,
-        output = entry.output,
-        error = COALESCE(entry.error, CASE WHEN entry.action = 'requeue' THEN run.error END),
+    SET state = owned.state,
+        cause = owned.cause,
+        attempt = owned.attempt,
+        output = owned.output,
+        error = COALESCE(owned.error, CASE WHEN owned.action = 'requeue' THEN run.error END),
         started_at = owned.started_at,
-        finished_at = CASE WHEN entry.action = 'end' THEN now() END
-    FROM owned, entry
-    WHERE entry.action <> 'keep' AND owned.run_id = entry.run_id AND run.id = owned.run_id
+        finished_at = CASE WHEN owned.action = 'end' THEN now() END
+    FROM owned
+    WHERE owned.action <> 'keep' AND run.id = owned.run_id
 ), parked AS (
     INSERT INTO workers_wait (run_id, path, kind, wake_at)
-    SELECT owned.run_id, entry.wait_path, 'timer', entry.until
-    FROM entry JOIN owned ON owned.run_id = entry.run_id
-    WHERE entry.wait_path IS NOT NULL
+    SELECT owned.run_id, owned.wait_path, 'timer', owned.until
+    FROM owned
+    WHERE owned.wait_path IS NOT NULL
     ON CONFLICT (run_id, path) DO UPDATE SET wake_at = EXCLUDED.wake_at
 ), woken AS (
     DELETE FROM workers_wait wait
-    USING owned, entry
-    WHERE entry.wakes AND owned.run_id = entry.run_id AND wait.run_id = owned.run_id
-      AND wait.path IS DISTINCT FROM entry.wait_path
+    USING owned
+    WHERE owned.wakes AND wait.run_id = owned.run_id
+      AND wait.path IS DISTINCT FROM owned.wait_path
 )
 SELECT run_id FROM owned

@@ -1,3 +1,3 @@
 /* ordinaut: task_facts */
 -- Purpose: what a run may know of its task, and how it is retried. Index: primary key. Locks: none.
-SELECT id, version, key, title, labels, retry FROM scheduling_task WHERE id = ANY(%(ids)s::uuid[])
+SELECT id, version, title, labels, retry FROM scheduling_task WHERE id = ANY(%(ids)s::uuid[])

@@ -14,7 +14,7 @@ from pipelines.tools.base import InDoubt, SideEffect, ToolSpec
 from pipelines.tools.registry import ToolCatalog
 from scheduling.models import DueWork
 from tests.factories import DueWorkFactory, RunFactory, StepRunFactory, TaskFactory
-from tests.workers_support import Bench, bench, due_work, reload, run, run_of, until
+from tests.workers_support import Bench, bench, change, due_work, reload, run, run_of, until
 from workers.execution import Stop
 from workers.models import StepRun, Wait
 
@@ -169,7 +169,7 @@ def test_a_cancel_reaches_a_running_step():
         async with bench(catalog=tools.catalog) as process:
             await process.pool.run_once()
             await until(lambda: bool(tools.calls))
-            await DueWork.objects.filter(pk=work.pk).aupdate(cancel_requested_at=datetime.now(UTC))
+            await change(work, cancel_requested_at=datetime.now(UTC))
             await process.pool.watch_once()
             await process.settled()
 
@@ -263,7 +263,7 @@ def test_a_lost_run_is_dropped_without_a_word():
         async with bench(catalog=tools.catalog) as process:
             await process.pool.run_once()
             await until(lambda: bool(tools.calls))
-            await DueWork.objects.filter(pk=work.pk).aupdate(lease_owner=None, claimed_at=None, lease_epoch=10**9)
+            await change(work, lease_owner=None, claimed_at=None, lease_epoch=10**9)
             await process.pool.watch_once()
             await process.settled()
 

@@ -13,11 +13,12 @@ from pipelines.errors import PipelineError
 from scheduling.models import DueWork, Run
 from scheduling.runs.states import FailureCause, RunState
 from tests.factories import DueWorkFactory, RunFactory, TaskFactory
-from tests.workers_support import claimer, database, due_work, reload, run, run_of
+from tests.workers_support import change, claimer, database, due_work, reload, run, run_of
 from workers.history import load_histories
 from workers.journal import JournalRefused, JournalWriter, LeaseLost, RunJournal
 from workers.models import Artifact, StepRun, Wait
 from workers.settlement import Settlement
+from workers.tally import Tally
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,7 +36,7 @@ async def leased(count=1):
     boot_id = uuid.uuid4()
     async with claimer(boot_id) as claims, database() as opened:
         claimed = await claims.claim(limit=count)
-        tally = Counter()
+        tally: Tally = Counter()
         writer = JournalWriter(opened, boot_id=boot_id, may_write=lambda: True, tally=tally)
         writing = asyncio.create_task(writer.run())
         journals = [RunJournal(writer, run_id=each.run_id, epoch=each.lease_epoch, tally=tally) for each in claimed]
@@ -64,6 +65,7 @@ def test_the_end_of_a_run_takes_its_due_work_away_and_keeps_its_result():
     assert reload(work) is None
     assert (ended.state, ended.cause, ended.output, ended.error) == ("succeeded", "", {"n": 1}, None)
     assert ended.started_at is not None
+    assert ended.finished_at is not None
     assert ended.finished_at >= ended.started_at
     assert StepRun.objects.get(run=ended).output == {"n": 1}
 
@@ -129,7 +131,7 @@ def test_a_stale_epoch_changes_nothing_and_its_slot_hears_so():
 
     async def write_late():
         async with leased() as (writer, [journal]):
-            await DueWork.objects.filter(pk=work.pk).aupdate(lease_epoch=10**9)
+            await change(work, lease_epoch=10**9)
             with pytest.raises(LeaseLost):
                 await journal.record(step(), barrier=True)
             with pytest.raises(LeaseLost):
@@ -149,7 +151,7 @@ def test_a_lost_run_does_not_take_the_batch_with_it():
 
     async def work():
         async with leased(2) as (_, journals):
-            await DueWork.objects.filter(pk=others.pk).aupdate(lease_owner=uuid.uuid4())
+            await change(others, lease_owner=uuid.uuid4())
             return await asyncio.gather(*(journal.settle(SUCCEEDED) for journal in journals), return_exceptions=True)
 
     results = run(work())
@@ -241,7 +243,7 @@ def test_a_canceled_run_does_not_sleep_on():
 
     async def retry_canceled():
         async with leased() as (_, [journal]):
-            await DueWork.objects.filter(pk=work.pk).aupdate(cancel_requested_at=datetime.now(UTC))
+            await change(work, cancel_requested_at=datetime.now(UTC))
             await journal.settle(Settlement(state=RunState.QUEUED, attempt=2, is_final=False, delay=timedelta(hours=1)))
 
     run(retry_canceled())

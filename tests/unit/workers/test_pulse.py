@@ -5,6 +5,7 @@ import uuid
 from datetime import timedelta
 
 from workers import pulse as pulses
+from workers.clock import boottime
 from workers.links import Link
 from workers.pulse import Pulse
 
@@ -29,7 +30,7 @@ def greeted():
 def test_a_tick_tells_the_supervisor_how_it_stands():
     link, boot_id = greeted()
     pulse = make_pulse(link, boot_id)
-    pulse.register(pulses.boottime())
+    pulse.register(boottime())
 
     pulse._tick()
     link.read(now=1.0)
@@ -81,7 +82,7 @@ def test_an_acknowledgement_that_slept_with_its_process_does_not_revive_it(monke
 
 def test_messages_for_the_process_before_are_passed_over():
     link, boot_id = greeted()
-    heard = []
+    heard: list[pulses.Message] = []
     pulse = make_pulse(link, boot_id, hear=heard.append)
 
     link.tell({"type": "lost"})
@@ -96,7 +97,7 @@ def test_messages_for_the_process_before_are_passed_over():
 def test_a_process_that_was_declared_lost_stops():
     link, boot_id = greeted()
     pulse = make_pulse(link, boot_id)
-    pulse.register(pulses.boottime())
+    pulse.register(boottime())
 
     async def run():
         link.tell({"type": "lost"})
