@@ -1,0 +1,181 @@
+"""Two connections at once: claim and claim, settle and reap, beat and reap. Whoever loses changes nothing."""
+
+import asyncio
+import uuid
+from collections import Counter
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+
+import pytest
+from psycopg import AsyncConnection
+
+from scheduling.models import DueWork
+from scheduling.runs.states import RunState
+from tests.factories import WorkerFactory
+from tests.workers_support import claimer, database, due_work, reload, run, run_of
+from workers.columns import Integers, Texts, Uuids
+from workers.connection import conninfo
+from workers.journal import JournalWriter, LeaseLost, RunJournal
+from workers.models import Worker
+from workers.reaper import Reaper
+from workers.settlement import Settlement
+from workers.statements import BEAT
+from workers.tally import Tally
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SUCCEEDED = Settlement(state=RunState.SUCCEEDED, attempt=1, is_final=True)
+
+
+@asynccontextmanager
+async def holding(statement, *parameters):
+    """A second connection that has done something and not committed it yet."""
+    async with await AsyncConnection.connect(conninfo()) as other:
+        await other.execute(statement, parameters)
+        yield other
+
+
+async def waits_for_a_lock():
+    async with database() as watching:
+        async with asyncio.timeout(5):
+            while True:
+                rows = await watching.fetch(
+                    b"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                    b" AND wait_event_type = 'Lock'"
+                )
+                if rows[0][0]:
+                    return
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def one_leased_run(boot_id):
+    async with claimer(boot_id) as claims, database() as opened:
+        [claimed] = await claims.claim(limit=1)
+        tally: Tally = Counter()
+        writer = JournalWriter(opened, boot_id=boot_id, may_write=lambda: True, tally=tally)
+        writing = asyncio.create_task(writer.run())
+        try:
+            yield RunJournal(writer, run_id=claimed.run_id, epoch=claimed.lease_epoch, tally=tally)
+        finally:
+            writing.cancel()
+
+
+def beat(opened, worker):
+    return opened.fetch(
+        BEAT, {"boot_ids": Uuids([worker.boot_id]), "running_counts": Integers([1]), "last_errors": Texts([None])}
+    )
+
+
+def test_five_workers_claim_ten_rows_and_none_twice():
+    for _ in range(10):
+        due_work()
+
+    async def claim_all():
+        async with AsyncExitStack() as stack:
+            claimers = [await stack.enter_async_context(claimer()) for _ in range(5)]
+            taken = []
+            for _ in range(4):
+                for batch in await asyncio.gather(*(claims.claim(limit=1) for claims in claimers)):
+                    taken += [claimed.run_id for claimed in batch]
+            return taken
+
+    taken = run(claim_all())
+
+    assert len(taken) == len(set(taken)) == 10
+    assert DueWork.objects.filter(lease_owner=None).count() == 0
+
+
+def test_a_row_that_another_is_claiming_is_passed_over_and_not_waited_for():
+    busy, free = due_work(priority=1), due_work(priority=9)
+
+    async def claim():
+        lock = b"SELECT FROM scheduling_duework WHERE run_id = %s FOR UPDATE"
+        async with holding(lock, busy.pk), claimer() as claims:
+            return [claimed.run_id for claimed in await claims.claim(limit=2)]
+
+    assert run(claim()) == [free.pk]
+
+
+def test_a_settlement_that_waited_for_the_reaper_is_void():
+    work, boot_id = due_work(), uuid.uuid4()
+
+    async def race():
+        async with one_leased_run(boot_id) as journal:
+            taking = (
+                b"UPDATE scheduling_duework SET lease_owner = NULL, claimed_at = NULL,"
+                b" lease_epoch = nextval('scheduling_lease_epoch') WHERE run_id = %s"
+            )
+            async with holding(taking, work.pk) as reaper:
+                settling = asyncio.create_task(journal.settle(SUCCEEDED))
+                await waits_for_a_lock()
+                await reaper.commit()
+                with pytest.raises(LeaseLost):
+                    await settling
+
+    run(race())
+
+    assert run_of(work).state == "queued"
+    assert reload(work) is not None
+
+
+def test_a_reaper_that_waited_for_the_settlement_takes_nothing():
+    work = due_work()
+    worker = WorkerFactory()
+    DueWork.objects.update(lease_owner=worker.boot_id, lease_epoch=1, claimed_at=datetime.now(UTC))
+
+    async def race():
+        async with database() as opened, holding(b"DELETE FROM scheduling_duework WHERE run_id = %s", work.pk) as other:
+            reaping = asyncio.create_task(Reaper(opened).reap(worker.boot_id, worker.beat_number))
+            await waits_for_a_lock()
+            await other.commit()
+            return await reaping
+
+    assert run(race()) == []
+
+
+def test_a_beat_that_comes_first_saves_the_process():
+    worker = WorkerFactory(beat_number=3)
+
+    async def race():
+        beating = b"UPDATE workers_worker SET beat_number = beat_number + 1 WHERE boot_id = %s"
+        async with database() as opened, holding(beating, worker.boot_id) as other:
+            reaping = asyncio.create_task(Reaper(opened).reap(worker.boot_id, 3))
+            await waits_for_a_lock()
+            await other.commit()
+            return await reaping
+
+    assert run(race()) is None
+    assert Worker.objects.get().state == "running"
+
+
+def test_a_beat_that_comes_after_the_reaper_is_not_acknowledged():
+    worker = WorkerFactory()
+
+    async def race():
+        losing = b"UPDATE workers_worker SET state = 'lost' WHERE boot_id = %s"
+        async with database() as opened, holding(losing, worker.boot_id) as reaper:
+            beating = asyncio.create_task(beat(opened, worker))
+            await waits_for_a_lock()
+            await reaper.commit()
+            return await beating
+
+    assert run(race()) == []
+    assert Worker.objects.get().state == "lost"
+
+
+def test_two_reapers_give_the_work_away_once():
+    worker = WorkerFactory()
+    due_work(lease_owner=worker.boot_id, lease_epoch=1, claimed_at=datetime.now(UTC), is_suspect=True)
+
+    async def race():
+        async with database() as first, database() as second:
+            return await asyncio.gather(
+                Reaper(first).reap(worker.boot_id, worker.beat_number),
+                Reaper(second).reap(worker.boot_id, worker.beat_number),
+            )
+
+    results = run(race())
+
+    assert sorted(len(result) if result is not None else -1 for result in results) == [-1, 1]
+    assert DueWork.objects.get().death_count == 1
