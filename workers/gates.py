@@ -13,6 +13,7 @@ import structlog
 from django.db import Error, close_old_connections, connection, transaction
 
 from scheduling.runs.gates import release_gated
+from workers.connection import DatabaseUnavailable
 from workers.statements import HELD_BACK
 
 logger = structlog.get_logger(__name__)
@@ -37,8 +38,9 @@ class GateKeeper:
             self._work = asyncio.get_running_loop().create_task(self._release_all())
 
     async def sweep(self) -> int:
-        """Look at every gate that somebody waits behind; return how many runs were admitted."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, _guarded_sweep)
+        """Look at every gate that somebody waits behind; return how many runs were admitted. Raises
+        DatabaseUnavailable."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, _sweep)
 
     async def close(self) -> None:
         """Finish what was asked for and end the thread."""
@@ -76,14 +78,13 @@ def _guarded_release(tasks: set[UUID], keys: set[str]) -> None:
         connection.close()
 
 
-def _guarded_sweep() -> int:
+def _sweep() -> int:
     close_old_connections()
     try:
         return sweep_gates()
     except Error as error:
-        logger.warning("gates.sweep_failed", detail=str(error).strip())
         connection.close()
-        return 0
+        raise DatabaseUnavailable(str(error).strip()) from error
 
 
 def _close_connection() -> None:

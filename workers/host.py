@@ -10,6 +10,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,8 @@ class Host:
         if boot_id is not None:
             self._children.pop(boot_id, None)
             if exit_code != exits.DRAINED:
-                self._submit(self.keeper.hand_over(boot_id, reason=f"ended with {describe_exit(exit_code)}"))
+                work = self.keeper.hand_over(boot_id, reason=f"ended with {describe_exit(exit_code)}")
+                self._submit(work).add_done_callback(_log_failure)
 
     def _say_last_words(self) -> None:
         """Hand over what was killed at the end of its grace, then end the loop."""
@@ -117,5 +119,11 @@ class Host:
     def _call(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self._submit(work).result()
 
-    def _submit(self, work: Coroutine[Any, Any, Any]) -> Any:
+    def _submit(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+
+def _log_failure(work: Future[None]) -> None:
+    """Nobody waits for a hand-over; what it leaves undone is done by the sweep."""
+    if not work.cancelled() and (error := work.exception()) is not None:
+        logger.error("host.hand_over_failed", exc_info=error)

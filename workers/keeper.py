@@ -11,7 +11,7 @@ import structlog
 from scheduling.wakeup import DUE_CHANNEL
 from workers import conf
 from workers.clock import boottime
-from workers.columns import Integers, Texts, Uuids
+from workers.columns import Integers, Uuids
 from workers.connection import Database, DatabaseUnavailable, conninfo
 from workers.gates import GateKeeper
 from workers.links import Link
@@ -48,6 +48,7 @@ class Keeper:
         self._gates: GateKeeper | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._beaten_at: float | None = None
+        self._watched_at: float | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -65,11 +66,11 @@ class Keeper:
         for link in self._links:
             loop.add_reader(link.ours, lambda link=link: link.read(now=boottime()))  # type: ignore[misc]
         self._tasks = [
-            asyncio.create_task(self._watch(), name="watch"),
+            asyncio.create_task(self._repeat(self.watch_once, WATCH_EVERY, "watch"), name="watch"),
             asyncio.create_task(self._repeat(self.beat_once, self._beat_every, "beat.database_is_away"), name="beat"),
             asyncio.create_task(self._repeat(self.reap_once, self._look_every, "reap.database_is_away"), name="reap"),
             asyncio.create_task(self._repeat(self.sweep_once, SWEEP_EVERY, "sweep.database_is_away"), name="sweep"),
-            asyncio.create_task(self._open_gates(), name="gates"),
+            asyncio.create_task(self._repeat(self.open_gates, GATES_EVERY, "gates.database_is_away"), name="gates"),
         ]
         if conf.direct_url():
             self._tasks.append(asyncio.create_task(listen(conninfo(conf.direct_url()), hear=self._hear), name="listen"))
@@ -118,7 +119,6 @@ class Keeper:
             {
                 "boot_ids": Uuids(wanting),
                 "running_counts": Integers(link.report.get("running", 0) for link in wanting.values()),
-                "last_errors": Texts(link.report.get("last_error") for link in wanting.values()),
             },
         )
         living = {boot_id for (boot_id,) in rows}
@@ -154,22 +154,19 @@ class Keeper:
                 if link.boot_id == boot_id:
                     link.recycle()
 
-    async def _watch(self) -> None:
+    async def watch_once(self) -> None:
         """Kill processes that are stuck. Without the database, so that nothing can hold it up."""
-        looked_at = boottime()
-        while True:
-            await asyncio.sleep(WATCH_EVERY)
-            now = boottime()
-            was_away = now - looked_at > 4 * WATCH_EVERY
-            looked_at = now
-            for link in self._links:
-                if was_away:
-                    link.excuse(now=now)
-                link.kill_if_stuck(now=now, abort_after=self._abort_after)
+        now = boottime()
+        was_away = self._watched_at is not None and now - self._watched_at > 4 * WATCH_EVERY
+        self._watched_at = now
+        for link in self._links:
+            if was_away:
+                link.excuse(now=now)
+            link.kill_if_stuck(now=now, abort_after=self._abort_after)
 
-    async def _open_gates(self) -> None:
-        while self._gates is not None:
-            await asyncio.sleep(GATES_EVERY)
+    async def open_gates(self) -> None:
+        """Admit held runs whose announcement was lost, or whose time has come."""
+        if self._gates is not None:
             await self._gates.sweep()
 
     async def _repeat(self, work: Callable[[], Awaitable[None]], seconds: float, event: str) -> None:

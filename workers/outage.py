@@ -29,7 +29,7 @@ class Outage:
     async def wait(self, error: Exception) -> None:
         """Note a failure and sleep: longer each time, with jitter, so that a fleet does not return in step."""
         delay = self.note(error)
-        await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - jitter is no secret
+        await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311  # nosec B311 - jitter is no secret
 
     def note(self, error: Exception) -> float:
         """Note a failure; returns how many seconds to wait before the next try."""

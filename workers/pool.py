@@ -100,7 +100,7 @@ class Pool:
     async def run_once(self) -> float:
         """Claim once, if there is room, and start what slots are free for; return the seconds until the next look."""
         self._wake.clear()
-        pause = random.uniform(*POLL)  # noqa: S311 - jitter is no secret
+        pause = random.uniform(*POLL)  # noqa: S311  # nosec B311 - jitter is no secret
         if self._may_claim_suspect():
             suspect = await self._claimer.claim_suspect()
             if suspect is not None:

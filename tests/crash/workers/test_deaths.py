@@ -144,3 +144,16 @@ def test_an_ordinary_end_leaves_a_stopped_worker(fleet: Fleet):
 
     assert code == 0
     assert set(Worker.objects.values_list("state", flat=True)) == {"stopped"}
+
+
+def test_a_host_without_its_database_waits_in_peace(fleet: Fleet):
+    fleet.env["DATABASE_URL"] = fleet.env["DATABASE_DIRECT_URL"] = fleet.env["DATABASE_URL"] + "_that_is_away"
+    with fleet.host(processes=2) as host:
+        wait_until(lambda: fleet.logs().count("worker.database_is_away") == 2, what="a line of each process")
+        assert host.poll() is None
+
+        code = end(host, grace=8)
+
+    assert code == 0
+    assert "Traceback" not in fleet.logs()
+    assert fleet.logs().count("worker.database_is_away") == 2

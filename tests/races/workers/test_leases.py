@@ -13,7 +13,7 @@ from scheduling.models import DueWork
 from scheduling.runs.states import RunState
 from tests.factories import WorkerFactory
 from tests.workers_support import claimer, database, due_work, reload, run, run_of
-from workers.columns import Integers, Texts, Uuids
+from workers.columns import Integers, Uuids
 from workers.connection import conninfo
 from workers.journal import JournalWriter, LeaseLost, RunJournal
 from workers.models import Worker
@@ -63,7 +63,7 @@ async def one_leased_run(boot_id):
 
 def beat(opened, worker):
     return opened.fetch(
-        BEAT, {"boot_ids": Uuids([worker.boot_id]), "running_counts": Integers([1]), "last_errors": Texts([None])}
+        BEAT, {"boot_ids": Uuids([worker.boot_id]), "running_counts": Integers([1])}
     )
 
 

@@ -3,6 +3,7 @@
 from argparse import ArgumentTypeError
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from prometheus_client import REGISTRY
 
@@ -37,9 +38,12 @@ class Command(BaseCommand):
         parser.add_argument("--probe-port", type=int, help="Serve /livez, /readyz and /metrics there.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        host = Host(
-            HostOptions(processes=options["processes"], concurrency=options["concurrency"], queues=options["queue"])
-        )
+        try:
+            host = Host(
+                HostOptions(processes=options["processes"], concurrency=options["concurrency"], queues=options["queue"])
+            )
+        except ImproperlyConfigured as error:
+            raise CommandError(f"no database is configured; set DATABASE_URL ({error})") from None
         probe = None
         if options["probe_port"] is not None:
             REGISTRY.register(HostCollector(host.keeper))

@@ -1,0 +1,63 @@
+"""What a running host hears of: due work at once, cancellations within a second."""
+
+import time
+from itertools import pairwise
+
+import pytest
+
+from scheduling.audit.operations import Actor
+from scheduling.models import Run
+from scheduling.runs.operations import cancel_run, start_run
+from tests.crash.workers.conftest import Fleet, worker_pids
+from tests.factories import TaskFactory
+from tests.invariants import broken_invariants
+from tests.waiting import wait_until
+from tests.workers_support import run_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ACTOR = Actor.system("tests")
+
+
+def test_a_cancel_ends_a_running_step_within_a_second(fleet: Fleet):
+    work = fleet.held_run()
+    with fleet.host():
+        wait_until(lambda: fleet.seen("began"))
+
+        asked_at = time.monotonic()
+        cancel_run(actor=ACTOR, run=run_of(work))
+        wait_until(lambda: run_of(work).state == "canceled", what="the cancellation")
+
+        assert time.monotonic() - asked_at < 1.5
+    assert not fleet.seen("ended")
+    assert broken_invariants() == {}
+
+
+def test_a_run_that_is_asked_for_starts_before_the_next_poll(fleet: Fleet):
+    task = TaskFactory()
+    with fleet.host():
+        wait_until(worker_pids)
+        lateness = []
+        for _ in range(5):
+            run = start_run(actor=ACTOR, task=task)
+            wait_until(lambda run=run: has_ended(run), what="the run")
+            run.refresh_from_db()
+            assert run.started_at is not None
+            lateness.append((run.started_at - run.created_at).total_seconds())
+
+    assert sorted(lateness)[2] < 0.2
+
+
+def test_runs_under_one_key_go_one_after_the_other(fleet: Fleet):
+    task = TaskFactory(concurrency_key="mail", concurrency_limit=1)
+    runs = [start_run(actor=ACTOR, task=task) for _ in range(6)]
+
+    with fleet.host(processes=2):
+        wait_until(lambda: all(has_ended(run) for run in runs), what="every run")
+
+    spans = list(Run.objects.filter(task=task).order_by("started_at").values_list("started_at", "finished_at"))
+    assert all(end is not None and start is not None and end <= start for (_, end), (start, _) in pairwise(spans))
+
+
+def has_ended(run: Run) -> bool:
+    return Run.objects.filter(pk=run.pk, state="succeeded").exists()
