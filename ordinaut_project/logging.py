@@ -38,9 +38,7 @@ def logging_settings(*, level: str, form: str) -> dict[str, Any]:
         renderer = structlog.processors.JSONRenderer(serializer=_json_line)
     else:
         tracebacks = structlog.processors.format_exc_info
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=False, exception_formatter=structlog.dev.plain_traceback
-        )
+        renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     settings: dict[str, Any] = {
         "version": 1,
         "disable_existing_loggers": False,
