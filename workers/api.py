@@ -3,7 +3,9 @@
 from dataclasses import asdict
 from uuid import UUID
 
+from django.http import Http404
 from django.urls import path
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -20,6 +22,7 @@ from scheduling.definitions.strict import StrictSerializer
 from scheduling.runs.selectors import visible_runs
 from workers.models import StepRun, Worker, WorkerState
 from workers.queues import queue_depths
+from workers.selectors import result_of
 
 
 class StepShape(Shape):
@@ -32,7 +35,9 @@ class StepShape(Shape):
     attempt = serializers.IntegerField()
     run_attempt = serializers.IntegerField()
     input = serializers.JSONField(allow_null=True)
-    output = serializers.JSONField(allow_null=True, help_text="Null where it is too large; then see `artifact`.")
+    output = serializers.JSONField(
+        allow_null=True, help_text="Null where it is over 32 KB; GET /runs/{id}/artifacts/{artifact} has it."
+    )
     artifact = serializers.SerializerMethodField(help_text="SHA-256 of a result that is kept apart.")
     error = serializers.JSONField(allow_null=True)
     simulated = serializers.BooleanField(source="is_simulated")
@@ -129,6 +134,20 @@ class RunSteps(View):
         return Response({"items": StepShape(found[:limit], many=True).data, "next": following, "prev": None})
 
 
+class RunArtifact(View):
+    tag = "runs"
+    access = {"get": READ_RUNS}
+
+    @extend_schema(operation_id="getArtifact", responses=OpenApiTypes.ANY)
+    def get(self, request: Request, run_id: UUID, digest: str) -> Response:
+        """Get a large result of a step of this run, whole, by the digest that the step names as its `artifact`."""
+        run = find(request, visible_runs, run_id)
+        step = StepRun.objects.filter(run_id=run.pk, output_artifact=digest).first()
+        if step is None:
+            raise Http404
+        return Response(result_of(step))
+
+
 class WorkerList(View):
     tag = "workers"
     access = {"get": READ_WORKERS}
@@ -160,6 +179,7 @@ def _next_link(request: Request, last: int) -> str:
 
 urlpatterns = [
     path("runs/<uuid:run_id>/steps", RunSteps.as_view(), name="run-steps"),
+    path("runs/<uuid:run_id>/artifacts/<slug:digest>", RunArtifact.as_view(), name="run-artifact"),
     path("workers", WorkerList.as_view(), name="workers"),
     path("queues", QueueList.as_view(), name="queues"),
 ]

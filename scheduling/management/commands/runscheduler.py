@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
+from scheduling.checks import require_service_settings
 from scheduling.clock.housekeeping import make_scheduler, show_jobs
 from scheduling.clock.loop import LOST_CONNECTION, Clock
 from scheduling.probe import ProbeServer
@@ -21,6 +22,7 @@ class Command(BaseCommand):
         parser.add_argument("--no-housekeeping", action="store_true", help="Fire only; leave the house to others.")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        require_service_settings()
         clock = Clock(batch=options["batch"])
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: clock.stop())

@@ -4,6 +4,7 @@ import threading
 import time
 from datetime import timedelta
 
+import orjson
 import pytest
 from django.db import connection
 
@@ -13,6 +14,7 @@ from scheduling.runs.states import RunState
 from scheduling.schedules.models import ScheduleKind
 from tests.db.api.gateway import NOTE, assert_problem, gateway_of, pointers
 from tests.factories import AgentFactory, RunFactory, StepRunFactory, TaskFactory, WorkerFactory
+from workers.models import Artifact
 
 pytestmark = pytest.mark.django_db
 
@@ -216,3 +218,18 @@ def test_an_agent_manages_others_within_its_own_scopes(db):
     assert token.json()["token"].startswith("ord_")
     assert_problem(beyond, 403, "forbidden")
     assert_problem(borrowed, 403, "forbidden")
+
+
+def test_a_large_result_is_served_to_those_who_see_its_run(api, task):
+    content = {"text": "x" * 40_000}
+    artifact = Artifact.objects.create(digest="a" * 64, content=orjson.dumps(content), size=40_011)
+    step = StepRunFactory(run=RunFactory(task=task, succeeded=True), output=None, output_artifact=artifact.digest)
+    other = RunFactory(task=task, succeeded=True)
+    stranger = gateway_of()
+
+    (shown,) = api.get(f"runs/{step.run_id}/steps").json()["items"]
+    served = api.get(f"runs/{step.run_id}/artifacts/{shown['artifact']}")
+
+    assert (served.status_code, served.json()) == (200, content)
+    assert_problem(api.get(f"runs/{other.pk}/artifacts/{artifact.digest}"), 404, "not_found")
+    assert_problem(stranger.get(f"runs/{step.run_id}/artifacts/{artifact.digest}"), 404, "not_found")

@@ -62,9 +62,7 @@ async def one_leased_run(boot_id):
 
 
 def beat(opened, worker):
-    return opened.fetch(
-        BEAT, {"boot_ids": Uuids([worker.boot_id]), "running_counts": Integers([1])}
-    )
+    return opened.fetch(BEAT, {"boot_ids": Uuids([worker.boot_id]), "running_counts": Integers([1])})
 
 
 def test_five_workers_claim_ten_rows_and_none_twice():

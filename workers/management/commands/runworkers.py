@@ -7,6 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from prometheus_client import REGISTRY
 
+from scheduling.checks import require_service_settings
 from scheduling.probe import ProbeServer
 from scheduling.tasks.models import DEFAULT_QUEUE
 from workers.host import Host, HostOptions
@@ -38,6 +39,7 @@ class Command(BaseCommand):
         parser.add_argument("--probe-port", type=int, help="Serve /livez, /readyz and /metrics there.")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        require_service_settings()
         try:
             host = Host(
                 HostOptions(processes=options["processes"], concurrency=options["concurrency"], queues=options["queue"])
