@@ -48,6 +48,14 @@ _QUERIES = {
         WHERE task.overlap <> 'allow' AND work.is_exclusive AND work.gate IS DISTINCT FROM 'overlap'
         GROUP BY work.task_id HAVING count(*) > 1
     """,
+    "nothing is held where nothing is live": """
+        SELECT held.run_id, held.task_id FROM scheduling_duework held
+        JOIN scheduling_task task ON task.id = held.task_id
+        WHERE held.gate = 'overlap' AND task.state = 'active' AND NOT EXISTS (
+            SELECT FROM scheduling_duework live
+            WHERE live.task_id = held.task_id AND live.is_exclusive AND live.gate IS DISTINCT FROM 'overlap'
+        )
+    """,
     "a run's rows are whole": """
         SELECT run.id FROM scheduling_run run
         LEFT JOIN scheduling_task task ON task.id = run.task_id

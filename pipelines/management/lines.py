@@ -1,6 +1,7 @@
 """Commands that answer each line of standard input, one JSON object, by a line of JSON."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, BinaryIO
 
 import orjson
@@ -12,6 +13,15 @@ Answer = dict[str, Any]
 
 class LineRefused(ValueError):  # a statement about the line
     """The line is no JSON object of the form that is asked for."""
+
+
+def refuse_unknown(given: Mapping[str, Any], *, known: Sequence[str]) -> None:
+    """Raises LineRefused for a field that nothing would read, with what may have been meant."""
+    for name in given:
+        if name not in known:
+            meant = get_close_matches(name, known, n=1)
+            hint = f'; did you mean "{meant[0]}"?' if meant else f"; known are {', '.join(known)}"
+            raise LineRefused(f'"{name}" is no field of a line{hint}')
 
 
 def read_lines(stream: BinaryIO) -> Iterator[bytes]:

@@ -5,7 +5,7 @@
 1. Tasks whose overlap policy is not `allow` are locked in the order of their ids; only then are their live runs
    counted, in a statement of its own, so that the count sees what other starters committed before the lock was
    granted. In one statement the snapshot would precede the lock.
-2. The policy decides purely (`scheduling.core.planning.decide_overlap`); a deduplication key takes its window.
+2. A deduplication key takes its window; then the policy decides purely (`scheduling.core.planning.decide_overlap`).
 3. Runs and due work are written by one statement; an occurrence that has its run already is left alone.
 
 Due work that may not be claimed yet is born behind a gate (see `scheduling.runs.gates`).
@@ -207,8 +207,9 @@ def admit(cursor: Any, starts: Sequence[Start]) -> list[Admitted]:
         return []
     facts = _read_facts(cursor, {start.task_id for start in starts})
     rows = [_draft(start, facts[start.task_id]) for start in starts]
-    _apply_overlap(cursor, rows)
     _apply_deduplication(cursor, rows)
+    _apply_overlap(cursor, rows)
+    _give_back_dedupe_keys(cursor, rows)
     _apply_concurrency(cursor, rows)
     written = _write(cursor, rows)
     held = [row for row in rows if row.gate is not None and not row.skip_reason]
@@ -265,7 +266,7 @@ def _apply_overlap(cursor: Any, rows: list[_Row]) -> None:
         live[task_id], held[task_id] = live_count, held_count
     for row in rows:
         task = row.facts
-        if task.overlap == OverlapPolicy.ALLOW:
+        if task.overlap == OverlapPolicy.ALLOW or row.skip_reason:
             continue
         match decide_overlap(task.overlap, live=live[task.id], held=held[task.id]):
             case OverlapDecision.START:
@@ -285,7 +286,7 @@ def _apply_overlap(cursor: Any, rows: list[_Row]) -> None:
 
 def _drafts_before(row: _Row, rows: list[_Row]) -> list[_Row]:
     """The starts of the same task that this batch decided on before `row`: the newest replaces them."""
-    return [other for other in rows[: rows.index(row)] if other.facts.id == row.facts.id]
+    return [other for other in rows[: rows.index(row)] if other.facts.id == row.facts.id and not other.skip_reason]
 
 
 def _cancel_live_runs(cursor: Any, task_id: UUID) -> None:
@@ -327,8 +328,15 @@ def _apply_deduplication(cursor: Any, rows: list[_Row]) -> None:
     holders = {(task_id, key): run_id for task_id, key, run_id in cursor.fetchall()}
     for row, name in repeated:
         row.skip_reason = SkipReason.DUPLICATE
-        row.gate = None
         row.duplicate_of = holders[name]
+
+
+def _give_back_dedupe_keys(cursor: Any, rows: list[_Row]) -> None:
+    """A run that its overlap policy skips stands in for nobody. (Deduplication comes first, because the policy may
+    cancel what runs, and a duplicate must not.)"""
+    skipped = [row.id for row in rows if row.skip_reason == SkipReason.OVERLAP and row.facts.dedupe_key]
+    if skipped:
+        cursor.execute("DELETE FROM scheduling_dedupekey WHERE run_id = ANY(%s)", [skipped])
 
 
 def _apply_concurrency(cursor: Any, rows: list[_Row]) -> None:

@@ -86,10 +86,13 @@ def retry_run(*, actor: Actor, run: Run) -> Run:
     now = database_now()
     with connection.cursor() as cursor:
         lock_exclusive_tasks(cursor, [run.task_id])
-        # Guarded: of two that redrive the same run, one finds it failed.
-        queued = Run.objects.filter(pk=run.pk, state=RunState.FAILED).exclude(task__state=TaskState.ARCHIVED)
+        if Task.objects.filter(pk=run.task_id, state=TaskState.ARCHIVED).exists():
+            raise _refused(run, "retried")
         before = {"state": RunState.FAILED.value, "cause": run.cause, "attempt": run.attempt}
-        if not queued.update(state=RunState.QUEUED, cause="", attempt=1, finished_at=None):
+        # Guarded: of two that redrive the same run, one finds it failed. The condition is on the run's own row alone,
+        # because only that is looked at again after waiting for the other; a join would be read before the wait.
+        failed = Run.objects.filter(pk=run.pk, state=RunState.FAILED)
+        if not failed.update(state=RunState.QUEUED, cause="", attempt=1, finished_at=None):
             raise _refused(run, "retried")
         work = _queue_again(run, now)
         if work.gate is None:

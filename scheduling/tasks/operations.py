@@ -17,6 +17,7 @@ from scheduling.definitions.strict import parse
 from scheduling.errors import IllegalTransition, KeyTaken, LimitReached, NotValid, VersionMismatch
 from scheduling.instants import database_now
 from scheduling.runs.gates import release_gated
+from scheduling.runs.models import ConcurrencyKey, DueWork
 from scheduling.runs.statements import CANCEL_RUNS_OF_TASK, HOLD_PAUSED, MARK_EXCLUSIVE, RELEASE_PAUSED
 from scheduling.schedules.models import ScheduleState
 from scheduling.schedules.operations import account_for_pause, attach
@@ -74,7 +75,7 @@ def update_task(
         )
     _require_not_archived(held, "be changed")
     before = snapshot(held, leave_out=_NOT_AUDITED)
-    was_exclusive = held.overlap
+    former_overlap, former_limit = held.overlap, held.concurrency_limit
     apply(held, values)
     if held.key != task.key and _key_is_taken(held.agent_id, held.key):
         raise _key_taken(held.key)
@@ -83,8 +84,10 @@ def update_task(
     if ("pipeline" in values or "params" in values) and held.schedules.exists():
         require_fitting_params(_document_of(held), held.params)
     _save(actor=actor, action="task.update", task=held, before=before)
-    if held.overlap != was_exclusive:
+    if held.overlap != former_overlap:
         _judge_overlap_anew(held)
+    if held.concurrency_limit not in (None, former_limit):
+        _judge_limit_anew(held)
     return held
 
 
@@ -205,9 +208,20 @@ def _document_of(task: Task) -> Mapping[str, Any]:
 
 
 def _judge_overlap_anew(task: Task) -> None:
+    """A changed policy holds for the runs that wait, too. Those that it frees are let go while they still are marked
+    as exclusive: gates are looked for among the marked rows."""
     with connection.cursor() as cursor:
-        cursor.execute(MARK_EXCLUSIVE, [task.is_exclusive, task.pk, task.is_exclusive])
         release_gated(cursor, task_ids=[task.pk])
+        cursor.execute(MARK_EXCLUSIVE, [task.is_exclusive, task.pk, task.is_exclusive])
+
+
+def _judge_limit_anew(task: Task) -> None:
+    """A changed limit holds for the keys that the task's runs wait under, at once."""
+    waiting = DueWork.objects.filter(task=task, concurrency_key__isnull=False)
+    keys = sorted(set(waiting.values_list("concurrency_key", flat=True)))
+    ConcurrencyKey.objects.filter(key__in=keys).update(limit=task.concurrency_limit)
+    with connection.cursor() as cursor:
+        release_gated(cursor, keys=[key for key in keys if key is not None])
 
 
 def _hold_schedules(task: Task, now: datetime) -> None:

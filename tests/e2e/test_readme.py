@@ -77,21 +77,18 @@ def test_the_readmes_commands_do_what_it_says(up: Up, terminal: Path) -> None:
     wait_until(lambda: "The morning briefing ran" in up.said(), what="the first run")
     mails_before = mails(up)
     variables = exports("README.md")
-    said = ""
     ran = 0
     for block in blocks_of("README.md"):
         if block.note.startswith("run elsewhere"):
             continue
         printed = run(variables + block.script, terminal, up)
         ran += 1
-        said += printed
         if block.note.startswith("answers:"):
             assert printed.endswith(block.note.removeprefix("answers:").strip()), printed
             assert "/pipeline/steps/0/uses" in printed
             assert "email.send" in printed
 
     assert ran >= 5
-    assert "2" in said
     started = orjson.loads((terminal / "run.json").read_bytes())
     ended = up.get(f"/runs/{started['id']}")
     assert (ended["state"], ended["output"]) == ("succeeded", {"kind": "black"})

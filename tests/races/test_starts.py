@@ -5,10 +5,13 @@ import threading
 import pytest
 from django.db import connection, transaction
 
+from scheduling.audit.operations import Actor
+from scheduling.errors import IllegalTransition
 from scheduling.models import DueWork, Run
 from scheduling.runs.admission import Admitted, Start, admit
+from scheduling.runs.operations import retry_run
 from scheduling.runs.states import Gate, RunState, TriggerKind
-from tests.factories import TaskFactory
+from tests.factories import RunFactory, TaskFactory
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,6 +37,30 @@ def somebody_waits_for_us() -> bool:
             "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
         )
         return cursor.fetchone()[0] > 0
+
+
+def test_of_two_that_redrive_one_run_at_once_one_is_refused() -> None:
+    dead = RunFactory(dead=True)
+    actor = Actor.system("tests")
+    refused: list[IllegalTransition] = []
+
+    def redrive() -> None:
+        try:
+            retry_run(actor=actor, run=dead)
+        except IllegalTransition as error:
+            refused.append(error)
+        finally:
+            connection.close()
+
+    with transaction.atomic():
+        retry_run(actor=actor, run=dead)
+        thread = threading.Thread(target=redrive)
+        thread.start()
+        wait_until(somebody_waits_for_us, what="the second to wait for the run")
+    thread.join(10)
+
+    assert len(refused) == 1
+    assert DueWork.objects.count() == 1
 
 
 def test_two_starters_under_skip_make_one_live_run() -> None:

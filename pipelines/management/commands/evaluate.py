@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from pipelines.expressions import ExpressionError, compile_expression, compile_template
 from pipelines.management.inputs import UNUSABLE, read_object
-from pipelines.management.lines import LineRefused, answer_lines, error_answer, read_lines
+from pipelines.management.lines import LineRefused, answer_lines, error_answer, read_lines, refuse_unknown
 
 
 class Command(BaseCommand):
@@ -44,6 +44,7 @@ class Command(BaseCommand):
 
 def answer(given: dict[str, Any]) -> dict[str, Any]:
     """The answer to one line."""
+    refuse_unknown(given, known=("expression", "context", "strict"))
     expression, strict = given.get("expression"), given.get("strict", False)
     if not isinstance(expression, str) or not isinstance(strict, bool):
         raise LineRefused('the line needs "expression", a string, and may have "strict", a boolean')

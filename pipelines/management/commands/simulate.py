@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from pipelines.document import DocumentInvalid
 from pipelines.expressions.durations import parse_timedelta
 from pipelines.management.inputs import UNUSABLE, read_document, read_duration, read_object
-from pipelines.management.lines import LineRefused, answer_lines, read_lines
+from pipelines.management.lines import LineRefused, answer_lines, read_lines, refuse_unknown
 from pipelines.simulation import ended_as_wanted, simulate
 from pipelines.tools.registry import catalog
 
@@ -56,6 +56,7 @@ class Command(BaseCommand):
 
 def answer(given: dict[str, Any]) -> dict[str, Any]:
     """The answer to one line."""
+    refuse_unknown(given, known=("document", "params", "event", "cancel_at"))
     params, event, cancel_at = given.get("params"), given.get("event"), given.get("cancel_at")
     if not isinstance(params, dict | None) or not isinstance(event, dict | None):
         raise LineRefused('"params" and "event" are objects')

@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
 from scheduling.agents import operations
 from scheduling.agents.models import Agent
@@ -21,33 +22,60 @@ class Command(BaseCommand):
         parser.add_argument("name", help="The agent's name: letters, digits, hyphens and underscores.")
         parser.add_argument(
             "--scopes",
-            default=",".join(DEFAULT_SCOPES),
-            help=f"Comma-separated; known: {', '.join(SCOPES)}. Default: all that an assistant needs.",
+            help=(
+                f"Comma-separated; known: {', '.join(SCOPES)}. Default: all that an assistant needs. "
+                "For an agent that exists: narrows the new token."
+            ),
         )
-        parser.add_argument("--description", default="", help="What the agent is for.")
+        parser.add_argument("--description", default="", help="What a new agent is for.")
         parser.add_argument("--token-name", default="", help="A name for the token, such as the machine it is for.")
         parser.add_argument("--expires-in", help="How long the token opens the API, such as P90D. Default: for ever.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        scopes = [scope.strip() for scope in options["scopes"].split(",") if scope.strip()]
-        actor = Actor.system("createagent")
         try:
-            agent = Agent.objects.filter(name__iexact=options["name"]).first()
-            if agent is None:
-                agent = operations.create_agent(
-                    actor=actor, name=options["name"], scopes=scopes, description=options["description"]
-                )
-                self.stderr.write(f"Agent {agent.name} was created with the scopes {', '.join(agent.scopes)}.")
-            expires_in = options["expires_in"]
-            _, text = operations.issue_token(
-                actor=actor,
-                agent=agent,
-                name=options["token_name"],
-                expires_at=None if expires_in is None else database_now() + parse_duration(expires_in),
-            )
+            text = self._issue(options)
         except SchedulingError as error:
             raise CommandError(f"{error.detail} {error.hint or ''}".strip()) from error
         except ValueError as error:
             raise CommandError(f"--expires-in: {error}") from error
         self.stderr.write("The token is shown this once; keep it safe.")
         self.stdout.write(text)
+
+    @transaction.atomic
+    def _issue(self, options: dict[str, Any]) -> str:
+        """Agent and token, or neither; returns the token's text."""
+        actor = Actor.system("createagent")
+        scopes = _scopes(options["scopes"])
+        expires_in = None if options["expires_in"] is None else parse_duration(options["expires_in"])
+        agent = Agent.objects.filter(name__iexact=options["name"]).first()
+        if agent is None:
+            agent = operations.create_agent(
+                actor=actor,
+                name=options["name"],
+                scopes=DEFAULT_SCOPES if scopes is None else scopes,
+                description=options["description"],
+            )
+            scopes = None
+            self.stderr.write(f"Agent {agent.name} is created with the scopes {', '.join(agent.scopes)}.")
+        elif options["description"]:
+            raise CommandError(f"The agent {agent.name} exists; its description is changed in the console.")
+        token, text = operations.issue_token(
+            actor=actor,
+            agent=agent,
+            name=options["token_name"],
+            scopes=scopes,
+            expires_at=None if expires_in is None else database_now() + expires_in,
+        )
+        if token.scopes is not None:
+            self.stderr.write(f"The token may do: {', '.join(token.scopes)}.")
+        return text
+
+
+def _scopes(text: str | None) -> list[str] | None:
+    """None where the option was not given. Raises CommandError for an empty list: such a token opens nothing."""
+    if text is None:
+        return None
+    scopes = [scope.strip() for scope in text.split(",") if scope.strip()]
+    if not scopes:
+        raise CommandError("--scopes: name at least one scope, or leave the option out")
+    return scopes

@@ -42,10 +42,23 @@ def test_an_agent_that_is_there_gets_one_more_token():
     [
         (["a b"], "letters"),
         (["a", "--scopes", "tasks:raed"], "tasks:read"),
+        (["a", "--scopes", ""], "at least one scope"),
         (["a", "--expires-in", "soon"], "duration"),
+        (["a", "--expires-in", "PT0S"], "."),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(arguments, word):
     with pytest.raises(CommandError, match=word):
         createagent(*arguments)
     assert not AgentToken.objects.exists()
+    assert not Agent.objects.exists()
+
+
+def test_scopes_narrow_the_token_of_an_agent_that_is_there():
+    createagent("assistant")
+
+    token = authenticate(createagent("assistant", "--scopes", "runs:read"), database_now())
+
+    assert token is not None
+    assert token.scopes == ["runs:read"]
+    assert set(token.agent.scopes) == set(DEFAULT_SCOPES)

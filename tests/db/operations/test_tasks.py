@@ -9,6 +9,7 @@ from scheduling.audit.models import AuditEntry
 from scheduling.errors import IllegalTransition, KeyTaken, LimitReached, NotValid, VersionMismatch
 from scheduling.instants import database_now
 from scheduling.models import DueWork, Miss, Run, Schedule, Task, TaskRevision
+from scheduling.runs.operations import start_run
 from scheduling.runs.states import Gate, RunState
 from scheduling.schedules.models import ScheduleState
 from scheduling.tasks import operations
@@ -296,3 +297,24 @@ def test_each_operation_leaves_one_entry_that_says_what_changed(actor, agent):
     assert (entries[1].before, entries[1].after) == ({"title": "briefing"}, {"title": "New"})
     with connection.cursor() as cursor, pytest.raises(Exception, match="append-only"):
         cursor.execute("DELETE FROM scheduling_auditentry")
+
+
+def test_a_policy_that_becomes_allow_lets_all_held_runs_go(actor):
+    task = TaskFactory(overlap="queue_all")
+    for _ in range(3):
+        start_run(actor=actor, task=task)
+
+    operations.update_task(actor=actor, task=task, changes={"overlap": "allow"})
+
+    assert list(DueWork.objects.filter(task=task).values_list("gate", "is_exclusive")) == [(None, False)] * 3
+
+
+def test_a_raised_limit_lets_waiting_runs_go(actor):
+    task = TaskFactory(concurrency_key="printer", concurrency_limit=1)
+    for _ in range(3):
+        start_run(actor=actor, task=task)
+
+    operations.update_task(actor=actor, task=task, changes={"concurrency": {"key": "printer", "limit": 2}})
+
+    assert DueWork.objects.filter(task=task, gate=None).count() == 2
+    assert DueWork.objects.filter(task=task, gate=Gate.KEY).count() == 1

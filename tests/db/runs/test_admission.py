@@ -272,3 +272,26 @@ def test_an_occurrence_that_has_its_run_is_left_alone() -> None:
 def test_an_unknown_task_is_the_callers_error() -> None:
     with pytest.raises(KeyError):
         start(TaskFactory.build())
+
+
+def test_a_duplicate_does_not_cancel_what_runs() -> None:
+    task = TaskFactory(overlap="cancel_running", dedupe_key="once", dedupe_window=timedelta(hours=1))
+    (first,) = start(task)
+    lease(first.run_id)
+
+    (second,) = start(task)
+
+    assert second.skip_reason == SkipReason.DUPLICATE
+    assert DueWork.objects.get(run_id=first.run_id).cancel_requested_at is None
+
+
+def test_a_run_that_overlap_skips_takes_no_deduplication_key() -> None:
+    task = TaskFactory(overlap="skip", dedupe_key="city-${params.city}", dedupe_window=timedelta(hours=1))
+    (running,) = start(task, params={"city": "Berlin"})
+    (skipped,) = start(task, params={"city": "Chisinau"})
+    finish(running.run_id)
+
+    (again,) = start(task, params={"city": "Chisinau"})
+
+    assert skipped.skip_reason == SkipReason.OVERLAP
+    assert again.state == RunState.QUEUED
