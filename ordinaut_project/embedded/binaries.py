@@ -56,7 +56,9 @@ def unprivileged_prefix() -> tuple[str, ...]:
     unshare = shutil.which("unshare")
     if unshare:
         prefix = (unshare, "--user", f"--map-user={_UNPRIVILEGED}", f"--map-group={_UNPRIVILEGED}")
-        if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0:  # noqa: S603
+        # In a session of its own, where Ctrl-C in the terminal does not make it look refused.
+        probe = subprocess.run([*prefix, "true"], capture_output=True, check=False, start_new_session=True)  # noqa: S603
+        if probe.returncode == 0:
             return prefix
     who = "root" if user == 0 else f"a user without a name (number {user})"
     raise EmbeddedError(

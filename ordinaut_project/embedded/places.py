@@ -1,5 +1,6 @@
-"""Folders of the embedded stack: the state directory with its lock, and short paths for sockets."""
+"""Folders of the embedded stack: private ones, the lock of one, and short paths for sockets."""
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -50,16 +51,19 @@ class FolderLock:
         self._path = folder / "lock"
         self._file: IO[str] | None = None
 
+    def require_free(self) -> None:
+        """Raises EmbeddedError when another process holds the folder now. Changes nothing, promises nothing."""
+        with contextlib.suppress(FileNotFoundError), self._path.open(encoding="ascii") as file:
+            self._lock(file, fcntl.LOCK_SH)
+
     def acquire(self) -> None:
         """Raises EmbeddedError when another process holds the folder."""
         file = self._path.open("a+", encoding="ascii")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
+            self._lock(file, fcntl.LOCK_EX)
+        except EmbeddedError:
             file.close()
-            raise EmbeddedError(f"{self._path.parent} is already in use by process {holder}") from None
+            raise
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
@@ -69,3 +73,11 @@ class FolderLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _lock(self, file: IO[str], kind: int) -> None:
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise EmbeddedError(f"{self._path.parent} is already in use by process {holder}") from None

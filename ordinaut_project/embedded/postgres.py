@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -13,7 +14,7 @@ import psycopg
 
 from ordinaut_project.embedded.binaries import EmbeddedError, postgres_program, unprivileged_prefix
 from ordinaut_project.embedded.places import make_private, socket_folder
-from workers.supervisor import Child, ChildSpec
+from workers.supervisor import Child, ChildSpec, spawn
 
 USER = "ordinaut"
 _SOCKET_NAME = ".s.PGSQL.5432"
@@ -62,20 +63,33 @@ class Postgres:
         """`DATABASE_URL` of a database of this cluster."""
         return f"postgresql://{USER}@{quote(str(self.sockets), safe='')}/{database}"
 
-    def prepare(self) -> bool:
+    def prepare(self, *, should_stop: Callable[[], bool] = lambda: False) -> bool:
         """Make the cluster where there is none yet; True when it was made. Raises EmbeddedError.
 
         The cluster is made beside its place and moved there when whole, so that an interrupted first start leaves
-        nothing half made.
+        nothing half made; one that `should_stop()` interrupts removes what it had.
         """
         if (self.data / "PG_VERSION").exists():
             self._refuse_other_version()
             return False
         unfinished = self.folder / f"unfinished-{os.getpid()}"
-        command = [
+        # In a container the same pid comes again: what a killed start of that pid left is of no use to anybody.
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if not self._run_initdb(unfinished, should_stop=should_stop):
+            shutil.rmtree(unfinished, ignore_errors=True)
+            return False
+        unfinished.rename(self.data)
+        return True
+
+    def _run_initdb(self, target: Path, *, should_stop: Callable[[], bool]) -> bool:
+        """False when `should_stop()` ended it. Raises EmbeddedError when it fails.
+
+        A child like the server: Ctrl-C in the terminal must not reach it and look like a failure.
+        """
+        argv = [
             *unprivileged_prefix(),
             str(postgres_program("initdb")),
-            f"--pgdata={unfinished}",
+            f"--pgdata={target}",
             f"--username={USER}",
             "--auth=trust",
             "--encoding=UTF8",
@@ -85,12 +99,18 @@ class Postgres:
             "--no-instructions",
         ]
         if self._settings.get("fsync") == "off":
-            command.append("--no-sync")
-        result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own argv
-        if result.returncode != 0:
-            reason = (result.stderr.strip() or result.stdout.strip()).splitlines()
-            raise EmbeddedError(f"initdb failed: {reason[-1] if reason else 'no reason given'}")
-        unfinished.rename(self.data)
+            argv.append("--no-sync")
+        log = self.folder / "initdb.log"
+        child = spawn(ChildSpec(name="initdb", argv=tuple(argv), log=log))
+        try:
+            while child.exit_code is None:
+                if should_stop():
+                    return False
+                time.sleep(0.02)
+        finally:
+            child.kill()
+        if child.exit_code != 0:
+            raise EmbeddedError(f"initdb failed: {_last_line(log)}")
         return True
 
     def spec(self) -> ChildSpec:
@@ -136,23 +156,29 @@ class Postgres:
             return True
 
     def _last_log_line(self) -> str:
-        try:
-            lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        except OSError:
-            lines = []
-        return lines[-1] if lines else f"see {self._log}"
+        return _last_line(self._log)
 
     def _refuse_other_version(self) -> None:
         """A wheel of the next major release cannot read this cluster; say so before the server says it in its log."""
         made_by = (self.data / "PG_VERSION").read_text(encoding="ascii").strip()
         program = str(postgres_program("postgres"))
-        answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)  # noqa: S603
+        answer = subprocess.run(  # noqa: S603 - our own argv, out of the reach of Ctrl-C in the terminal
+            [program, "--version"], capture_output=True, text=True, check=True, start_new_session=True
+        )
         version = answer.stdout.split()[-1]
         if version.partition(".")[0] != made_by:
             raise EmbeddedError(
                 f"{self.data} was made by PostgreSQL {made_by}, the installed one is {version}: "
                 "dump it with the old release, or begin anew with --reset"
             )
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return lines[-1] if lines else f"see {log}"
 
 
 def await_predecessor(data: Path) -> None:

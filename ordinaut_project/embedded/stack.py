@@ -14,7 +14,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from ordinaut_project.embedded import ports, programs, weather
+from ordinaut_project.embedded import addresses, ports, programs, weather
 from ordinaut_project.embedded.binaries import EmbeddedError
 from ordinaut_project.embedded.gateway import Gateway
 from ordinaut_project.embedded.log_watch import LogWatch
@@ -29,7 +29,6 @@ _READY_WITHIN = 60.0
 _SEEDED_WITHIN = 300.0
 _FIRST_RUN_WITHIN = 30.0
 _PREFERRED_WEATHER_PORT = 8099
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - compared with, not bound
 _SETTLED = {"succeeded", "failed", "canceled", "skipped"}
 
 
@@ -61,13 +60,17 @@ class Stack:
         self._started_at = time.monotonic()
         self._supervisor = Supervisor(on_exit=self._tell_end, on_pass=self._tell_errors)
         self._logs: dict[str, LogWatch] = {}
-        host = _WILDCARDS.get(options.host, options.host)
-        self._base_url = f"http://{host}:{options.port}"
+        host = addresses.WILDCARDS.get(options.host, options.host)
+        self._base_url = f"http://{addresses.in_url(host)}:{options.port}"
         self._state = State(options.data_dir)
 
     def run(self) -> int:
         """Start everything, wait for a signal, stop everything."""
         lock = FolderLock(self._state.folder)
+        self._state.require_claimable()
+        lock.require_free()
+        ports.require_free(self._options.host, self._options.port)
+        self._state.claim()
         lock.acquire()
         try:
             with self._supervisor.signals():
@@ -90,7 +93,6 @@ class Stack:
 
     def _start(self) -> None:
         options, state = self._options, self._state
-        ports.require_free(options.host, options.port)
         given = dict(_given_variables(state))
         await_predecessor(state.folder / "postgres" / "data")
         if options.reset:
@@ -130,17 +132,26 @@ class Stack:
             "ORDINAUT_CALENDAR_DIR": str(self._state.calendar),
             "ORDINAUT_HTTP_ALLOW": ",".join(part for part in allowed if part),
             "ORDINAUT_WEATHER_PORT": str(weather_port),
+            "ORDINAUT_ALLOWED_HOSTS": ",".join(self._allowed_hosts(given)),
         }
         env["DATABASE_DIRECT_URL"] = given.get("DATABASE_DIRECT_URL") or env["DATABASE_URL"]
-        if self._options.host not in {"127.0.0.1", "localhost", "::1", *_WILDCARDS}:
-            env["ORDINAUT_ALLOWED_HOSTS"] = f"localhost,127.0.0.1,[::1],{self._options.host}"
         return env
+
+    def _allowed_hosts(self, given: dict[str, str]) -> list[str]:
+        """What the address listened on implies, and what the person set."""
+        set_by_person = [name.strip() for name in given.get("ORDINAUT_ALLOWED_HOSTS", "").split(",")]
+        names = (*addresses.answered_hosts(self._options.host), *filter(None, set_by_person))
+        hosts = list(dict.fromkeys(names))
+        if self._options.host in addresses.WILDCARDS:
+            self._say(f"Answering to {', '.join(hosts)}.")
+        return hosts
 
     def _start_postgres(self) -> str:
         postgres = Postgres(self._state.folder / "postgres", log=self._state.log("postgres"))
         if not (postgres.data / "PG_VERSION").exists():
             self._say("Making a PostgreSQL cluster ...")
-        postgres.prepare()
+        postgres.prepare(should_stop=lambda: self._supervisor.is_stopping)
+        self._stop_if_asked()
         child = self._supervisor.start(postgres.spec())
         postgres.wait_until_ready(child, should_stop=lambda: self._supervisor.is_stopping)
         self._stop_if_asked()
@@ -274,7 +285,7 @@ Ordinaut is up ({took:.1f} s).
 def _given_variables(state: State) -> Iterator[tuple[str, str]]:
     """Addresses that the person set, as against those that the settings took from a file an `up` left behind."""
     left_behind = [state.read_env(), read_env(settings.STATE_DIR / "env")]
-    for name in ("DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL", "ORDINAUT_HTTP_ALLOW"):
+    for name in ("DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL", "ORDINAUT_HTTP_ALLOW", "ORDINAUT_ALLOWED_HOSTS"):
         value = os.environ.get(name, "")
         if value and value not in [file.get(name) for file in left_behind]:
             yield name, value

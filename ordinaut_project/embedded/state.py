@@ -1,5 +1,6 @@
 """What `manage.py up` keeps between starts: the layout of the state directory and the files in it.
 
+    .ordinaut-state   the mark that the directory is ours
     env               addresses and keys, one NAME=value a line; read by settings for a second terminal
     credentials.json  the console's log-in and the agent's token
     seeded            what was migrated and loaded, so that a second start need not look
@@ -17,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ordinaut_project.embedded.binaries import EmbeddedError
+from ordinaut_project.embedded.claim import claim, require_claimable
 from ordinaut_project.embedded.places import make_private
 
 _OURS = ("env", "credentials.json", "seeded", "postgres", "valkey", "mail", "calendar", "logs")
@@ -35,10 +37,10 @@ class Credentials:
 
 
 class State:
-    """The state directory of one installation."""
+    """The state directory of one installation. Nothing is looked at or changed before `claim()`."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = make_private(folder)
+        self.folder = Path(os.path.realpath(folder))
         self.env_file = self.folder / "env"
         self.credentials_file = self.folder / "credentials.json"
         self.seeded_file = self.folder / "seeded"
@@ -46,8 +48,20 @@ class State:
         self.calendar = self.folder / "calendar"
         self.logs = self.folder / "logs"
 
+    def require_claimable(self) -> None:
+        """Raises EmbeddedError for a folder that is somebody's own. Changes nothing."""
+        require_claimable(self.folder)
+
+    def claim(self) -> None:
+        """Make the folder, or take an empty one or our own, and close it to others. Raises EmbeddedError."""
+        claim(self.folder)
+
     def reset(self) -> None:
-        """Remove everything of ours; foreign files and the lock stay. The caller holds the lock."""
+        """Remove everything of ours; foreign files, the mark and the lock stay. The caller holds the lock.
+
+        Raises EmbeddedError for a folder that is not ours.
+        """
+        require_claimable(self.folder)
         for name in _OURS:
             path = self.folder / name
             if path.is_dir() and not path.is_symlink():

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import urllib.parse
@@ -143,6 +144,22 @@ def test_a_port_in_use_is_one_clear_line(up, tmp_path):
     assert refused.returncode == 1
     assert refused.stderr.startswith(f"CommandError: port {up.port} is already in use")
     assert refused.stderr.count("\n") == 1
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_folder_of_somebody_else_is_one_clear_line_and_stays_as_it_was(tmp_path):
+    folder = tmp_path / "thesis"
+    (folder / "mail").mkdir(parents=True)
+    folder.chmod(0o755)
+    command = [sys.executable, "manage.py", "up", "--data-dir", str(folder), "--reset"]
+
+    refused = subprocess.run(command, cwd=ROOT, env=bare_environment(), capture_output=True, text=True)
+
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"CommandError: the folder {folder} is not empty and was not made by `up`")
+    assert refused.stderr.count("\n") == 1
+    assert [path.name for path in folder.iterdir()] == ["mail"]
+    assert folder.stat().st_mode & 0o777 == 0o755
 
 
 def test_a_worker_that_is_killed_is_replaced_and_told(up):
@@ -218,7 +235,8 @@ def test_servers_that_are_given_are_used_and_none_is_started(other, process_env)
     assert {name: kept[name] for name in given} == given
 
 
-def test_a_signal_during_the_start_stops_it(other):
+@pytest.mark.parametrize("step", ["Making a PostgreSQL cluster", "Preparing the database"])
+def test_a_signal_during_the_start_stops_it(other, step):
     other.output = other.data_dir.with_name("early.out")
     command = [*other.command, "--port", str(other.port), "--data-dir", str(other.data_dir)]
     with other.output.open("wb") as output:
@@ -228,15 +246,31 @@ def test_a_signal_during_the_start_stops_it(other):
             env=bare_environment(UP_MARK=other.mark),
             stdout=output,
             stderr=output,
+            start_new_session=True,
             preexec_fn=tie_to_this_process,
         )
-    wait_until(lambda: "Preparing the database" in other.said(), what="the first step")
+    wait_until(lambda: step in other.said(), what="that step")
 
-    exit_code = other.stop(signal.SIGINT)
+    os.killpg(other.process.pid, signal.SIGINT)
 
-    assert exit_code == 0, other.said()
+    assert other.process.wait(60) == 0, other.said()
+    assert other.said().endswith("Stopped.\n")
     assert other.left() == []
     assert "Ordinaut is up" not in other.said()
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_all_addresses_of_ipv6_are_listened_on_and_the_machine_is_known_by_its_name(other):
+    other.start("--no-examples", "--host", "::")
+
+    credentials = other.credentials()
+    request = urllib.request.Request(
+        f"http://[::1]:{other.port}/readyz", headers={"Host": f"{socket.gethostname()}:{other.port}"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 200
+    assert credentials["console_url"] == f"http://[::1]:{other.port}/admin/"
+    assert "Answering to localhost, 127.0.0.1, [::1], " in other.said()
 
 
 def _processes_of(up: Up, command: str) -> list[int]:

@@ -76,6 +76,14 @@ def test_a_held_folder_is_refused_and_names_its_holder(tmp_path):
 
         with pytest.raises(EmbeddedError, match=f"already in use by process {holder.pid}$"):
             FolderLock(tmp_path).acquire()
+        with pytest.raises(EmbeddedError, match=f"already in use by process {holder.pid}$"):
+            FolderLock(tmp_path).require_free()
+
+
+def test_looking_for_a_holder_leaves_no_lock_behind(tmp_path):
+    FolderLock(tmp_path).require_free()
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_holder_leaves_the_folder_free(tmp_path):

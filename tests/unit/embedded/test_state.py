@@ -6,6 +6,7 @@ import pytest
 
 from ordinaut_project.embedded import ports, postgres
 from ordinaut_project.embedded.binaries import EmbeddedError
+from ordinaut_project.embedded.claim import MARK
 from ordinaut_project.embedded.log_watch import LogWatch
 from ordinaut_project.embedded.postgres import await_predecessor
 from ordinaut_project.embedded.seeding import Seeded, fingerprint, read_seeded, write_seeded
@@ -17,6 +18,7 @@ _CREDENTIALS = Credentials(console_url="c", username="u", password="p", api_url=
 @pytest.fixture
 def state(tmp_path) -> State:
     state = State(tmp_path / "state")
+    state.claim()
     state.make_folders()
     return state
 
@@ -66,7 +68,17 @@ def test_reset_removes_what_is_ours_and_nothing_else(state):
 
     state.reset()
 
-    assert [path.name for path in state.folder.iterdir()] == ["notes.txt"]
+    assert sorted(path.name for path in state.folder.iterdir()) == [MARK, "notes.txt"]
+
+
+def test_reset_deletes_nothing_in_a_folder_of_somebody_else(tmp_path):
+    (tmp_path / "mail").mkdir()
+    (tmp_path / "mail" / "letter").write_text("mine")
+
+    with pytest.raises(EmbeddedError, match="not empty and was not made by `up`"):
+        State(tmp_path).reset()
+
+    assert (tmp_path / "mail" / "letter").read_text() == "mine"
 
 
 def test_reset_does_not_follow_a_link_out_of_the_folder(state, tmp_path):
