@@ -10,6 +10,14 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+# A server that is cut off without a word is noticed within seconds; the url's own options win.
+_PATIENCE = {
+    "connect_timeout": "5",  # seconds
+    "tcp_user_timeout": "15000",  # milliseconds without an acknowledgement
+    "keepalives_idle": "15",  # seconds
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+}
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
 
@@ -97,7 +105,7 @@ def database(name: str, url: str) -> dict[str, object]:
     port = ""
     if not host.startswith("/"):
         host, port = parts.hostname or "", str(parts.port or "")
-    options: Mapping[str, str] = dict(parse_qsl(parts.query))
+    options: Mapping[str, str] = {**_PATIENCE, **dict(parse_qsl(parts.query))}
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path.lstrip("/")),

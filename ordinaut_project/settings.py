@@ -67,6 +67,8 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "ordinaut_project.urls"
+LOGIN_REDIRECT_URL = "admin:index"
+LOGIN_URL = "admin:login"
 WSGI_APPLICATION = "ordinaut_project.wsgi.application"
 ASGI_APPLICATION = "ordinaut_project.asgi.application"
 APPEND_SLASH = False

@@ -127,6 +127,7 @@ class Stack:
             "REDIS_URL": given.get("REDIS_URL") or self._start_valkey(),
             "ORDINAUT_STATE_DIR": str(self._state.folder),
             "ORDINAUT_ENV": "development",
+            "ORDINAUT_METRICS_TOKEN": kept.get("ORDINAUT_METRICS_TOKEN") or secrets.token_urlsafe(32),
             "ORDINAUT_SECRET_KEY": kept.get("ORDINAUT_SECRET_KEY") or secrets.token_urlsafe(50),
             "ORDINAUT_MAIL_DIR": str(self._state.mail),
             "ORDINAUT_CALENDAR_DIR": str(self._state.calendar),

@@ -92,6 +92,21 @@ def apply(schedule: Schedule, values: Mapping[str, Any]) -> None:
             setattr(schedule, column, values[column] or "")
     for part, value in (values.get("misfire") or {}).items():
         setattr(schedule, f"misfire_{part}", value)
+    _require_room_between(schedule)
+
+
+def _require_room_between(schedule: Schedule) -> None:
+    """ScheduleError where the end lies before the anchor: no rule occurs between the two."""
+    if schedule.starts_at is None or schedule.ends_at is None:
+        return
+    start = instant(schedule.starts_at, schedule.timezone)
+    if start is not None and schedule.ends_at < start:
+        raise ScheduleError(
+            "ends_before_it_starts",
+            f"ends_at lies before starts_at, {schedule.starts_at.isoformat()} in {schedule.timezone}",
+            field="ends_at",
+            hint="Exchange the two, or leave ends_at out.",
+        )
 
 
 def refused(error: ScheduleError) -> serializers.ValidationError:

@@ -124,7 +124,7 @@ def test_commands_in_a_second_terminal_find_the_same_database(up):
         text=True,
     )
 
-    assert result.stdout.splitlines()[-1:] == ["morning-briefing"], result.stderr
+    assert result.stdout.splitlines()[-1:] == ["example-morning-briefing"], result.stderr
 
 
 def test_a_data_directory_in_use_is_one_clear_line(up):

@@ -18,6 +18,9 @@ from scheduling.core.recurrence.rule import ONE_SECOND
 # second year); those that only seem to, such as every seventh day but on another weekday, end here, after 20 ms.
 MAX_JUMPS = 10_000
 
+# The calendar repeats after 400 years, weekdays included.
+CYCLE_DAYS = 146_097
+
 # A COUNT that is not used up after so many days with occurrences, 273 years of a daily rule, bounds nothing that
 # anyone will ask for.
 MAX_COUNTED_DAYS = 100_000
@@ -99,10 +102,12 @@ class PositionPattern:
 
     def next_from(self, wall: datetime) -> datetime | None:
         wall = max(wall, self.anchor)
-        day: int | None = self.periods.bounds(wall.toordinal())[0]
+        begin = self.periods.bounds(wall.toordinal())[0]
+        day: int | None = begin
         for _ in range(MAX_JUMPS):
             day = self._next_matching(day)
-            if day is None:
+            # Days and counted periods stand as they stood after this many days: what has not come will not come.
+            if day is None or day - begin > CYCLE_DAYS * self.periods.interval:
                 return None
             start, end = self.periods.bounds(day)
             chosen = self._chosen(self.days.between(start, end))

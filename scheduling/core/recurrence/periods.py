@@ -31,7 +31,10 @@ class Periods:
     def bounds(self, ordinal: int) -> tuple[int, int]:
         """The period [start, end) that a day lies in."""
         index = self.index(ordinal)
-        return self.start(index) or 1, self.start(index + 1) or _END
+        start = self.start(index)
+        if start is None:  # the last supported year: what is cut off there is asked for by nobody
+            return ordinal, _END
+        return max(start, 1), self.start(index + 1) or _END
 
     def index(self, ordinal: int) -> int:
         if self.unit == "DAILY":

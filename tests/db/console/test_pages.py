@@ -113,3 +113,16 @@ def test_history_leads_to_the_audit_trail_of_the_object(admin: Client):
 
     assert answer["Location"].endswith(f"/auditentry/?object_kind=task&object_id={task.pk}")
     assert admin.get(answer["Location"]).status_code == 200
+
+
+def test_the_short_addresses_lead_to_the_console(client):
+    for address in ("/", "/admin"):
+        assert client.get(address).headers["Location"] == "/admin/"
+
+
+def test_a_log_in_without_a_destination_lands_on_the_dashboard(client, db):
+    operator = OperatorFactory(admin=True)
+
+    answer = client.post("/admin/login/", {"username": operator.username, "password": "correct horse battery"})
+
+    assert answer.headers["Location"] == "/admin/"

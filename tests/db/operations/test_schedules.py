@@ -214,3 +214,19 @@ def test_deleting_keeps_what_it_was_in_the_audit_trail(actor, task):
     assert not Schedule.objects.exists()
     entry = AuditEntry.objects.get(action="schedule.delete")
     assert entry.before["expression"] == "0 9 * * *"
+
+
+def test_an_end_before_the_start_is_refused_and_nothing_stored(actor):
+    task = TaskFactory()
+    definition = {
+        "kind": "cron",
+        "expression": "0 8 * * *",
+        "starts_at": "2030-01-01T00:00:00",
+        "ends_at": "2029-01-01T00:00:00Z",
+    }
+
+    with pytest.raises(NotValid) as refused:
+        operations.add_schedule(actor=actor, task=task, definition=definition)
+
+    assert (refused.value.pointer, refused.value.problems[0].code) == ("/ends_at", "ends_before_it_starts")
+    assert not Schedule.objects.exists()
