@@ -218,10 +218,10 @@ def _judge_overlap_anew(task: Task) -> None:
 def _judge_limit_anew(task: Task) -> None:
     """A changed limit holds for the keys that the task's runs wait under, at once."""
     waiting = DueWork.objects.filter(task=task, concurrency_key__isnull=False)
-    keys = sorted(set(waiting.values_list("concurrency_key", flat=True)))
+    keys = sorted({key for key in waiting.values_list("concurrency_key", flat=True) if key is not None})
     ConcurrencyKey.objects.filter(key__in=keys).update(limit=task.concurrency_limit)
     with connection.cursor() as cursor:
-        release_gated(cursor, keys=[key for key in keys if key is not None])
+        release_gated(cursor, keys=keys)
 
 
 def _hold_schedules(task: Task, now: datetime) -> None:
