@@ -20,8 +20,9 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.slow
 
 _FIRST_START = 90.0
-# The promise is five seconds on an idle machine; the tests share theirs with others.
-_SECOND_START = 15.0
+# The promise. The tests share their machine with others, so a slow start may be tried again, twice.
+_SECOND_START = 5.0
+_TRIES = 3
 # How packages are found on this machine is the machine's affair, not ours.
 _PASSED_ON = (
     "PIP_",
@@ -86,14 +87,24 @@ def clone(request: pytest.FixtureRequest) -> Iterator[Clone]:
 def test_make_up_works_from_nothing_and_again_within_seconds(clone, record_property):
     seconds = {
         "first": _start_and_stop(clone, "first.out", until="The morning briefing ran: succeeded", within=_FIRST_START),
-        "second": _start_and_stop(clone, "second.out", until="Ordinaut is up", within=_SECOND_START),
+        "second": _quickest_later_start(clone),
     }
 
     record_property("start_seconds", seconds)
     report = ROOT / "build-reports" / f"start-seconds-{'root' if clone.user == 0 else 'user'}.json"
     report.parent.mkdir(exist_ok=True)
     report.write_text(json.dumps(seconds) + "\n")
+    assert seconds["second"] <= _SECOND_START
     assert processes_marked(clone.environment["UP_MARK"]) == []
+
+
+def _quickest_later_start(clone: Clone) -> float:
+    """The first later start that keeps the promise, or the quickest of them all."""
+    seen: list[float] = []
+    while len(seen) < _TRIES and (not seen or seen[-1] > _SECOND_START):
+        name = f"later-{len(seen)}.out"
+        seen.append(_start_and_stop(clone, name, until="Ordinaut is up", within=_FIRST_START))
+    return min(seen)
 
 
 def _start_and_stop(clone: Clone, name: str, *, until: str, within: float) -> float:
