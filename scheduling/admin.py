@@ -3,10 +3,23 @@
 from scheduling.agents import admin as agents
 from scheduling.agents import operators_admin as operators
 from scheduling.audit import admin as audit
+from scheduling.backfills import admin as backfills
+from scheduling.calendars import admin as calendars
 from scheduling.console import housekeeping
 from scheduling.events import admin as events
 from scheduling.runs import admin as runs
 from scheduling.schedules import admin as schedules
 from scheduling.tasks import admin as tasks
 
-__all__ = ["agents", "audit", "events", "housekeeping", "operators", "runs", "schedules", "tasks"]
+__all__ = [
+    "agents",
+    "audit",
+    "backfills",
+    "calendars",
+    "events",
+    "housekeeping",
+    "operators",
+    "runs",
+    "schedules",
+    "tasks",
+]

@@ -2,8 +2,10 @@
 
 from scheduling.agents.models import Agent, AgentToken, Operator
 from scheduling.audit.models import AuditEntry, IdempotencyRecord
+from scheduling.backfills.models import Backfill
+from scheduling.calendars.models import Calendar
 from scheduling.events.models import Event, Outbox
-from scheduling.runs.models import ConcurrencyKey, DedupeKey, DueWork, Run
+from scheduling.runs.models import ConcurrencyKey, DedupeKey, DueWork, Run, RunEnd
 from scheduling.schedules.models import Miss, Schedule
 from scheduling.tasks.models import Task, TaskRevision
 
@@ -11,6 +13,8 @@ __all__ = [
     "Agent",
     "AgentToken",
     "AuditEntry",
+    "Backfill",
+    "Calendar",
     "ConcurrencyKey",
     "DedupeKey",
     "DueWork",
@@ -20,6 +24,7 @@ __all__ = [
     "Operator",
     "Outbox",
     "Run",
+    "RunEnd",
     "Schedule",
     "Task",
     "TaskRevision",

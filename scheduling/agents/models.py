@@ -1,6 +1,6 @@
 """Who may act: operators, who log in to the console, and agents, who call the API with tokens."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser
@@ -33,6 +33,9 @@ class Agent(models.Model):
     scopes = ArrayField(models.CharField(max_length=40), default=list, help_text="What its tokens may do at most.")
     max_tasks = models.PositiveIntegerField(default=1000, help_text="Active and paused tasks it may have.")
     requests_per_minute = models.PositiveIntegerField(default=600)
+    minimum_interval = models.DurationField(
+        default=timedelta(0), help_text="Its schedules fire no oftener than this. 0: no bound but a second."
+    )
     disabled_at = models.DateTimeField(null=True, blank=True, help_text="From then on every token is refused.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

@@ -1,8 +1,8 @@
 """What an operator may do in the console: four roles, each a Django group that holds all of the one before it.
 
     viewer    sees tasks, runs, workers, events and the audit trail
-    operator  also runs, pauses and resumes tasks, cancels and retries runs
-    author    also writes tasks and schedules
+    operator  also runs, pauses, resumes and backfills tasks, cancels and retries runs
+    author    also writes tasks, schedules and calendars
     admin     also manages agents and their tokens, secrets, tool servers and operators
 
 This page is the truth: `migrate` sets the groups to exactly what stands here, so a group that was changed by hand is
@@ -44,7 +44,10 @@ _VIEWED = {
             "taskrevision",
             "schedule",
             "miss",
+            "calendar",
+            "backfill",
             "run",
+            "runend",
             "duework",
             "concurrencykey",
             "dedupekey",
@@ -57,7 +60,7 @@ _VIEWED = {
     "workers": ["worker", "steprun", "wait", "artifact"],
     "django_apscheduler": ["djangojob", "djangojobexecution"],
 }
-_WRITTEN_BY_AUTHORS = {"scheduling": ["task", "schedule"]}
+_WRITTEN_BY_AUTHORS = {"scheduling": ["task", "schedule", "calendar"]}
 _WRITTEN_BY_ADMINS = {"scheduling": ["agent", "agenttoken", "operator"], "pipelines": ["secret", "toolserver"]}
 _SEEN_BY_ADMINS = {"scheduling": ["agenttoken", "operator", "idempotencyrecord"]}
 

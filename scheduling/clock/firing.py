@@ -72,7 +72,7 @@ WHERE id = %s AND version = %s AND state = 'active'
 _EARLIEST = """
 SELECT EXTRACT(EPOCH FROM next_fire_at - clock_timestamp())
 FROM scheduling_schedule
-WHERE state = 'active' AND held_at IS NULL
+WHERE state = 'active' AND held_at IS NULL AND next_fire_at IS NOT NULL
 ORDER BY next_fire_at, id
 LIMIT 1
 """

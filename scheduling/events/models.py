@@ -16,6 +16,11 @@ class Event(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     topic = models.CharField(max_length=200)
     payload = JSONBytesField(default=dict)
+    depth = models.PositiveSmallIntegerField(
+        default=0,
+        db_default=0,
+        help_text="How many runs, each started by an event, stand between this and the outside.",
+    )
     agent = models.ForeignKey(Agent, null=True, on_delete=models.SET_NULL, related_name="events")
     created_at = models.DateTimeField(db_default=Now())
 

@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString
 
 from scheduling.console.badges import badge
 from scheduling.console.listing import ReadOnlyAdmin, exact_time, object_url
-from scheduling.runs.models import ConcurrencyKey, DedupeKey, DueWork, Run
+from scheduling.runs.models import ConcurrencyKey, DedupeKey, DueWork, Run, RunEnd
 
 
 @admin.register(DueWork)
@@ -47,3 +47,12 @@ class DedupeKeyAdmin(ReadOnlyAdmin):
     search_fields = ("key",)
     ordering = ("-id",)
     expires = exact_time("expires_at", "expires")
+
+
+@admin.register(RunEnd)
+class RunEndAdmin(ReadOnlyAdmin):
+    """Ends of runs that a clock has not acted on yet. It is empty while all is well."""
+
+    list_display = ("run_id", "task_id", "created")
+    ordering = ("id",)
+    created = exact_time("created_at", "ended")

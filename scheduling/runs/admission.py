@@ -31,7 +31,11 @@ from scheduling.wakeup import CANCEL_CHANNEL, DUE_CHANNEL, after_commit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """What is asked for. `params` are laid over the task's, key by key; `available_at` None is now."""
+    """What is asked for. `params` are laid over the task's, key by key; `available_at` None is now.
+
+    `is_beside_others`: the task's overlap policy does not see this start, nor the run that comes of it (a check of a
+    condition; a backfill that allows overlap).
+    """
 
     task_id: UUID
     trigger_kind: TriggerKind
@@ -41,6 +45,9 @@ class Start:
     params: Mapping[str, Any] | None = None
     simulated: bool = False
     revision_id: UUID | None = None
+    event_id: UUID | None = None
+    backfill_id: UUID | None = None
+    is_beside_others: bool = False
     parent_id: UUID | None = None
     replay_of_id: UUID | None = None
     triggered_by: str = ""
@@ -63,7 +70,9 @@ class Admitted:
 # Purpose: the facts of tasks at their start. Index: primary key. Locks: none.
 _TASK_FACTS = """
 SELECT id, agent_id, overlap, current_revision_id, params, simulate, priority, queue,
-       concurrency_key, concurrency_limit, dedupe_key, dedupe_window
+       concurrency_key, concurrency_limit, dedupe_key, dedupe_window,
+       pause_after_failures IS NOT NULL
+           OR EXISTS (SELECT FROM scheduling_schedule follower WHERE follower.after_task_id = scheduling_task.id)
 FROM scheduling_task
 WHERE id = ANY(%s)
 """
@@ -130,30 +139,31 @@ WITH asked AS (
     SELECT * FROM unnest(
         %s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::timestamptz[], %s::text[],
         %s::text[], %s::bytea[], %s::bool[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::smallint[],
-        %s::timestamptz[], %s::text[], %s::bool[], %s::text[]
+        %s::timestamptz[], %s::text[], %s::bool[], %s::text[], %s::bool[], %s::uuid[], %s::uuid[]
     ) AS asked (
         id, task_id, revision_id, agent_id, schedule_id, trigger_kind, scheduled_for, state,
         skip_reason, params, simulated, parent_id, replay_of_id, triggered_by, queue, priority,
-        available_at, gate, is_exclusive, concurrency_key
+        available_at, gate, is_exclusive, concurrency_key, is_watched, event_id, backfill_id
     )
 ), born AS (
     INSERT INTO scheduling_run (
         id, task_id, revision_id, agent_id, schedule_id, trigger_kind, scheduled_for, state, cause, skip_reason,
-        attempt, params, simulated, parent_id, replay_of_id, triggered_by, created_at, finished_at
+        attempt, params, simulated, parent_id, replay_of_id, triggered_by, created_at, finished_at, event_id,
+        backfill_id
     )
     SELECT id, task_id, revision_id, agent_id, schedule_id, trigger_kind, scheduled_for, state, '', skip_reason,
            1, params, simulated, parent_id, replay_of_id, triggered_by, now(),
-           CASE WHEN state = 'skipped' THEN now() END
+           CASE WHEN state = 'skipped' THEN now() END, event_id, backfill_id
     FROM asked
-    ON CONFLICT (schedule_id, scheduled_for) WHERE trigger_kind = 'schedule' DO NOTHING
+    ON CONFLICT DO NOTHING
     RETURNING id
 ), queued AS (
     INSERT INTO scheduling_duework (
         run_id, task_id, queue, priority, available_at, gate, attempt, claim_count, handback_count, death_count,
-        is_suspect, is_exclusive, concurrency_key
+        is_suspect, is_exclusive, is_watched, concurrency_key
     )
     SELECT id, task_id, queue, priority, COALESCE(available_at, now()), gate, 1, 0, 0, 0,
-           false, is_exclusive, concurrency_key
+           false, is_exclusive, is_watched, concurrency_key
     FROM asked JOIN born USING (id)
     WHERE state = 'queued'
 )
@@ -177,6 +187,7 @@ class _Facts:
     concurrency_limit: int | None
     dedupe_key: str
     dedupe_window: Any
+    is_watched: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -191,6 +202,16 @@ class _Row:
     concurrency_key: str | None = None
     skip_reason: str = ""
     duplicate_of: UUID | None = None
+
+    @property
+    def is_exclusive(self) -> bool:
+        """True where the run counts for the overlap policy of its task."""
+        return self.facts.overlap != OverlapPolicy.ALLOW and not self.start.is_beside_others
+
+    @property
+    def is_check(self) -> bool:
+        """True where the run only looks for a condition: keys of the task are not for it."""
+        return self.start.trigger_kind == TriggerKind.CHECK
 
     @property
     def shown_params(self) -> dict[str, Any]:
@@ -256,7 +277,7 @@ def _draft(start: Start, facts: _Facts) -> _Row:
 
 
 def _apply_overlap(cursor: Any, rows: list[_Row]) -> None:
-    exclusive = sorted({row.facts.id for row in rows if row.facts.overlap != OverlapPolicy.ALLOW})
+    exclusive = sorted({row.facts.id for row in rows if row.is_exclusive})
     if not exclusive:
         return
     live: Counter[UUID] = Counter()
@@ -266,7 +287,7 @@ def _apply_overlap(cursor: Any, rows: list[_Row]) -> None:
         live[task_id], held[task_id] = live_count, held_count
     for row in rows:
         task = row.facts
-        if task.overlap == OverlapPolicy.ALLOW or row.skip_reason:
+        if not row.is_exclusive or row.skip_reason:
             continue
         match decide_overlap(task.overlap, live=live[task.id], held=held[task.id]):
             case OverlapDecision.START:
@@ -286,7 +307,11 @@ def _apply_overlap(cursor: Any, rows: list[_Row]) -> None:
 
 def _drafts_before(row: _Row, rows: list[_Row]) -> list[_Row]:
     """The starts of the same task that this batch decided on before `row`: the newest replaces them."""
-    return [other for other in rows[: rows.index(row)] if other.facts.id == row.facts.id and not other.skip_reason]
+    return [
+        other
+        for other in rows[: rows.index(row)]
+        if other.facts.id == row.facts.id and other.is_exclusive and not other.skip_reason
+    ]
 
 
 def _cancel_live_runs(cursor: Any, task_id: UUID) -> None:
@@ -302,7 +327,7 @@ def _apply_deduplication(cursor: Any, rows: list[_Row]) -> None:
     first: dict[tuple[UUID, str], _Row] = {}
     repeated: list[tuple[_Row, tuple[UUID, str]]] = []
     for row in rows:
-        if not row.facts.dedupe_key or row.skip_reason:
+        if not row.facts.dedupe_key or row.skip_reason or row.is_check:
             continue
         name = (row.facts.id, rendered(row.facts.dedupe_key, row.shown_params))
         if name in first:
@@ -342,7 +367,7 @@ def _give_back_dedupe_keys(cursor: Any, rows: list[_Row]) -> None:
 def _apply_concurrency(cursor: Any, rows: list[_Row]) -> None:
     limits: dict[str, int] = {}
     for row in rows:
-        if not row.facts.concurrency_key or row.skip_reason:
+        if not row.facts.concurrency_key or row.skip_reason or row.is_check:
             continue
         row.concurrency_key = concurrency_key(row.facts.agent_id, row.facts.concurrency_key, row.shown_params)
         row.gate = row.gate or Gate.KEY
@@ -373,8 +398,11 @@ def _write(cursor: Any, rows: list[_Row]) -> set[UUID]:
             [row.facts.priority for row in rows],
             [row.start.available_at for row in rows],
             [None if row.gate is None else str(row.gate) for row in rows],
-            [row.facts.overlap != OverlapPolicy.ALLOW for row in rows],
+            [row.is_exclusive for row in rows],
             [row.concurrency_key for row in rows],
+            [row.facts.is_watched or row.is_check for row in rows],
+            [row.start.event_id for row in rows],
+            [row.start.backfill_id for row in rows],
         ],
     )
     return {run_id for (run_id,) in cursor.fetchall()}

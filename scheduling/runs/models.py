@@ -31,6 +31,8 @@ class Run(models.Model):
     revision = _bare_key("scheduling.TaskRevision", related_name="runs")
     agent = _bare_key("scheduling.Agent", related_name="runs")
     schedule = _bare_key("scheduling.Schedule", related_name="runs", null=True)
+    backfill = _bare_key("scheduling.Backfill", related_name="runs", null=True)
+    event = _bare_key("scheduling.Event", related_name="runs", null=True)
     trigger_kind = models.CharField(max_length=10, choices=TriggerKind.choices)
     scheduled_for = models.DateTimeField(null=True, help_text="The occurrence, without jitter.")
     state = models.CharField(max_length=10, choices=RunState.choices, default=RunState.QUEUED)
@@ -55,6 +57,20 @@ class Run(models.Model):
                 fields=["schedule", "scheduled_for"],
                 condition=Q(trigger_kind=TriggerKind.SCHEDULE),
                 name="run_occurrence_unique",
+            ),
+            models.UniqueConstraint(
+                fields=["schedule", "scheduled_for"],
+                condition=Q(trigger_kind=TriggerKind.CHECK),
+                name="run_check_unique",
+            ),
+            models.UniqueConstraint(
+                fields=["backfill", "scheduled_for"],
+                condition=Q(backfill__isnull=False),
+                name="run_backfilled_unique",
+            ),
+            # One run for each schedule that an event fires, however often it is told.
+            models.UniqueConstraint(
+                fields=["schedule", "event"], condition=Q(event__isnull=False), name="run_event_unique"
             ),
             models.CheckConstraint(condition=Q(state__in=RunState.values), name="run_state_known"),
             models.CheckConstraint(
@@ -93,6 +109,9 @@ class DueWork(models.Model):
     death_count = models.PositiveSmallIntegerField(default=0, help_text="Workers that died while it was the suspect.")
     is_suspect = models.BooleanField(default=False, help_text="Its last worker died; it is tried alone.")
     is_exclusive = models.BooleanField(default=False, help_text="Its task's overlap policy is not `allow`.")
+    is_watched = models.BooleanField(
+        default=False, db_default=False, help_text="Its end is told: a trigger writes a RunEnd."
+    )
     concurrency_key = models.CharField(max_length=300, null=True)  # noqa: DJ001 (NULL keeps the index partial)
     lease_owner = models.UUIDField(null=True, help_text="The boot id of the worker process.")
     lease_epoch = models.BigIntegerField(null=True, help_text="From one sequence; a write with an older one is void.")
@@ -140,6 +159,20 @@ class DueWork(models.Model):
                 name="due_work_key_waiting_idx",
             ),
         ]
+
+    def __str__(self) -> str:
+        return str(self.run_id)
+
+
+class RunEnd(models.Model):
+    """A run whose end somebody waits for has ended. Written by a trigger on due work, consumed queue-style.
+
+    Due work is deleted by many statements, and a run has ended exactly when it is: so no place can forget to tell.
+    """
+
+    run = _bare_key("scheduling.Run", related_name="+")
+    task = _bare_key("scheduling.Task", related_name="+")
+    created_at = models.DateTimeField(db_default=Now())
 
     def __str__(self) -> str:
         return str(self.run_id)

@@ -46,4 +46,11 @@ RETURNING queue, concurrency_key
 """
 
 # Purpose: judge the live runs of a task by the overlap policy that it has now. Index: none, as above.
-MARK_EXCLUSIVE = "UPDATE scheduling_duework SET is_exclusive = %s WHERE task_id = %s AND is_exclusive <> %s"
+# Checks and backfills stand beside the others, whatever the policy.
+MARK_EXCLUSIVE = """
+UPDATE scheduling_duework work SET is_exclusive = %s
+WHERE task_id = %s AND is_exclusive <> %s AND NOT EXISTS (
+    SELECT FROM scheduling_run run
+    WHERE run.id = work.run_id AND (run.backfill_id IS NOT NULL OR run.trigger_kind = 'check')
+)
+"""

@@ -63,6 +63,11 @@ class TriggerKind(models.TextChoices):
     SCHEDULE = "schedule"
     MANUAL = "manual"
     REPLAY = "replay"
+    BACKFILL = "backfill"
+    EVENT = "event"
+    CONDITION = "condition"
+    AFTER = "after"
+    CHECK = "check"
 
 
 class Gate(models.TextChoices):

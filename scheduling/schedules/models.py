@@ -1,4 +1,8 @@
-"""When to do it: schedules, and the occurrences that passed without a run."""
+"""When to do it: schedules, and the occurrences that passed without a run.
+
+Kinds in time (`cron`, `rrule`, `interval`, `once`, and the ticks of `condition`) have a mark, `next_fire_at`; `event`
+and `after` have none and are asked by what happens (see `scheduling.triggers`).
+"""
 
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -18,6 +22,13 @@ class ScheduleKind(models.TextChoices):
     RRULE = "rrule"
     INTERVAL = "interval"
     ONCE = "once"
+    EVENT = "event"
+    CONDITION = "condition"
+    AFTER = "after"
+
+
+# Kinds that wait for something to happen, and so have no next instant.
+WAITING_KINDS = (ScheduleKind.EVENT, ScheduleKind.AFTER)
 
 
 class ScheduleState(models.TextChoices):
@@ -48,13 +59,14 @@ class FoldPolicy(models.TextChoices):
 
 
 class MissReason(models.TextChoices):
-    """Why an occurrence has no run: what `scheduling.core.planning` decides, and a pause."""
+    """Why an occurrence has no run: what `scheduling.core.planning` decides, a pause, or that nobody knows."""
 
     POLICY_SKIP = "policy_skip"
     SUPERSEDED = "superseded"
     OVER_LIMIT = "over_limit"
     OUTSIDE_WINDOW = "outside_window"
     PAUSED = "paused"
+    UNACCOUNTED = "unaccounted"
 
 
 class Schedule(models.Model):
@@ -67,12 +79,18 @@ class Schedule(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="schedules")
     kind = models.CharField(max_length=10, choices=ScheduleKind.choices)
-    expression = models.CharField(max_length=1000)
+    expression = models.CharField(max_length=4000)
     timezone = models.CharField(max_length=64, default="UTC", help_text="An IANA name.")
     starts_at = LocalDateTimeField(help_text="The anchor, in local time: what the rule leaves out comes from it.")
     ends_at = models.DateTimeField(null=True, blank=True)
     exdates = ArrayField(LocalDateTimeField(), default=list, blank=True)
     rdates = ArrayField(LocalDateTimeField(), default=list, blank=True)
+    calendars = ArrayField(
+        models.UUIDField(), default=list, blank=True, help_text="Exclusion calendars, by id: their days are left out."
+    )
+    max_occurrences = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="After so many runs of this schedule it is completed."
+    )
     jitter = models.DurationField(default=timedelta(0))
     misfire_policy = models.CharField(max_length=10, choices=MisfirePolicyName.choices, default=MisfirePolicyName.LAST)
     misfire_grace = models.DurationField(default=timedelta(minutes=1))
@@ -80,9 +98,24 @@ class Schedule(models.Model):
     misfire_window = models.DurationField(null=True, blank=True, help_text="How late is too late, for `all`.")
     gap = models.CharField(max_length=10, choices=GapPolicy.choices, blank=True, help_text="Empty: the kind's own.")
     fold = models.CharField(max_length=10, choices=FoldPolicy.choices, blank=True)
+    filter = models.TextField(
+        blank=True, help_text="An expression over `event` (event, after) or over the check's `outputs` (condition)."
+    )
+    after_task = models.ForeignKey(
+        Task, null=True, blank=True, on_delete=models.PROTECT, related_name="followers", db_index=False
+    )
+    check_revision = models.ForeignKey(
+        "scheduling.TaskRevision", null=True, blank=True, on_delete=models.PROTECT, related_name="+", editable=False
+    )
+    condition_met = models.BooleanField(null=True, editable=False, help_text="What the newest check found.")
+    condition_checked_for = models.DateTimeField(null=True, editable=False, help_text="The tick of that check.")
     state = models.CharField(max_length=12, choices=ScheduleState.choices, default=ScheduleState.ACTIVE, editable=False)
     state_reason = models.CharField(max_length=500, blank=True, editable=False)
     next_fire_at = models.DateTimeField(null=True, blank=True, editable=False)
+    paused_until = models.DateTimeField(null=True, blank=True, editable=False, help_text="Snoozed: resumes by itself.")
+    accounted_until = models.DateTimeField(
+        null=True, editable=False, help_text="Up to here every occurrence has been seen to have a run or a reason."
+    )
     held_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="Since when its task has been paused or archived."
     )
@@ -110,8 +143,23 @@ class Schedule(models.Model):
                 name="schedule_durations_not_negative",
             ),
             models.CheckConstraint(
-                condition=~Q(state=ScheduleState.ACTIVE) | Q(next_fire_at__isnull=False),
+                condition=~Q(state=ScheduleState.ACTIVE) | Q(kind__in=WAITING_KINDS) | Q(next_fire_at__isnull=False),
                 name="schedule_active_has_next",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind=ScheduleKind.AFTER, after_task__isnull=False)
+                | (~Q(kind=ScheduleKind.AFTER) & Q(after_task=None)),
+                name="schedule_after_has_its_task",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind=ScheduleKind.CONDITION) | Q(check_revision__isnull=False),
+                name="schedule_condition_has_its_check",
+            ),
+            models.CheckConstraint(
+                condition=Q(max_occurrences=None) | Q(max_occurrences__gt=0), name="schedule_max_occurrences_positive"
+            ),
+            models.CheckConstraint(
+                condition=Q(paused_until=None) | Q(state=ScheduleState.PAUSED), name="schedule_snoozed_is_paused"
             ),
         ]
         indexes: ClassVar[list[Any]] = [
@@ -119,9 +167,19 @@ class Schedule(models.Model):
             models.Index(
                 F("next_fire_at"),
                 F("id"),
-                condition=Q(state=ScheduleState.ACTIVE, held_at=None),
+                condition=Q(state=ScheduleState.ACTIVE, held_at=None, next_fire_at__isnull=False),
                 name="schedule_due_idx",
             ),
+            # Who listens to a topic: one probe for each pattern that matches it.
+            models.Index(
+                F("expression"),
+                condition=Q(kind=ScheduleKind.EVENT, state=ScheduleState.ACTIVE, held_at=None),
+                name="schedule_event_idx",
+            ),
+            # Who follows a task; also asked at each start whether the run's end is to be told.
+            models.Index(F("after_task"), condition=Q(after_task__isnull=False), name="schedule_after_idx"),
+            # The clock's look for snoozes that are over.
+            models.Index(F("paused_until"), condition=Q(paused_until__isnull=False), name="schedule_snoozed_until_idx"),
         ]
 
     def __str__(self) -> str:

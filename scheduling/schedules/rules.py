@@ -84,6 +84,7 @@ def set_mark(schedule: Schedule, mark: datetime | None) -> None:
     schedule.state_reason = ""
     if mark is None:
         schedule.state = ScheduleState.COMPLETED
+        schedule.paused_until = None
     elif schedule.state != ScheduleState.PAUSED:
         schedule.state = ScheduleState.ACTIVE
 

@@ -68,6 +68,10 @@ class Task(models.Model):
     overlap = models.CharField(max_length=20, choices=OverlapPolicy.choices, default=OverlapPolicy.ALLOW)
     retry = models.JSONField(default=dict, blank=True, help_text="Of the whole run; the document's steps have theirs.")
     timeout = models.DurationField(null=True, blank=True, help_text="Of one attempt of the run.")
+    pause_after_failures = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Paused when so many runs in a row have failed."
+    )
+    resumed_at = models.DateTimeField(null=True, editable=False, help_text="Failures before it do not count.")
     concurrency_key = models.CharField(max_length=200, blank=True)
     concurrency_limit = models.PositiveIntegerField(null=True, blank=True)
     dedupe_key = models.CharField(max_length=200, blank=True)
@@ -99,6 +103,10 @@ class Task(models.Model):
                 name="task_dedupe_key_with_window",
             ),
             models.CheckConstraint(
+                condition=Q(pause_after_failures=None) | Q(pause_after_failures__gt=0),
+                name="task_pause_after_failures_positive",
+            ),
+            models.CheckConstraint(
                 condition=Q(timeout=None) | Q(timeout__gt=timedelta(0)), name="task_timeout_positive"
             ),
             models.CheckConstraint(
@@ -127,12 +135,20 @@ class Task(models.Model):
         return self.overlap != OverlapPolicy.ALLOW
 
 
+class RevisionPurpose(models.TextChoices):
+    """`check`: the pipeline by which a schedule of kind `condition` looks whether to fire."""
+
+    PIPELINE = "pipeline"
+    CHECK = "check"
+
+
 class TaskRevision(models.Model):
     """One saved pipeline of a task, never changed afterwards: a trigger forbids it. A run is pinned to its own."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="revisions")
-    number = models.PositiveIntegerField()
+    purpose = models.CharField(max_length=10, choices=RevisionPurpose.choices, default=RevisionPurpose.PIPELINE)
+    number = models.PositiveIntegerField(help_text="From 1 in each purpose.")
     document = JSONBytesField(help_text="The normalised document.")
     digest = models.CharField(max_length=64, help_text="SHA-256 of the document's bytes.")
     created_by = models.CharField(max_length=120, help_text="The actor, as text.")
@@ -140,7 +156,8 @@ class TaskRevision(models.Model):
 
     class Meta:
         constraints: ClassVar[list[Any]] = [
-            models.UniqueConstraint(fields=["task", "number"], name="task_revision_number_unique"),
+            models.UniqueConstraint(fields=["task", "purpose", "number"], name="task_revision_number_unique"),
+            models.CheckConstraint(condition=Q(purpose__in=RevisionPurpose.values), name="task_revision_purpose_known"),
         ]
 
     def __str__(self) -> str:

@@ -11,7 +11,6 @@ from django.db import connection
 from scheduling.instants import database_now
 from scheduling.models import DueWork, Event, Outbox, Run
 from scheduling.runs.states import RunState
-from scheduling.schedules.models import ScheduleKind
 from tests.db.api.gateway import NOTE, assert_problem, gateway_of, pointers
 from tests.factories import AgentFactory, RunFactory, StepRunFactory, TaskFactory, WorkerFactory
 from workers.models import Artifact
@@ -137,11 +136,6 @@ def test_an_event_is_stored_with_its_way_out(api):
     assert answer.json() == {"id": str(event.pk), "topic": "order.paid", "runs": []}
     assert (event.payload, event.agent) == ({"amount": 5}, api.agent)
     assert Outbox.objects.get().event == event
-
-
-def test_no_schedule_kind_starts_from_events_yet():
-    # The answer of POST /events says that no run was started; this fails when that has to change.
-    assert "event" not in ScheduleKind.values
 
 
 @pytest.mark.parametrize("topic", ["", "a b", ".a", "a.", "a..b", 5, None, "x" * 201, "tópic"])
