@@ -5,6 +5,8 @@ where its cursor still stands where the plan began, counts again, admits, and mo
 is left for the next turn, so that a clock never waits here while live schedules become due.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -28,7 +30,8 @@ from scheduling.tasks.models import OverlapPolicy, TaskState
 logger = structlog.get_logger(__name__)
 
 PAGE = 20  # backfills a turn
-LOOKED_AT = 500  # occurrences a turn of one backfill, where those that ran before are left out
+LOOKED_AT = 100  # occurrences a turn of one backfill, where those that ran before are left out
+TURN_TIME = 0.2  # seconds; what a turn does not come to in it is for the next, after live firing
 LOWEST_PRIORITY = 9
 
 _LIVE_COUNT = (
@@ -106,10 +109,18 @@ class BackfillPacer:
 
     def turn(self) -> TurnResult:
         """Look at the next page of running backfills. Errors of the connection are the caller's: nothing is lost."""
+        over_at = time.monotonic() + TURN_TIME
         found = read_running(after=self._after, page=self._page)
         is_full = len(found) == self._page
-        self._after = (found[-1].created_at, found[-1].id) if is_full else None
-        results = [_advance_or_fail(backfill) for backfill in found]
+        results: list[TurnResult] = []
+        for backfill in found:
+            if results and time.monotonic() > over_at:
+                is_full = True
+                break
+            self._after = (backfill.created_at, backfill.id)
+            results.append(_advance_or_fail(backfill, lambda: time.monotonic() > over_at))
+        if not is_full:
+            self._after = None
         return TurnResult(
             started=sum(each.started for each in results),
             skipped=sum(each.skipped for each in results),
@@ -126,14 +137,15 @@ def read_running(*, after: tuple[datetime, UUID] | None = None, page: int = PAGE
         return [RunningBackfill(*row) for row in cursor.fetchall()]
 
 
-def plan_slice(backfill: RunningBackfill) -> Slice:
-    """The occurrences that may be next. Pure; ScheduleError, ValueError or TypeError where the rule is broken."""
+def plan_slice(backfill: RunningBackfill, is_time_over: Callable[[], bool] = lambda: False) -> Slice:
+    """The occurrences that may be next. ScheduleError, ValueError or TypeError where the rule is broken."""
     words = orjson.loads(backfill.rule) if isinstance(backfill.rule, str | bytes) else backfill.rule
     return next_slice(
         compile_rule(rule_of_words(words)),
         cursor=backfill.cursor_at,
         end=backfill.end_at,
         limit=LOOKED_AT if backfill.only_missing else backfill.max_active,
+        is_time_over=is_time_over,
     )
 
 
@@ -155,13 +167,13 @@ def advance(backfill: RunningBackfill, part: Slice | None) -> TurnResult:
         return _start(cursor, backfill, part, room=room)
 
 
-def _advance_or_fail(backfill: RunningBackfill) -> TurnResult:
+def _advance_or_fail(backfill: RunningBackfill, is_time_over: Callable[[], bool]) -> TurnResult:
     if backfill.task_state == TaskState.ARCHIVED:
         return _end(backfill, BackfillState.CANCELED, "its task is archived")
     if backfill.live_count >= (1 if backfill.is_started else backfill.max_active):
         return TurnResult()
     try:
-        return advance(backfill, None if backfill.is_started else plan_slice(backfill))
+        return advance(backfill, None if backfill.is_started else plan_slice(backfill, is_time_over))
     except (OperationalError, InterfaceError):
         raise
     except ScheduleError as error:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from scheduling.agents.models import Agent
 from scheduling.backfills.models import Backfill, BackfillState
@@ -19,8 +20,10 @@ _LIVE = (RunState.QUEUED, RunState.WAITING)  # by their rows: what runs is one o
 
 
 def visible_backfills(agent: Agent | None) -> QuerySet[Backfill]:
-    """The backfills of the agent's tasks; everybody's for None."""
-    backfills = Backfill.objects.select_related("schedule__task")
+    """The backfills of the agent's tasks, each with its `live_count`; everybody's for None."""
+    live = Run.objects.filter(backfill=OuterRef("pk"), state__in=_LIVE).order_by().values("backfill")
+    live_count = Coalesce(Subquery(live.annotate(count=Count("pk")).values("count")), 0)
+    backfills = Backfill.objects.select_related("schedule__task").annotate(live_count=live_count)
     return backfills if agent is None else backfills.filter(schedule__task__agent=agent)
 
 
@@ -45,7 +48,7 @@ def have_run(schedule_id: UUID, occurrences: Sequence[datetime]) -> set[datetime
 
 
 def waits_for(backfill: Backfill) -> str:
-    """Why a running backfill starts nothing for now: `task_paused`, or empty. (See `live_count` for its own runs.)"""
+    """Why a running backfill starts nothing for now: `task_paused`, or empty. (Its own runs are its `live_count`.)"""
     if backfill.state != BackfillState.RUNNING:
         return ""
     return "task_paused" if backfill.schedule.task.state == TaskState.PAUSED else ""

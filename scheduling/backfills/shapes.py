@@ -7,7 +7,7 @@ from rest_framework import serializers
 from scheduling.api.shapes import Shape
 from scheduling.backfills.models import Backfill, BackfillOverlap, BackfillState
 from scheduling.backfills.operations import BackfillPreview
-from scheduling.backfills.selectors import allowed_actions, waits_for
+from scheduling.backfills.selectors import allowed_actions, live_runs, waits_for
 from scheduling.core.recurrence.zones import get_zone
 from scheduling.definitions.fields import Instant
 from scheduling.schedules.shapes import OccurrenceShape
@@ -31,6 +31,7 @@ class BackfillShape(Shape):
     started_count = serializers.IntegerField()
     skipped_count = serializers.IntegerField(help_text="Ran before, or skipped by a policy.")
     remaining_count = serializers.SerializerMethodField(help_text="Neither started nor skipped yet.")
+    live_count = serializers.SerializerMethodField(help_text="Its runs that have not ended.")
     cursor = Instant(source="cursor_at", help_text="Every occurrence before it has been dealt with.")
     runs = serializers.SerializerMethodField(help_text="Where its runs are listed.")
     created_by = serializers.CharField(allow_blank=True)
@@ -43,6 +44,10 @@ class BackfillShape(Shape):
 
     def get_remaining_count(self, backfill: Backfill) -> int:
         return max(backfill.total_count - backfill.started_count - backfill.skipped_count, 0)
+
+    def get_live_count(self, backfill: Backfill) -> int:
+        counted: int | None = getattr(backfill, "live_count", None)
+        return live_runs(backfill).count() if counted is None else counted
 
     def get_runs(self, backfill: Backfill) -> str:
         return f"/api/v1/runs?backfill={backfill.pk}"

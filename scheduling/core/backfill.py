@@ -60,11 +60,21 @@ def occurrences_in(
     return found
 
 
-def next_slice(recurrence: Recurrence, *, cursor: datetime, end: datetime, limit: int) -> Slice:
-    """The first `limit` occurrences that are neither before the cursor nor after `end`."""
+def next_slice(
+    recurrence: Recurrence,
+    *,
+    cursor: datetime,
+    end: datetime,
+    limit: int,
+    is_time_over: Callable[[], bool] = lambda: False,
+) -> Slice:
+    """The first `limit` occurrences that are neither before the cursor nor after `end`; fewer, and at least one where
+    there is one, when `is_time_over` says so."""
     found: list[datetime] = []
     following = recurrence.next_after(cursor - _SMALLEST)
     while following is not None and following <= end and len(found) < limit:
+        if found and is_time_over():
+            break
         found.append(following)
         following = recurrence.next_after(following)
     is_last = following is None or following > end

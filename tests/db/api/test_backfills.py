@@ -58,10 +58,12 @@ def test_a_backfill_is_made_read_listed_and_canceled(api, schedule):
     assert made["Location"] == f"/api/v1/backfills/{backfill['id']}"
     assert (backfill["state"], backfill["total_count"], backfill["remaining_count"]) == ("running", 7, 7)
     assert (backfill["schedule"], backfill["task"]) == (schedule["id"], schedule["task"])
-    assert (read["started_count"], read["remaining_count"], read["allowed_actions"]) == (2, 5, ["cancel"])
+    assert (read["started_count"], read["remaining_count"], read["live_count"]) == (2, 5, 2)
+    assert read["allowed_actions"] == ["cancel"]
     assert {(run["trigger"], run["backfill"], run["state"]) for run in runs} == {("backfill", backfill["id"], "queued")}
     assert [run["scheduled_for"] for run in runs] == ["2026-03-03T06:00:00Z", "2026-03-02T06:00:00Z"]
     assert (canceled.json()["state"], canceled.json()["state_reason"]) == ("canceled", "enough")
+    assert canceled.json()["live_count"] == 0
     assert set(Run.objects.values_list("state", flat=True)) == {"canceled"}
     assert api.get(read["runs"].removeprefix("/api/v1/")).json()["items"] != []
 

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from scheduling.audit.operations import Actor
 from scheduling.backfills import pacing
 from scheduling.backfills.models import Backfill, BackfillState
 from scheduling.backfills.pacing import BackfillPacer, advance, plan_slice, read_running
@@ -17,8 +18,10 @@ from scheduling.models import DueWork, Run, Schedule, Task
 from scheduling.runs import admission
 from scheduling.runs.states import Gate, RunState, SkipReason, TriggerKind
 from scheduling.schedules.models import ScheduleState
+from scheduling.schedules.operations import delete_schedule
 from scheduling.schedules.rules import rule_of
 from scheduling.tasks.models import TaskState
+from scheduling.tasks.operations import update_task
 from tests.factories import BackfillFactory, DueWorkFactory, RunFactory, ScheduleFactory, TaskFactory
 
 pytestmark = pytest.mark.django_db
@@ -263,6 +266,30 @@ def test_more_backfills_than_a_page_all_have_their_turn() -> None:
     assert all(backfilled(each) == days(0) for each in backfills)
 
 
+def test_a_turn_whose_time_is_over_leaves_the_rest_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pacing, "TURN_TIME", -1.0)
+    backfills = [BackfillFactory() for _ in range(3)]
+    pacer = BackfillPacer()
+
+    turns = [pacer.turn() for _ in range(3)]
+
+    assert [(turn.started, turn.is_more) for turn in turns[:2]] == [(1, True), (1, True)]
+    assert all(backfilled(each) == days(0) for each in backfills)
+
+
+def test_the_backfill_of_a_deleted_schedule_is_over_and_its_runs_stay() -> None:
+    backfill = BackfillFactory()
+    pacer = BackfillPacer()
+    pacer.turn()
+
+    delete_schedule(actor=Actor.system("tests"), schedule=backfill.schedule)
+    end_runs()
+    pacer.turn()
+
+    assert not Backfill.objects.exists()
+    assert Run.objects.get().scheduled_for == FIRST
+
+
 class TestExclusiveTasks:
     """What the two overlap policies mean where the task itself forbids overlap."""
 
@@ -307,6 +334,17 @@ class TestExclusiveTasks:
 
         assert backfilled(backfill) == days(0, 1)
         assert not DueWork.objects.filter(run__backfill=backfill).exclude(is_exclusive=False).exists()
+
+    @pytest.mark.parametrize(("overlap", "is_exclusive"), [("queue_all", True), ("allow", False)])
+    def test_a_policy_that_forbids_overlap_from_now_on_counts_runs_of_queue_all(
+        self, overlap: str, is_exclusive: bool
+    ) -> None:
+        backfill = BackfillFactory(overlap=overlap)
+        BackfillPacer().turn()
+
+        update_task(actor=Actor.system("tests"), task=backfill.schedule.task, changes={"overlap": "skip"})
+
+        assert DueWork.objects.get().is_exclusive == is_exclusive
 
 
 def test_what_deduplication_skips_is_counted_as_skipped() -> None:

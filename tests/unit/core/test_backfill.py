@@ -75,6 +75,15 @@ def test_a_slice_that_ends_with_the_range_is_the_last():
     assert only.is_last
 
 
+def test_a_slice_whose_time_is_over_is_short_and_goes_on_from_there():
+    start, end = at("2026-03-01T00:00"), at("2026-03-01T04:00")
+
+    short = next_slice(HOURLY, cursor=start, end=end, limit=3, is_time_over=lambda: True)
+
+    assert (short.occurrences, short.is_last) == ((start,), False)
+    assert next_slice(HOURLY, cursor=short.cursor_at, end=end, limit=1).occurrences == (at("2026-03-01T01:00"),)
+
+
 def test_a_slice_of_nothing_leaves_the_cursor_where_it_is():
     nothing = next_slice(HOURLY, cursor=at("2026-03-01T00:00"), end=at("2026-03-01T02:30"), limit=0)
 
