@@ -20,7 +20,7 @@ from scheduling.api.shapes import page_shape
 from scheduling.api.views import View, body_of, created, entity_tag, matched_tag
 from scheduling.core.preview import MAX_COUNT, Preview, answer, parse_request, preview
 from scheduling.core.recurrence import ScheduleError
-from scheduling.definitions.fields import LocalTime, Moment, Text
+from scheduling.definitions.fields import Instant, LocalTime, Moment, Text
 from scheduling.definitions.json_values import problems_of
 from scheduling.definitions.strict import StrictSerializer, parse, problems_in
 from scheduling.errors import NotValid, VersionMismatch
@@ -66,9 +66,10 @@ class UpcomingParameters(StrictSerializer):
 
 
 class SchedulePause(StrictSerializer):
-    """Why it is paused."""
+    """Why, and until when: with `until` the schedule resumes by itself."""
 
     reason = Text(required=False, allow_blank=True, default="", max_length=500)
+    until = Instant(required=False, allow_null=True, default=None)
 
 
 class ScheduleParameters(PageParameters):
@@ -160,10 +161,10 @@ class PauseScheduleView(View):
     @extend_schema(operation_id="pauseSchedule", request=SchedulePause, responses=ScheduleShape)
     @idempotent
     def post(self, request: Request, schedule_id: UUID) -> Response:
-        """Stop firing."""
+        """Stop firing until resumed, or until an instant. What passes meanwhile is counted and never replayed."""
         given = parse(SchedulePause, body_of(request))
         schedule = find_to_change(request, visible_schedules, schedule_id, owner=_OWNER)
-        return _answer(operations.pause_schedule(actor=actor_of(request), schedule=schedule, reason=given["reason"]))
+        return _answer(operations.pause_schedule(actor=actor_of(request), schedule=schedule, **given))
 
 
 class ResumeScheduleView(View):

@@ -95,13 +95,18 @@ def update_schedule(
 
 
 @transaction.atomic
-def pause_schedule(*, actor: Actor, schedule: Schedule, reason: str = "") -> Schedule:
-    """Stop firing. Runs that exist go on. Pausing a paused schedule changes its reason only."""
+def pause_schedule(*, actor: Actor, schedule: Schedule, reason: str = "", until: datetime | None = None) -> Schedule:
+    """Stop firing, until resumed or `until`. Runs that exist go on.
+
+    Pausing a paused schedule changes reason and end.
+    """
+    if until is not None and until <= database_now():
+        raise NotValid.at("/until", "in_the_past", "The end of a pause must lie ahead.")
     held = _lock(schedule)
     _require(held, "pause", ScheduleState.ACTIVE, ScheduleState.PAUSED)
     before = snapshot(held)
     held.state = ScheduleState.PAUSED
-    held.state_reason = reason[:500]
+    held.state_reason, held.paused_until = reason[:500], until
     return _save(actor=actor, action="schedule.pause", schedule=held, before=before)
 
 
@@ -118,13 +123,27 @@ def resume_schedule(*, actor: Actor, schedule: Schedule) -> Schedule:
         return held
     before = snapshot(held)
     held.state = ScheduleState.ACTIVE
-    held.state_reason = ""
+    held.state_reason, held.paused_until = "", None
     if held.held_at is None:
         try:
             account_for_pause(held, now=database_now())
         except ScheduleError as error:
             raise NotValid.because(problems_in(refused(error).detail)) from error
     return _save(actor=actor, action="schedule.resume", schedule=held, before=before)
+
+
+@transaction.atomic
+def end_snooze(*, actor: Actor, schedule: Schedule) -> Schedule:
+    """Resume a schedule whose snooze is over. One that cannot be planned any more is set aside with its reason, so
+    that it does not come back every second."""
+    try:
+        return resume_schedule(actor=actor, schedule=schedule)
+    except NotValid as error:
+        held = _lock(schedule)
+        before = snapshot(held)
+        held.state, held.paused_until = ScheduleState.QUARANTINED, None
+        held.state_reason = f"{error.problems[0].code}: {error.problems[0].detail}"[:500]
+        return _save(actor=actor, action="schedule.quarantine", schedule=held, before=before)
 
 
 @transaction.atomic
