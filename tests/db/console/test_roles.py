@@ -14,6 +14,7 @@ from scheduling.models import Operator
 from tests.factories import (
     AgentFactory,
     AgentTokenFactory,
+    CalendarFactory,
     DueWorkFactory,
     OperatorFactory,
     RunFactory,
@@ -27,6 +28,7 @@ SEEN_BY_ALL_ROLES = [
     "/admin/",
     "/admin/scheduling/task/",
     "/admin/scheduling/schedule/",
+    "/admin/scheduling/calendar/",
     "/admin/scheduling/run/",
     "/admin/scheduling/run/dead-letters/",
     "/admin/scheduling/event/",
@@ -45,7 +47,11 @@ SEEN_BY_ADMINS = [
     "/admin/scheduling/idempotencyrecord/",
     "/admin/scheduling/agent/add/",
 ]
-WRITTEN_BY_AUTHORS = ["/admin/scheduling/task/add/", "/admin/scheduling/schedule/add/"]
+WRITTEN_BY_AUTHORS = [
+    "/admin/scheduling/task/add/",
+    "/admin/scheduling/schedule/add/",
+    "/admin/scheduling/calendar/add/",
+]
 
 # Every deed: the object it is tried on, and the lowest role that may do it.
 DEEDS: list[tuple[str, Callable[[], object], Role]] = [
@@ -57,6 +63,7 @@ DEEDS: list[tuple[str, Callable[[], object], Role]] = [
     ("scheduling_schedule:pause", ScheduleFactory, Role.OPERATOR),
     ("scheduling_schedule:resume", ScheduleFactory, Role.OPERATOR),
     ("scheduling_schedule:delete", ScheduleFactory, Role.AUTHOR),
+    ("scheduling_calendar:delete", CalendarFactory, Role.AUTHOR),
     ("scheduling_run:cancel", lambda: DueWorkFactory().run, Role.OPERATOR),
     ("scheduling_run:retry", lambda: RunFactory(dead=True), Role.OPERATOR),
     ("scheduling_run:again", lambda: RunFactory(dead=True), Role.OPERATOR),
@@ -66,6 +73,7 @@ DEEDS: list[tuple[str, Callable[[], object], Role]] = [
 ]
 POSTS: list[tuple[str, Callable[[], object], Role]] = [
     ("scheduling_task_start", TaskFactory, Role.OPERATOR),
+    ("scheduling_schedule_snooze", ScheduleFactory, Role.OPERATOR),
     ("scheduling_agent_issue", AgentFactory, Role.ADMIN),
     ("scheduling_agenttoken_rotate", AgentTokenFactory, Role.ADMIN),
 ]
