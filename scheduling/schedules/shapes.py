@@ -38,6 +38,10 @@ class ScheduleShape(Shape):
     rdates = serializers.ListField(child=LocalTime())
     calendars = serializers.SerializerMethodField(help_text="Exclusion calendars, by key.")
     max_occurrences = serializers.IntegerField(allow_null=True)
+    filter = serializers.CharField(allow_blank=True)
+    check = serializers.SerializerMethodField(help_text="The pipeline by which a condition looks.")
+    after = serializers.SerializerMethodField(help_text="The key of the followed task.")
+    condition_met = serializers.BooleanField(allow_null=True, help_text="What the newest check found.")
     jitter = Duration()
     misfire = MisfireShape(source="*")
     gap = serializers.CharField(allow_blank=True, help_text="Empty: the kind's own.")
@@ -63,6 +67,12 @@ class ScheduleShape(Shape):
             return recurrence_of(schedule).sentence
         except ScheduleError as error:
             return f"Not valid: {error.detail}"
+
+    def get_check(self, schedule: Schedule) -> dict[str, Any] | None:
+        return None if schedule.check_revision is None else dict(schedule.check_revision.document)
+
+    def get_after(self, schedule: Schedule) -> str | None:
+        return None if schedule.after_task is None else schedule.after_task.key
 
     def get_next_fire_at(self, schedule: Schedule) -> datetime | None:
         instant: Any = upcoming(schedule)

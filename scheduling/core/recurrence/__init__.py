@@ -5,6 +5,8 @@
     cron, rrule by days  -> pattern of wall times   -> WallRecurrence     zone attached last, gap and fold policies
     rrule by hour, finer -> counted units           -> ElapsedRecurrence  elapsed time, wall clock as a filter
     interval, once       -> arithmetic
+    condition            -> the interval at which it looks
+    event, after         -> no instants: WaitingRecurrence
 
 The parts, from the ground up: `rule` (words and the error), `zones` (segments of constant offset), `clockface` (times
 of day), `days` (tables of matching days), `periods` (INTERVAL), `patterns` (their product), `units` (the same for
@@ -23,6 +25,7 @@ from scheduling.core.recurrence.interval import compile_interval
 from scheduling.core.recurrence.once import compile_once
 from scheduling.core.recurrence.rrule import compile_rrule
 from scheduling.core.recurrence.rule import Rule, ScheduleError
+from scheduling.core.recurrence.waiting import compile_after, compile_condition, compile_event
 from scheduling.core.recurrence.zones import get_zone
 
 __all__ = ["Exclusions", "Recurrence", "Rule", "ScheduleError", "anchored", "compile_rule"]
@@ -32,6 +35,9 @@ _COMPILERS = {
     "rrule": (compile_rrule, "shift"),
     "interval": (compile_interval, "shift"),
     "once": (compile_once, "shift"),
+    "condition": (compile_condition, "shift"),
+    "event": (compile_event, "shift"),
+    "after": (compile_after, "shift"),
 }
 
 

@@ -5,6 +5,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 from scheduling.core.recurrence.exclusions import Exclusions
 from scheduling.core.recurrence.patterns import Pattern
@@ -23,8 +24,11 @@ class Recurrence(ABC):
     """A set of instants with a cost of the next one that does not depend on the age of the anchor.
 
     `ends_at` and `added` (sorted) are naive UTC, `excluded` naive local; `sentence` is the schedule in English. What
-    `calendars` exclude is left out last: COUNT has counted it, and additions are left out too.
+    `calendars` exclude is left out last: COUNT has counted it, and additions are left out too. `has_times` is False for
+    kinds that wait for something to happen.
     """
+
+    has_times: ClassVar[bool] = True
 
     zone: Zone
     sentence: str
