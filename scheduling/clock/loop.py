@@ -10,6 +10,7 @@ import structlog
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
+from scheduling.backfills.pacing import BackfillPacer
 from scheduling.clock import metrics
 from scheduling.clock.due import Share, seconds_to_earliest
 from scheduling.clock.firing import DEFAULT_BATCH, PassResult, run_pass
@@ -32,6 +33,7 @@ class Clock:
     def __init__(self, *, batch: int = DEFAULT_BATCH) -> None:
         self.batch = batch
         self._share = Share()
+        self._backfills = BackfillPacer()
         self._stopping = threading.Event()
         self._listener: psycopg.Connection[Any] | None = None
         self._can_listen = True
@@ -53,7 +55,8 @@ class Clock:
         while not self._stopping.is_set():
             try:
                 result = self.run_once()
-                if not result.is_full:
+                # What is due live goes first; backfills get a turn where nothing of it is left.
+                if not result.is_full and not self._pace_backfills():
                     self._sleep()
             except LOST_CONNECTION as error:
                 self._wait_for_database(error)
@@ -78,6 +81,21 @@ class Clock:
             logger.warning("clock.occurrences_without_run", missed=result.missed, skipped=result.skipped)
         self._passed_at = time.monotonic()
         return result
+
+    def _pace_backfills(self) -> bool:
+        """One turn of the backfills; True where there is more to do for them at once.
+
+        What goes wrong there is told and tried again at the next turn: live firing does not suffer by it.
+        """
+        try:
+            turn = self._backfills.turn()
+        except LOST_CONNECTION:
+            raise
+        except Exception:
+            logger.exception("clock.backfills_failed")
+            return False
+        metrics.BACKFILLED.inc(turn.started)
+        return turn.is_more
 
     def _sleep(self) -> None:
         """Until the earliest mark, a notification, `stop()`, or the backstop."""
