@@ -30,6 +30,9 @@ _WITHIN_A_DAY = re.compile(r"(?:^|;)(?:FREQ=(?:HOURLY|MINUTELY|SECONDLY)|BY(?:HO
 _ZONE_DESCRIPTION = re.compile(r"^BEGIN:VTIMEZONE\s*$.*?^END:VTIMEZONE\s*$", re.M | re.S | re.I)
 
 
+_KINDS = {"DTSTART": date, "DTEND": date, "RECURRENCE-ID": date, "DURATION": timedelta}
+
+
 class CalendarTextError(ValueError):
     """The text is no calendar, or asks for too much. `code` is stable; `detail` and `hint` are for people."""
 
@@ -164,6 +167,9 @@ def _read(component: Any, name: str, default_zone: str | None) -> _Event:
             raise CalendarTextError("invalid_event", f"{name}: {once} is given more than once.")
     if "DTSTART" not in component:
         raise CalendarTextError("invalid_event", f"{name}: DTSTART is missing.")
+    for prop, kind in _KINDS.items():
+        if prop in component and not isinstance(getattr(component[prop], "dt", None), kind):
+            raise CalendarTextError("invalid_event", f"{name}: {prop} is not what it should be.")
     given = component["DTSTART"].dt
     is_all_day = not isinstance(given, datetime)
     zone = "UTC" if is_all_day else _zone_of(component["DTSTART"], name, default_zone)
