@@ -90,8 +90,7 @@ def rule_words(rule: Rule) -> dict[str, Any]:
 
 def rule_of_words(words: Mapping[str, Any]) -> Rule:
     """The rule again. ValueError or TypeError where the words are not those of a rule."""
-    plain = {name: _value(name, word) for name, word in words.items() if name != "calendars"}
-    return Rule(**plain, calendars=tuple(Exclusions.of_words(each) for each in words.get("calendars", ())))
+    return Rule(**{name: _value(name, word) for name, word in words.items()})
 
 
 def _word(value: Any) -> Any:
