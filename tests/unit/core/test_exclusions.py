@@ -130,6 +130,36 @@ def test_a_year_of_excluded_days_costs_jumps_and_not_steps(kind: str, expression
     assert best < 0.020
 
 
+def test_a_long_leap_is_made_once_and_answers_as_steps_would() -> None:
+    thursdays = [date(2026, 1, 1) + timedelta(days=7 * at) for at in range(1000)]
+    rule = Rule(kind="cron", expression="0 8 * * 4", calendars=(Exclusions("thursdays", days=thursdays),))
+    recurrence = compile_rule(rule)
+    before, within, behind = (datetime(year, 1, 1, 8, tzinfo=UTC) for year in (2025, 2035, 2046))
+
+    landed = recurrence.next_after(datetime(2025, 12, 30, tzinfo=UTC))
+    again = min(_seconds(lambda: recurrence.next_after(within)) for _ in range(5))
+
+    assert landed == recurrence.next_after(within) == datetime(2045, 3, 2, 8, tzinfo=UTC)
+    assert recurrence.next_after(before) == datetime(2025, 1, 2, 8, tzinfo=UTC)
+    assert recurrence.next_after(behind) == datetime(2046, 1, 4, 8, tzinfo=UTC)
+    assert again < 0.001
+
+
+def test_a_leap_to_nowhere_is_kept_too() -> None:
+    thursdays = [date(2026, 1, 1) + timedelta(days=7 * at) for at in range(1000)]
+    rule = Rule(
+        kind="cron",
+        expression="0 8 * * 4",
+        ends_at=datetime(2040, 1, 1, tzinfo=UTC),
+        calendars=(Exclusions("thursdays", days=thursdays),),
+    )
+    recurrence = compile_rule(rule)
+
+    assert recurrence.next_after(datetime(2026, 1, 1, tzinfo=UTC)) is None
+    assert recurrence.next_after(datetime(2030, 1, 1, tzinfo=UTC)) is None
+    assert recurrence.next_after(datetime(2025, 1, 1, tzinfo=UTC)) == datetime(2025, 1, 2, 8, tzinfo=UTC)
+
+
 def _seconds(call: object) -> float:
     began = time.thread_time()
     call()  # type: ignore[operator]
