@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from scheduling.core.recurrence import Exclusions, Rule, ScheduleError, compile_rule
+from scheduling.core.recurrence.exclusions import MAX_STRETCHES
 from scheduling.core.recurrence.zones import get_zone
 
 MAX_TEXT = 256 * 1024
@@ -20,8 +21,6 @@ MAX_EVENTS = 1_000
 MAX_RECURRING = 200
 MAX_OCCURRENCES = 4_000
 MAX_DAYS = 3_660
-# Jumps that one search may need, at some 20 microseconds each.
-MAX_STRETCHES = 1_000
 
 _BEHIND, _AHEAD = timedelta(days=366), timedelta(days=2 * 366)
 _YEARS = (1900, 9800)  # the longest event that begins in them ends in a year that schedules know
