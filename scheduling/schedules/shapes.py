@@ -1,9 +1,9 @@
 """A schedule as the API shows it."""
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Manager
 from rest_framework import serializers
 
 from scheduling.api.shapes import Shape
@@ -24,8 +24,20 @@ class MisfireShape(Shape):
     window = Duration(source="misfire_window", allow_null=True)
 
 
+class ScheduleList(serializers.ListSerializer[Any]):
+    """Many schedules, their calendars read at once."""
+
+    def to_representation(self, data: Any) -> list[Any]:
+        rows = list(data.all() if isinstance(data, Manager) else data)
+        load_calendars(rows)
+        return super().to_representation(rows)
+
+
 class ScheduleShape(Shape):
     """A rule of a task, and how far it has come."""
+
+    class Meta:
+        list_serializer_class = ScheduleList
 
     id = serializers.UUIDField()
     task = serializers.UUIDField(source="task_id")
@@ -80,13 +92,6 @@ class ScheduleShape(Shape):
 
     def get_allowed_actions(self, schedule: Schedule) -> list[str]:
         return list(allowed_actions(schedule))
-
-
-def shown_schedules(schedules: Iterable[Schedule]) -> list[Any]:
-    """The shapes of many, their calendars read at once."""
-    rows = list(schedules)
-    load_calendars(rows)
-    return list(ScheduleShape(rows, many=True).data)
 
 
 class OccurrenceShape(Shape):

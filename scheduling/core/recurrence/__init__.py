@@ -20,7 +20,7 @@ from functools import lru_cache
 from scheduling.core.recurrence.base import Recurrence
 from scheduling.core.recurrence.context import read_context
 from scheduling.core.recurrence.cron import compile_cron
-from scheduling.core.recurrence.exclusions import Exclusions
+from scheduling.core.recurrence.exclusions import MAX_STRETCHES, Exclusions
 from scheduling.core.recurrence.interval import compile_interval
 from scheduling.core.recurrence.once import compile_once
 from scheduling.core.recurrence.rrule import compile_rrule
@@ -54,6 +54,13 @@ def compile_rule(rule: Rule) -> Recurrence:
             f"{rule.kind!r} is not a kind of schedule that can be planned",
             field="kind",
             hint=f"The kinds are {', '.join(_COMPILERS)}",
+        )
+    if sum(calendar.stretches for calendar in rule.calendars) > MAX_STRETCHES:
+        raise ScheduleError(
+            "too_many_stretches",
+            f"The calendars have more than {MAX_STRETCHES} separate days and spans between them",
+            field="calendars",
+            hint="Days in a row and spans that touch count as one; leave out days that are over",
         )
     compiler, default_gap = _COMPILERS[rule.kind]
     recurrence: Recurrence = compiler(rule.expression, read_context(rule, default_gap=default_gap))
