@@ -1,36 +1,30 @@
 """One pass of the clock. See the package's docstring for why it is safe."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import structlog
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
-from scheduling.core.planning import MisfirePolicy, Plan, plan
-from scheduling.core.recurrence import Rule, ScheduleError, compile_rule
+from scheduling.clock.due import DueSchedule, Share, read_due
+from scheduling.core.planning import Plan, plan
+from scheduling.core.recurrence import ScheduleError, compile_rule
 from scheduling.errors import SchedulingError
+from scheduling.postgres import binary_cursor
 from scheduling.runs.admission import Admitted, Start, admit, lock_exclusive_tasks
+from scheduling.runs.plain import PlainStart, fire_plain
 from scheduling.runs.states import RunState, TriggerKind
 
 logger = structlog.get_logger(__name__)
 
-DEFAULT_BATCH = 500
-
-# Purpose: the schedules that are due, earliest first. Index: schedule_due_idx.
-# Locks: none that outlast the statement; SKIP LOCKED passes over those that another clock is firing right now.
-_READ_DUE = """
-SELECT id, version, task_id, next_fire_at, kind, expression, timezone, starts_at, ends_at, exdates, rdates,
-       gap, fold, jitter, misfire_policy, misfire_grace, misfire_limit, misfire_window,
-       COALESCE(%(now)s, clock_timestamp())
-FROM scheduling_schedule
-WHERE state = 'active' AND held_at IS NULL AND next_fire_at <= COALESCE(%(now)s, clock_timestamp())
-ORDER BY next_fire_at, id
-LIMIT %(batch)s
-FOR NO KEY UPDATE SKIP LOCKED
-"""
+DEFAULT_BATCH = 2000
+# Seconds of planning after which a batch is written as far as it is planned: rules that are dear to plan delay the
+# others by no more than this.
+PLANNING_TIME = 0.5
 
 # Purpose: keep the plans that still hold. Index: primary key. Locks: the schedules; one that somebody else holds is
 # left to them, its plan is void.
@@ -69,115 +63,85 @@ UPDATE scheduling_schedule SET state = 'quarantined', state_reason = %s, version
 WHERE id = %s AND version = %s AND state = 'active'
 """
 
-_EARLIEST = """
-SELECT EXTRACT(EPOCH FROM next_fire_at - clock_timestamp())
-FROM scheduling_schedule
-WHERE state = 'active' AND held_at IS NULL AND next_fire_at IS NOT NULL
-ORDER BY next_fire_at, id
-LIMIT 1
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class DueSchedule:
-    """A due schedule as it was read, in the order of the columns of `_READ_DUE`."""
-
-    id: UUID
-    version: int
-    task_id: UUID
-    next_fire_at: datetime
-    kind: str
-    expression: str
-    timezone: str
-    starts_at: datetime
-    ends_at: datetime | None
-    exdates: list[datetime]
-    rdates: list[datetime]
-    gap: str
-    fold: str
-    jitter: timedelta
-    misfire_policy: str
-    misfire_grace: timedelta
-    misfire_limit: int
-    misfire_window: timedelta | None
-    now: datetime
-
-    @property
-    def rule(self) -> Rule:
-        return Rule(
-            kind=self.kind,
-            expression=self.expression,
-            timezone=self.timezone,
-            starts_at=self.starts_at,
-            ends_at=self.ends_at,
-            exdates=tuple(self.exdates),
-            rdates=tuple(self.rdates),
-            gap=self.gap or None,
-            fold=self.fold or None,
-        )
-
-    @property
-    def misfire(self) -> MisfirePolicy:
-        return MisfirePolicy(
-            policy=self.misfire_policy,
-            grace=self.misfire_grace,
-            limit=self.misfire_limit,
-            window=self.misfire_window,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class PassResult:
-    """What a pass did. `schedules` read; `is_full`: the batch was full, so there may be more."""
+    """What a pass did. `schedules` read; `lost`: plans that were void; `is_full`: there may be more to do."""
 
     schedules: int = 0
     runs: int = 0
     skipped: int = 0
     missed: int = 0
     quarantined: int = 0
+    lost: int = 0
     is_full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class _Planned:
+class Planned:
+    """A due schedule and what is to become of its occurrences."""
+
     schedule: DueSchedule
     plan: Plan
 
+    @property
+    def is_plain(self) -> bool:
+        """True where one statement can fire it: one run, on a task whose policies decide nothing, and no misses."""
+        return self.schedule.is_plain and len(self.plan.fire) == 1 and not self.plan.missed
 
-def run_pass(*, now: datetime | None = None, batch: int = DEFAULT_BATCH) -> PassResult:
-    """Fire what is due and return what was done. `now` None is the database's clock.
+
+def run_pass(*, now: datetime | None = None, batch: int = DEFAULT_BATCH, share: Share | None = None) -> PassResult:
+    """Fire what is due and return what was done. `now` None is the database's clock; `share` is the clock's own.
 
     Opens its own transactions, none of them longer than a batch's writes. A schedule that cannot be planned, or whose
     writes the database refuses, is quarantined with its reason; the rest of the batch goes on. Errors of the
     connection are the caller's: nothing is lost by them.
     """
-    due = read_due(now=now, batch=batch)
-    planned: list[_Planned] = []
-    quarantined = 0
-    for schedule in due:
-        try:
-            planned.append(_Planned(schedule, plan_schedule(schedule)))
-        except ScheduleError as error:
-            quarantined += quarantine(schedule, f"{error.code}: {error.detail}")
-        except Exception as error:
-            logger.exception("schedule.cannot_be_planned", schedule=str(schedule.id))
-            quarantined += quarantine(schedule, f"cannot be planned: {type(error).__name__}")
-    fired = _fire_or_bisect(planned)
+    skipped_batches = share.batches_to_skip() if share else 0
+    is_shared = share is not None and share.is_contested
+    due = read_due(now=now, batch=batch, skip=skipped_batches * batch, is_shared=is_shared)
+    planned, quarantined = _plan_all(due)
+    plain = [item for item in planned if item.is_plain]
+    others = [item for item in planned if not item.is_plain]
+    done = _sum([_write(plain, _fire_plain), _write(others, fire)])
+    if share is not None:
+        share.note(lost=done.lost)
     return PassResult(
         schedules=len(due),
-        runs=fired.runs,
-        skipped=fired.skipped,
-        missed=fired.missed,
-        quarantined=quarantined + fired.quarantined,
-        is_full=len(due) == batch,
+        runs=done.runs,
+        skipped=done.skipped,
+        missed=done.missed,
+        quarantined=done.quarantined + quarantined,
+        lost=done.lost,
+        is_full=len(due) == batch or skipped_batches > 0 or len(planned) + quarantined < len(due),
     )
 
 
-def read_due(*, now: datetime | None, batch: int) -> list[DueSchedule]:
-    """The earliest due schedules, at most `batch` of them."""
-    with connection.cursor() as cursor:
-        cursor.execute(_READ_DUE, {"now": now, "batch": batch})
-        return [DueSchedule(*row) for row in cursor.fetchall()]
+def _plan_all(due: Sequence[DueSchedule]) -> tuple[list[Planned], int]:
+    """Plan what the time allows, and set aside what cannot be planned; equal schedules are planned once."""
+    ends_at = time.monotonic() + PLANNING_TIME
+    plans: dict[Any, Plan] = {}
+    planned: list[Planned] = []
+    quarantined = 0
+    for schedule in due:
+        key = schedule.plan_key
+        known = plans.get(key) if key is not None else None
+        if known is None:
+            if time.monotonic() > ends_at:
+                break
+            try:
+                known = plan_schedule(schedule)
+            except ScheduleError as error:
+                quarantined += quarantine(schedule, f"{error.code}: {error.detail}")
+                continue
+            except Exception as error:
+                logger.exception("schedule.cannot_be_planned", schedule=str(schedule.id))
+                quarantined += quarantine(schedule, f"cannot be planned: {type(error).__name__}")
+                continue
+            if key is not None:
+                plans[key] = known
+        planned.append(Planned(schedule, known))
+    return planned, quarantined
 
 
 def plan_schedule(schedule: DueSchedule) -> Plan:
@@ -202,20 +166,12 @@ def quarantine(schedule: DueSchedule, reason: str) -> int:
     return int(count)
 
 
-def seconds_to_earliest() -> float | None:
-    """How long until the next mark by the database's clock; not positive where one is due; None where none is."""
-    with connection.cursor() as cursor:
-        cursor.execute(_EARLIEST)
-        row = cursor.fetchone()
-    return None if row is None else float(row[0])
-
-
-def _fire_or_bisect(planned: Sequence[_Planned]) -> PassResult:
+def _write(planned: Sequence[Planned], writer: Callable[[Sequence[Planned]], PassResult]) -> PassResult:
     """Write the plans; where the database refuses the batch, halve it until the guilty schedule stands alone."""
     if not planned:
         return PassResult()
     try:
-        return fire(planned)
+        return writer(planned)
     except (OperationalError, InterfaceError):
         raise
     except (DatabaseError, SchedulingError, ValueError, KeyError) as error:
@@ -224,16 +180,37 @@ def _fire_or_bisect(planned: Sequence[_Planned]) -> PassResult:
             reason = f"cannot be fired: {type(error).__name__}: {error}"
             return PassResult(quarantined=quarantine(planned[0].schedule, reason))
         middle = len(planned) // 2
-        first, second = _fire_or_bisect(planned[:middle]), _fire_or_bisect(planned[middle:])
-        return PassResult(
-            runs=first.runs + second.runs,
-            skipped=first.skipped + second.skipped,
-            missed=first.missed + second.missed,
-            quarantined=first.quarantined + second.quarantined,
+        return _sum([_write(planned[:middle], writer), _write(planned[middle:], writer)])
+
+
+def _sum(results: Sequence[PassResult]) -> PassResult:
+    return PassResult(
+        runs=sum(result.runs for result in results),
+        skipped=sum(result.skipped for result in results),
+        missed=sum(result.missed for result in results),
+        quarantined=sum(result.quarantined for result in results),
+        lost=sum(result.lost for result in results),
+    )
+
+
+def _fire_plain(planned: Sequence[Planned]) -> PassResult:
+    """Fire schedules that leave nothing to decide, by one statement in one transaction."""
+    starts = [
+        PlainStart(
+            schedule_id=item.schedule.id,
+            version=item.schedule.version,
+            scheduled_for=item.plan.fire[0].scheduled_for,
+            available_at=item.plan.fire[0].available_at,
+            next_fire_at=item.plan.next_fire_at,
         )
+        for item in planned
+    ]
+    with transaction.atomic(), binary_cursor() as cursor:
+        fired = fire_plain(cursor, starts)
+    return PassResult(runs=fired.runs, lost=len(planned) - fired.schedules)
 
 
-def fire(planned: Sequence[_Planned]) -> PassResult:
+def fire(planned: Sequence[Planned]) -> PassResult:
     """Admit the planned runs and move the marks, in one transaction. Plans that no longer hold change nothing."""
     with transaction.atomic(), connection.cursor() as cursor:
         # Tasks before schedules: an operation that pauses a task locks in this order too.
@@ -246,7 +223,7 @@ def fire(planned: Sequence[_Planned]) -> PassResult:
         starts = [_start(item.schedule, firing) for item in valid for firing in item.plan.fire]
         admitted = admit(cursor, starts)
         _record_misses(cursor, valid)
-        return _advance(cursor, valid, starts, admitted)
+        return _advance(cursor, planned, valid, starts, admitted)
 
 
 def _start(schedule: DueSchedule, firing: Any) -> Start:
@@ -259,7 +236,7 @@ def _start(schedule: DueSchedule, firing: Any) -> Start:
     )
 
 
-def _record_misses(cursor: Any, valid: Sequence[_Planned]) -> None:
+def _record_misses(cursor: Any, valid: Sequence[Planned]) -> None:
     rows = [
         (item.schedule.id, missed.first, missed.last, missed.count, missed.at_least, missed.reason)
         for item in valid
@@ -270,7 +247,11 @@ def _record_misses(cursor: Any, valid: Sequence[_Planned]) -> None:
 
 
 def _advance(
-    cursor: Any, valid: Sequence[_Planned], starts: Sequence[Start], admitted: Sequence[Admitted]
+    cursor: Any,
+    planned: Sequence[Planned],
+    valid: Sequence[Planned],
+    starts: Sequence[Start],
+    admitted: Sequence[Admitted],
 ) -> PassResult:
     fired: dict[UUID, int] = {}
     skipped: dict[UUID, int] = {}
@@ -292,4 +273,9 @@ def _advance(
                 [skipped.get(item.schedule.id, 0) for item in valid],
             ],
         )
-    return PassResult(runs=sum(fired.values()), skipped=sum(skipped.values()), missed=sum(missed.values()))
+    return PassResult(
+        runs=sum(fired.values()),
+        skipped=sum(skipped.values()),
+        missed=sum(missed.values()),
+        lost=len(planned) - len(valid),
+    )

@@ -12,7 +12,8 @@ from django.db import InterfaceError, OperationalError, close_old_connections, c
 
 from scheduling.backfills.pacing import BackfillPacer
 from scheduling.clock import metrics
-from scheduling.clock.firing import DEFAULT_BATCH, PassResult, run_pass, seconds_to_earliest
+from scheduling.clock.due import Share, seconds_to_earliest
+from scheduling.clock.firing import DEFAULT_BATCH, PassResult, run_pass
 from scheduling.wakeup import SCHEDULES_CHANNEL
 
 logger = structlog.get_logger(__name__)
@@ -31,6 +32,7 @@ class Clock:
 
     def __init__(self, *, batch: int = DEFAULT_BATCH) -> None:
         self.batch = batch
+        self._share = Share()
         self._backfills = BackfillPacer()
         self._stopping = threading.Event()
         self._listener: psycopg.Connection[Any] | None = None
@@ -65,7 +67,7 @@ class Clock:
         """One pass, counted and logged where it did anything."""
         self._measure_skew()
         began = time.perf_counter()
-        result = run_pass(now=now, batch=self.batch)
+        result = run_pass(now=now, batch=self.batch, share=self._share)
         metrics.PASS_SECONDS.observe(time.perf_counter() - began)
         metrics.PASSES.inc()
         metrics.RUNS.inc(result.runs)
