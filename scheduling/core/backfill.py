@@ -6,7 +6,7 @@ stop and go on anywhere and still names each occurrence once.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from scheduling.core.recurrence import Exclusions, Recurrence, Rule, ScheduleError
@@ -83,41 +83,32 @@ def next_slice(
 
 
 def rule_words(rule: Rule) -> dict[str, Any]:
-    """The rule as a JSON object, its calendars as they are now, so that it can be kept with what it was made for."""
-    return {field.name: _word(getattr(rule, field.name)) for field in fields(rule)}
+    """The rule as a JSON object, so that it can be kept with what it was made for."""
+    words = {field.name: _word(getattr(rule, field.name)) for field in fields(rule) if field.name != "calendars"}
+    return {**words, "calendars": [calendar.as_words() for calendar in rule.calendars]}
 
 
 def rule_of_words(words: Mapping[str, Any]) -> Rule:
     """The rule again. ValueError or TypeError where the words are not those of a rule."""
-    return Rule(**{name: _value(name, word) for name, word in words.items()})
+    plain = {name: _value(name, word) for name, word in words.items() if name != "calendars"}
+    return Rule(**plain, calendars=tuple(Exclusions.of_words(each) for each in words.get("calendars", ())))
 
 
 def _word(value: Any) -> Any:
     if isinstance(value, datetime | date):
         return value.isoformat()
-    if isinstance(value, Exclusions):
-        days = [[date.fromordinal(first).isoformat(), behind - first] for first, behind in value.days]
-        return {"name": value.name, "days": days, "spans": [[_word(start), _word(end)] for start, end in value.spans]}
-    return [_word(item) for item in value] if isinstance(value, tuple) else value
+    return sorted(_word(item) for item in value) if isinstance(value, tuple | frozenset) else value
 
 
 def _value(name: str, word: Any) -> Any:
-    """Names of instants end with `_at`; what is listed is local times, and the calendars."""
-    if name == "calendars":
-        return tuple(_exclusions(each) for each in word)
+    """Names of instants end with `_at`; what is listed is dates and times."""
     if isinstance(word, list):
-        return tuple(datetime.fromisoformat(item) for item in word)
-    return datetime.fromisoformat(word) if name.endswith("_at") and word is not None else word
+        return tuple(_time(item) for item in word)
+    return _time(word) if name.endswith("_at") and word is not None else word
 
 
-def _exclusions(words: Mapping[str, Any]) -> Exclusions:
-    """A calendar as it was: days are runs of a first day and a length, spans are UTC."""
-    days = [date.fromisoformat(first) + timedelta(days=at) for first, length in words["days"] for at in range(length)]
-    return Exclusions(words["name"], days=days, spans=[(_utc(start), _utc(end)) for start, end in words["spans"]])
-
-
-def _utc(word: str) -> datetime:
-    return datetime.fromisoformat(word).replace(tzinfo=UTC)
+def _time(word: str) -> date | datetime:
+    return datetime.fromisoformat(word) if "T" in word else date.fromisoformat(word)
 
 
 def _shown(instant: datetime) -> str:

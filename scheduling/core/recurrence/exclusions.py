@@ -6,7 +6,7 @@ of every second costs one step for a year of excluded days.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -48,6 +48,23 @@ class Exclusions:
 
     def __repr__(self) -> str:
         return f"Exclusions({self.name!r}, {len(self.days)} runs of days, {len(self.spans)} spans)"
+
+    def as_words(self) -> dict[str, Any]:
+        """The calendar as a JSON object, so that a rule can be kept with what it was made for."""
+        spans = [[start.isoformat(), end.isoformat()] for start, end in self.spans]
+        return {"name": self.name, "days": [list(run) for run in self.days], "spans": spans}
+
+    @classmethod
+    def of_words(cls, words: Mapping[str, Any]) -> "Exclusions":
+        """The calendar again. ValueError, TypeError or KeyError where the words are not those of one."""
+        return cls(
+            words["name"],
+            days=(date.fromordinal(day) for first, behind in words["days"] for day in range(first, behind)),
+            spans=(
+                (datetime.fromisoformat(start).replace(tzinfo=UTC), datetime.fromisoformat(end).replace(tzinfo=UTC))
+                for start, end in words["spans"]
+            ),
+        )
 
     @property
     def stretches(self) -> int:

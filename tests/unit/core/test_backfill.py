@@ -108,7 +108,6 @@ def test_the_words_of_a_rule_are_the_rule_again():
         ),
     )
 
-    words = rule_words(rule)
+    words = json.loads(json.dumps(rule_words(rule)))
 
-    assert rule_of_words(json.loads(json.dumps(words))) == rule
-    assert words["calendars"][0]["days"] == [["2026-12-24", 3], ["2026-12-31", 1]]
+    assert rule_of_words(words) == rule

@@ -1,10 +1,12 @@
 """Exclusion calendars in the core: what they leave out, what they count, what they cost."""
 
+import json
 import time
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from scheduling.core.backfill import rule_of_words, rule_words
 from scheduling.core.recurrence import Exclusions, Rule, compile_rule
 
 CHISINAU = "Europe/Chisinau"
@@ -132,3 +134,13 @@ def _seconds(call: object) -> float:
     began = time.thread_time()
     call()  # type: ignore[operator]
     return time.thread_time() - began
+
+
+def test_a_rule_with_calendars_can_be_kept_as_words_and_read_again() -> None:
+    outage = Exclusions("outage", spans=[(datetime(2026, 1, 5, 6, tzinfo=UTC), datetime(2026, 1, 6, 6, tzinfo=UTC))])
+    rule = daily(CHRISTMAS, outage)
+
+    words = json.loads(json.dumps(rule_words(rule)))
+
+    assert rule_of_words(words) == rule
+    assert compile_rule(rule_of_words(words)) is compile_rule(rule)
