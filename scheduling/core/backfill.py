@@ -84,14 +84,13 @@ def next_slice(
 
 def rule_words(rule: Rule) -> dict[str, Any]:
     """The rule as a JSON object, so that it can be kept with what it was made for."""
-    words = {field.name: _word(getattr(rule, field.name)) for field in fields(rule) if field.name != "calendars"}
-    return {**words, "calendars": [calendar.as_words() for calendar in rule.calendars]}
+    plain = {field.name: _word(getattr(rule, field.name)) for field in fields(rule) if field.name != "calendars"}
+    return {**plain, "calendars": [calendar.as_words() for calendar in rule.calendars]}
 
 
 def rule_of_words(words: Mapping[str, Any]) -> Rule:
     """The rule again. ValueError or TypeError where the words are not those of a rule."""
-    plain = {name: _value(name, word) for name, word in words.items() if name != "calendars"}
-    return Rule(**plain, calendars=tuple(Exclusions.of_words(each) for each in words.get("calendars", ())))
+    return Rule(**{name: _value(name, word) for name, word in words.items()})
 
 
 def _word(value: Any) -> Any:
@@ -102,6 +101,8 @@ def _word(value: Any) -> Any:
 
 def _value(name: str, word: Any) -> Any:
     """Names of instants end with `_at`; what is listed is dates and times."""
+    if name == "calendars":
+        return tuple(Exclusions.of_words(item) for item in word)
     if isinstance(word, list):
         return tuple(_time(item) for item in word)
     return _time(word) if name.endswith("_at") and word is not None else word

@@ -49,22 +49,17 @@ class Exclusions:
     def __repr__(self) -> str:
         return f"Exclusions({self.name!r}, {len(self.days)} runs of days, {len(self.spans)} spans)"
 
-    def as_words(self) -> dict[str, Any]:
-        """The calendar as a JSON object, so that a rule can be kept with what it was made for."""
-        spans = [[start.isoformat(), end.isoformat()] for start, end in self.spans]
-        return {"name": self.name, "days": [list(run) for run in self.days], "spans": spans}
-
     @classmethod
     def of_words(cls, words: Mapping[str, Any]) -> "Exclusions":
-        """The calendar again. ValueError, TypeError or KeyError where the words are not those of one."""
-        return cls(
-            words["name"],
-            days=(date.fromordinal(day) for first, behind in words["days"] for day in range(first, behind)),
-            spans=(
-                (datetime.fromisoformat(start).replace(tzinfo=UTC), datetime.fromisoformat(end).replace(tzinfo=UTC))
-                for start, end in words["spans"]
-            ),
-        )
+        """What `as_words` was made of. KeyError, TypeError or ValueError for anything else."""
+        days = (date.fromordinal(day) for start, end in words["days"] for day in range(start, end))
+        spans = (tuple(datetime.fromisoformat(bound) for bound in span) for span in words["spans"])
+        return cls(words["name"], days=days, spans=((start, end) for start, end in spans))
+
+    def as_words(self) -> dict[str, Any]:
+        """The value as a JSON object: runs of day ordinals, spans of instants."""
+        spans = [[f"{bound.isoformat()}+00:00" for bound in span] for span in self.spans]
+        return {"name": self.name, "days": [list(run) for run in self.days], "spans": spans}
 
     @property
     def stretches(self) -> int:
