@@ -146,6 +146,28 @@ def test_where_everything_has_run_nothing_is_made_unless_it_is_asked_for(actor, 
     assert create(actor, schedule, **day, only_missing=False).total_count == 1
 
 
+def test_what_a_calendar_excludes_is_left_out_as_it_was_when_the_backfill_was_made(actor, schedule):
+    calendar = CalendarFactory(agent=schedule.task.agent, dates=[date(2026, 3, 4)])
+    Schedule.objects.update(calendars=[calendar.pk])
+
+    backfill = create(actor, Schedule.objects.select_related("task").get(), overlap="allow", max_active=10)
+    type(calendar).objects.update(days=[date(2026, 3, 2)], version=2)
+    BackfillPacer().turn()
+
+    assert backfill.total_count == 6
+    days = Run.objects.order_by("scheduled_for").values_list("scheduled_for__day", flat=True)
+    assert list(days) == [2, 3, 5, 6, 7, 8]
+
+
+def test_a_schedule_whose_calendar_is_gone_is_refused(actor, schedule):
+    schedule.calendars = [schedule.pk]
+
+    with pytest.raises(NotValid) as refused:
+        create(actor, schedule)
+
+    assert refused.value.problems[0].code == "unknown_calendar"
+
+
 @pytest.mark.parametrize("kind", ["event", "condition"])
 def test_a_schedule_without_instants_is_refused(actor, schedule, kind):
     schedule.kind = kind
