@@ -1,17 +1,19 @@
 """One pass of the clock. See the package's docstring for why it is safe."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
+from scheduling.clock import session
+from scheduling.clock.faults import Fault, fault_of
+from scheduling.clock.isolation import Isolation, SteppedOver
+from scheduling.clock.points import reach
 from scheduling.core.planning import MisfirePolicy, Plan, plan
 from scheduling.core.recurrence import Rule, ScheduleError, compile_rule
-from scheduling.errors import SchedulingError
 from scheduling.runs.admission import Admitted, Start, admit, lock_exclusive_tasks
 from scheduling.runs.states import RunState, TriggerKind
 
@@ -27,6 +29,7 @@ SELECT id, version, task_id, next_fire_at, kind, expression, timezone, starts_at
        COALESCE(%(now)s, clock_timestamp())
 FROM scheduling_schedule
 WHERE state = 'active' AND held_at IS NULL AND next_fire_at <= COALESCE(%(now)s, clock_timestamp())
+  AND id <> ALL(%(stepped_over)s::uuid[]) AND task_id <> ALL(%(stepped_over)s::uuid[])
 ORDER BY next_fire_at, id
 LIMIT %(batch)s
 FOR NO KEY UPDATE SKIP LOCKED
@@ -73,6 +76,7 @@ _EARLIEST = """
 SELECT EXTRACT(EPOCH FROM next_fire_at - clock_timestamp())
 FROM scheduling_schedule
 WHERE state = 'active' AND held_at IS NULL AND next_fire_at IS NOT NULL
+  AND id <> ALL(%(stepped_over)s::uuid[]) AND task_id <> ALL(%(stepped_over)s::uuid[])
 ORDER BY next_fire_at, id
 LIMIT 1
 """
@@ -128,14 +132,21 @@ class DueSchedule:
 
 @dataclass(frozen=True, slots=True)
 class PassResult:
-    """What a pass did. `schedules` read; `is_full`: the batch was full, so there may be more."""
+    """What a pass did. `schedules` read; `stepped_over`: left due, because somebody holds what they need; `is_full`:
+    the batch was full, so there may be more."""
 
     schedules: int = 0
     runs: int = 0
     skipped: int = 0
     missed: int = 0
     quarantined: int = 0
+    stepped_over: int = 0
     is_full: bool = False
+
+    @property
+    def is_fruitless(self) -> bool:
+        """True where nothing was written: nothing was due, or others had it."""
+        return not (self.runs or self.skipped or self.missed or self.quarantined)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +155,20 @@ class _Planned:
     plan: Plan
 
 
-def run_pass(*, now: datetime | None = None, batch: int = DEFAULT_BATCH) -> PassResult:
+def run_pass(
+    *, now: datetime | None = None, batch: int = DEFAULT_BATCH, stepped_over: SteppedOver | None = None
+) -> PassResult:
     """Fire what is due and return what was done. `now` None is the database's clock.
 
     Opens its own transactions, none of them longer than a batch's writes. A schedule that cannot be planned, or whose
-    writes the database refuses, is quarantined with its reason; the rest of the batch goes on. Errors of the
-    connection are the caller's: nothing is lost by them.
+    writes the database refuses, is quarantined with its reason; one whose task somebody has locked is stepped over,
+    and `stepped_over` remembers it from pass to pass; the rest of the batch goes on. Errors of the connection, of the
+    server and of a database that waits for locks everywhere are the caller's: nothing is lost by them.
     """
-    due = read_due(now=now, batch=batch)
+    left_alone = SteppedOver() if stepped_over is None else stepped_over
+    reach("before-read")
+    due = read_due(now=now, batch=batch, stepped_over=left_alone.now())
+    reach("after-read")
     planned: list[_Planned] = []
     quarantined = 0
     for schedule in due:
@@ -162,21 +179,23 @@ def run_pass(*, now: datetime | None = None, batch: int = DEFAULT_BATCH) -> Pass
         except Exception as error:
             logger.exception("schedule.cannot_be_planned", schedule=str(schedule.id))
             quarantined += quarantine(schedule, f"cannot be planned: {type(error).__name__}")
-    fired = _fire_or_bisect(planned)
+    reach("after-plan")
+    fired = _fire_all(planned, left_alone)
     return PassResult(
         schedules=len(due),
-        runs=fired.runs,
-        skipped=fired.skipped,
-        missed=fired.missed,
-        quarantined=quarantined + fired.quarantined,
+        runs=sum(part.runs for part in fired),
+        skipped=sum(part.skipped for part in fired),
+        missed=sum(part.missed for part in fired),
+        quarantined=quarantined + sum(part.quarantined for part in fired),
+        stepped_over=sum(part.stepped_over for part in fired),
         is_full=len(due) == batch,
     )
 
 
-def read_due(*, now: datetime | None, batch: int) -> list[DueSchedule]:
-    """The earliest due schedules, at most `batch` of them."""
-    with connection.cursor() as cursor:
-        cursor.execute(_READ_DUE, {"now": now, "batch": batch})
+def read_due(*, now: datetime | None, batch: int, stepped_over: Sequence[UUID] = ()) -> list[DueSchedule]:
+    """The earliest due schedules, at most `batch` of them, without those (and those of tasks) that are stepped over."""
+    with session.bounded() as cursor:
+        cursor.execute(_READ_DUE, {"now": now, "batch": batch, "stepped_over": list(stepped_over)})
         return [DueSchedule(*row) for row in cursor.fetchall()]
 
 
@@ -194,7 +213,7 @@ def plan_schedule(schedule: DueSchedule) -> Plan:
 
 def quarantine(schedule: DueSchedule, reason: str) -> int:
     """Set a schedule aside so that it holds nothing up; return 0 where it has changed since it was read."""
-    with connection.cursor() as cursor:
+    with session.bounded() as cursor:
         cursor.execute(_QUARANTINE, [reason[:500], schedule.id, schedule.version])
         count = cursor.rowcount
     if count:
@@ -202,51 +221,79 @@ def quarantine(schedule: DueSchedule, reason: str) -> int:
     return int(count)
 
 
-def seconds_to_earliest() -> float | None:
+def seconds_to_earliest(*, stepped_over: Sequence[UUID] = ()) -> float | None:
     """How long until the next mark by the database's clock; not positive where one is due; None where none is."""
-    with connection.cursor() as cursor:
-        cursor.execute(_EARLIEST)
+    with session.bounded() as cursor:
+        cursor.execute(_EARLIEST, {"stepped_over": list(stepped_over)})
         row = cursor.fetchone()
     return None if row is None else float(row[0])
 
 
-def _fire_or_bisect(planned: Sequence[_Planned]) -> PassResult:
-    """Write the plans; where the database refuses the batch, halve it until the guilty schedule stands alone."""
-    if not planned:
-        return PassResult()
-    try:
-        return fire(planned)
-    except (OperationalError, InterfaceError):
-        raise
-    except (DatabaseError, SchedulingError, ValueError, KeyError) as error:
-        if len(planned) == 1:
-            logger.exception("schedule.cannot_be_fired", schedule=str(planned[0].schedule.id))
-            reason = f"cannot be fired: {type(error).__name__}: {error}"
-            return PassResult(quarantined=quarantine(planned[0].schedule, reason))
-        middle = len(planned) // 2
-        first, second = _fire_or_bisect(planned[:middle]), _fire_or_bisect(planned[middle:])
-        return PassResult(
-            runs=first.runs + second.runs,
-            skipped=first.skipped + second.skipped,
-            missed=first.missed + second.missed,
-            quarantined=first.quarantined + second.quarantined,
-        )
+def _fire_all(planned: Sequence[_Planned], left_alone: SteppedOver) -> list[PassResult]:
+    """Write the plans, each of them in some transaction. Those that were stepped over before come last, and one by
+    one: they may well be blocked still, and must not delay the others again."""
+
+    def fire_rest(items: Sequence[_Planned]) -> PassResult:
+        rest = [item for item in items if not left_alone.leaves_alone(item.schedule.id, item.schedule.task_id)]
+        fired = fire(rest) if rest else PassResult()
+        left_alone.forget(id_ for item in rest for id_ in (item.schedule.id, item.schedule.task_id))
+        return replace(fired, stepped_over=len(items) - len(rest))
+
+    def step_over(item: _Planned, error: Exception) -> PassResult:
+        # What a schedule waits for is its task, or a key of its task.
+        is_locked = fault_of(error) is Fault.LOCK_TIMEOUT
+        left_alone.add([item.schedule.task_id if is_locked else item.schedule.id])
+        return _stepped_over(item, error)
+
+    isolation = Isolation(fire=fire_rest, quarantine=_refused, step_over=step_over)
+    suspects = [item for item in planned if left_alone.knows(item.schedule.id, item.schedule.task_id)]
+    others = [item for item in planned if item not in suspects] if suspects else planned
+    results = isolation.run(others)
+    with session.hurried():
+        for item in suspects:
+            results += isolation.run([item])
+    return results
+
+
+def _refused(item: _Planned, error: Exception) -> PassResult:
+    logger.error("schedule.cannot_be_fired", schedule=str(item.schedule.id), exc_info=error)
+    return PassResult(quarantined=quarantine(item.schedule, f"cannot be fired: {type(error).__name__}: {error}"))
+
+
+def _stepped_over(item: _Planned, error: Exception) -> PassResult:
+    fault = fault_of(error)
+    trace = error if fault is Fault.UNEXPECTED else None
+    logger.warning(
+        "schedule.stepped_over",
+        schedule=str(item.schedule.id),
+        task=str(item.schedule.task_id),
+        fault=fault,
+        hint="It is still due and is tried again.",
+        exc_info=trace,
+    )
+    return PassResult(stepped_over=1)
 
 
 def fire(planned: Sequence[_Planned]) -> PassResult:
     """Admit the planned runs and move the marks, in one transaction. Plans that no longer hold change nothing."""
-    with transaction.atomic(), connection.cursor() as cursor:
+    with session.bounded() as cursor:
         # Tasks before schedules: an operation that pauses a task locks in this order too.
         lock_exclusive_tasks(cursor, sorted({item.schedule.task_id for item in planned}))
         cursor.execute(
             _LOCK_PLANNED, [[item.schedule.id for item in planned], [item.schedule.version for item in planned]]
         )
         held = {schedule_id for (schedule_id,) in cursor.fetchall()}
+        reach("after-lock")
         valid = [item for item in planned if item.schedule.id in held]
         starts = [_start(item.schedule, firing) for item in valid for firing in item.plan.fire]
         admitted = admit(cursor, starts)
+        reach("after-admit")
         _record_misses(cursor, valid)
-        return _advance(cursor, valid, starts, admitted)
+        reach("after-misses")
+        result = _advance(cursor, valid, starts, admitted)
+        reach("before-commit")
+    reach("after-commit")
+    return result
 
 
 def _start(schedule: DueSchedule, firing: Any) -> Start:

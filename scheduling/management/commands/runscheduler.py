@@ -9,6 +9,7 @@ from django.utils import timezone
 from scheduling.checks import require_service_settings
 from scheduling.clock.housekeeping import make_scheduler, show_jobs
 from scheduling.clock.loop import LOST_CONNECTION, Clock
+from scheduling.clock.points import arm
 from scheduling.probe import ProbeServer
 
 
@@ -23,13 +24,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         require_service_settings()
+        arm()
         clock = Clock(batch=options["batch"])
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: clock.stop())
         probe = None
         if options["probe_port"] is not None:
             probe = ProbeServer(
-                host=options["probe_host"], port=options["probe_port"], readiness=lambda: (clock.is_ready, {})
+                host=options["probe_host"], port=options["probe_port"], readiness=clock.readiness.answer
             )
             probe.start()
         scheduler = None
