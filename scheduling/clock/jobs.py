@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from scheduling.audit.models import IdempotencyRecord
 from scheduling.audit.operations import Actor
+from scheduling.clock.accounting import audit
 from scheduling.clock.housekeeping import prune_executions
 from scheduling.events.relay import relay_outbox
 from scheduling.housekeeping import HousekeepingJob, alone, register
@@ -47,4 +48,5 @@ def register_jobs() -> None:
     """Called when the app is ready."""
     register(HousekeepingJob("scheduling.relay_outbox", relay_outbox, timedelta(seconds=1)))
     register(HousekeepingJob("scheduling.end_snoozes", end_snoozes, timedelta(seconds=1)))
+    register(HousekeepingJob("scheduling.audit_occurrences", audit, timedelta(seconds=15)))
     register(HousekeepingJob("scheduling.forget_expired", forget_expired, timedelta(minutes=10)))

@@ -10,6 +10,7 @@ from typing import Any
 
 from scheduling import conf
 from scheduling.clock import metrics
+from scheduling.clock.accounting import latest_overdue
 from scheduling.clock.faults import Fault
 from scheduling.instants import boottime
 
@@ -58,6 +59,7 @@ class Readiness:
     def answer(self) -> tuple[bool, dict[str, Any]]:
         """What the probe tells. The kind of the last failure, not its text: that may name hosts and values."""
         is_ready = self.is_ready
+        overdue = latest_overdue()
         with self._lock:
             return is_ready, {
                 "last_pass_seconds_ago": None if self._passed_at is None else round(self.pass_age(), 3),
@@ -65,6 +67,8 @@ class Readiness:
                 "failures": self._failures,
                 "last_failure": None if self._fault is None else self._fault.value,
                 "database": self._database(is_ready),
+                "overdue_schedules": None if overdue is None else overdue.count,
+                "oldest_overdue_seconds": None if overdue is None else round(overdue.oldest_seconds, 1),
                 "skew_seconds": None if self._skew is None else round(self._skew, 3),
             }
 

@@ -8,6 +8,9 @@ from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
 
 _BEFORE_EVERYTHING = datetime(1900, 1, 2, tzinfo=UTC)
 
+# What is over has no further occurrence to account for.
+ACCOUNTED_FOR_EVER = datetime(9999, 12, 31, tzinfo=UTC)
+
 # The columns that say when; a change of any other leaves the mark where it is.
 RULE_COLUMNS = ("kind", "expression", "timezone", "starts_at", "ends_at", "exdates", "rdates", "gap", "fold")
 
@@ -79,8 +82,12 @@ def first_mark(schedule: Schedule, *, now: datetime) -> datetime | None:
 
 
 def set_mark(schedule: Schedule, mark: datetime | None) -> None:
-    """Move the mark; without one the schedule is completed. A paused schedule stays paused."""
+    """Move the mark; without one the schedule is completed. A paused schedule stays paused.
+
+    Whoever does this has accounted for what lies before the mark; the clock's auditor begins there.
+    """
     schedule.next_fire_at = mark
+    schedule.accounted_until = ACCOUNTED_FOR_EVER if mark is None else mark - timedelta(microseconds=1)
     schedule.state_reason = ""
     if mark is None:
         schedule.state = ScheduleState.COMPLETED
