@@ -20,6 +20,13 @@ class Report:
         else:
             print(f"{self.benchmark:20} {name:50} {value:14,.3f} {unit}", flush=True)
 
+    def fact(self, name: str, value: str) -> None:
+        """Something about the machine or the server that a reader of the figures has to know."""
+        if self.as_json:
+            print(json.dumps({"benchmark": self.benchmark, "name": name, "fact": value}), flush=True)
+        else:
+            print(f"{self.benchmark:20} {name:50} {value:>14}", flush=True)
+
 
 def median_microseconds(call: Callable[[], object], *, rounds: int = 9, calls: int = 200) -> float:
     """The median over rounds of the mean time of one call: calm against a neighbour's burst of work."""

@@ -103,7 +103,7 @@ _OVERDUE = """
 SELECT count(*), EXTRACT(EPOCH FROM clock_timestamp() - min(next_fire_at))
 FROM (
     SELECT next_fire_at FROM scheduling_schedule
-    WHERE state = 'active' AND held_at IS NULL AND next_fire_at < clock_timestamp() - %s
+    WHERE state = 'active' AND held_at IS NULL AND next_fire_at < statement_timestamp() - %s
     ORDER BY next_fire_at, id LIMIT %s
 ) AS overdue
 """

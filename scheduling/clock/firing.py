@@ -1,39 +1,32 @@
 """One pass of the clock. See the package's docstring for why it is safe."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import structlog
 
 from scheduling.clock import session
+from scheduling.clock.due import DueSchedule, Share, read_due
 from scheduling.clock.faults import Fault, fault_of
 from scheduling.clock.isolation import Isolation, SteppedOver
 from scheduling.clock.points import reach
-from scheduling.core.planning import MisfirePolicy, Plan, plan
-from scheduling.core.recurrence import Rule, ScheduleError, compile_rule
+from scheduling.core.planning import Plan, plan
+from scheduling.core.recurrence import ScheduleError, compile_rule
+from scheduling.postgres import binary_cursor
 from scheduling.runs.admission import Admitted, Start, admit, lock_exclusive_tasks
+from scheduling.runs.plain import PlainStart, fire_plain
 from scheduling.runs.states import RunState, TriggerKind
 
 logger = structlog.get_logger(__name__)
 
-DEFAULT_BATCH = 500
-
-# Purpose: the schedules that are due, earliest first. Index: schedule_due_idx.
-# Locks: none that outlast the statement; SKIP LOCKED passes over those that another clock is firing right now.
-_READ_DUE = """
-SELECT id, version, task_id, next_fire_at, kind, expression, timezone, starts_at, ends_at, exdates, rdates,
-       gap, fold, jitter, misfire_policy, misfire_grace, misfire_limit, misfire_window,
-       COALESCE(%(now)s, clock_timestamp())
-FROM scheduling_schedule
-WHERE state = 'active' AND held_at IS NULL AND next_fire_at <= COALESCE(%(now)s, clock_timestamp())
-  AND id <> ALL(%(stepped_over)s::uuid[]) AND task_id <> ALL(%(stepped_over)s::uuid[])
-ORDER BY next_fire_at, id
-LIMIT %(batch)s
-FOR NO KEY UPDATE SKIP LOCKED
-"""
+DEFAULT_BATCH = 2000
+# Seconds of planning after which a batch is written as far as it is planned: rules that are dear to plan delay the
+# others by no more than this.
+PLANNING_TIME = 0.5
 
 # Purpose: keep the plans that still hold. Index: primary key. Locks: the schedules; one that somebody else holds is
 # left to them, its plan is void.
@@ -72,74 +65,18 @@ UPDATE scheduling_schedule SET state = 'quarantined', state_reason = %s, version
 WHERE id = %s AND version = %s AND state = 'active'
 """
 
-_EARLIEST = """
-SELECT EXTRACT(EPOCH FROM next_fire_at - clock_timestamp())
-FROM scheduling_schedule
-WHERE state = 'active' AND held_at IS NULL AND next_fire_at IS NOT NULL
-  AND id <> ALL(%(stepped_over)s::uuid[]) AND task_id <> ALL(%(stepped_over)s::uuid[])
-ORDER BY next_fire_at, id
-LIMIT 1
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class DueSchedule:
-    """A due schedule as it was read, in the order of the columns of `_READ_DUE`."""
-
-    id: UUID
-    version: int
-    task_id: UUID
-    next_fire_at: datetime
-    kind: str
-    expression: str
-    timezone: str
-    starts_at: datetime
-    ends_at: datetime | None
-    exdates: list[datetime]
-    rdates: list[datetime]
-    gap: str
-    fold: str
-    jitter: timedelta
-    misfire_policy: str
-    misfire_grace: timedelta
-    misfire_limit: int
-    misfire_window: timedelta | None
-    now: datetime
-
-    @property
-    def rule(self) -> Rule:
-        return Rule(
-            kind=self.kind,
-            expression=self.expression,
-            timezone=self.timezone,
-            starts_at=self.starts_at,
-            ends_at=self.ends_at,
-            exdates=tuple(self.exdates),
-            rdates=tuple(self.rdates),
-            gap=self.gap or None,
-            fold=self.fold or None,
-        )
-
-    @property
-    def misfire(self) -> MisfirePolicy:
-        return MisfirePolicy(
-            policy=self.misfire_policy,
-            grace=self.misfire_grace,
-            limit=self.misfire_limit,
-            window=self.misfire_window,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class PassResult:
-    """What a pass did. `schedules` read; `stepped_over`: left due, because somebody holds what they need; `is_full`:
-    the batch was full, so there may be more."""
+    """What a pass did. `schedules` read; `lost`: plans that were void; `stepped_over`: left due, because somebody holds
+    what they need; `is_full`: there may be more to do."""
 
     schedules: int = 0
     runs: int = 0
     skipped: int = 0
     missed: int = 0
     quarantined: int = 0
+    lost: int = 0
     stepped_over: int = 0
     is_full: bool = False
 
@@ -150,53 +87,90 @@ class PassResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Planned:
+class Planned:
+    """A due schedule and what is to become of its occurrences."""
+
     schedule: DueSchedule
     plan: Plan
 
+    @property
+    def ids(self) -> tuple[UUID, UUID]:
+        """What it may be stepped over by."""
+        return self.schedule.id, self.schedule.task_id
+
+    @property
+    def is_plain(self) -> bool:
+        """True where one statement can fire it: one run, on a task whose policies decide nothing, and no misses."""
+        return self.schedule.is_plain and len(self.plan.fire) == 1 and not self.plan.missed
+
 
 def run_pass(
-    *, now: datetime | None = None, batch: int = DEFAULT_BATCH, stepped_over: SteppedOver | None = None
+    *,
+    now: datetime | None = None,
+    batch: int = DEFAULT_BATCH,
+    share: Share | None = None,
+    stepped_over: SteppedOver | None = None,
 ) -> PassResult:
-    """Fire what is due and return what was done. `now` None is the database's clock.
+    """Fire what is due and return what was done. `now` None is the database's clock; `share` and `stepped_over` are
+    the clock's own, and remember from pass to pass.
 
     Opens its own transactions, none of them longer than a batch's writes. A schedule that cannot be planned, or whose
-    writes the database refuses, is quarantined with its reason; one whose task somebody has locked is stepped over,
-    and `stepped_over` remembers it from pass to pass; the rest of the batch goes on. Errors of the connection, of the
-    server and of a database that waits for locks everywhere are the caller's: nothing is lost by them.
+    writes the database refuses, is quarantined with its reason; one whose task somebody has locked is stepped over;
+    the rest of the batch goes on. Errors of the connection, of the server, and of locks that hold up everything are
+    the caller's: nothing is lost by them.
     """
     left_alone = SteppedOver() if stepped_over is None else stepped_over
+    skipped_batches = share.batches_to_skip() if share else 0
+    is_shared = share is not None and share.is_contested
     reach("before-read")
-    due = read_due(now=now, batch=batch, stepped_over=left_alone.now())
+    due = read_due(
+        now=now, batch=batch, skip=skipped_batches * batch, is_shared=is_shared, stepped_over=left_alone.now()
+    )
     reach("after-read")
-    planned: list[_Planned] = []
-    quarantined = 0
-    for schedule in due:
-        try:
-            planned.append(_Planned(schedule, plan_schedule(schedule)))
-        except ScheduleError as error:
-            quarantined += quarantine(schedule, f"{error.code}: {error.detail}")
-        except Exception as error:
-            logger.exception("schedule.cannot_be_planned", schedule=str(schedule.id))
-            quarantined += quarantine(schedule, f"cannot be planned: {type(error).__name__}")
+    planned, quarantined = _plan_all(due)
     reach("after-plan")
-    fired = _fire_all(planned, left_alone)
+    plain = [item for item in planned if item.is_plain]
+    others = [item for item in planned if not item.is_plain]
+    done = _sum([*_write(plain, _fire_plain, left_alone), *_write(others, fire, left_alone)])
+    if share is not None:
+        share.note(lost=done.lost)
     return PassResult(
         schedules=len(due),
-        runs=sum(part.runs for part in fired),
-        skipped=sum(part.skipped for part in fired),
-        missed=sum(part.missed for part in fired),
-        quarantined=quarantined + sum(part.quarantined for part in fired),
-        stepped_over=sum(part.stepped_over for part in fired),
-        is_full=len(due) == batch,
+        runs=done.runs,
+        skipped=done.skipped,
+        missed=done.missed,
+        quarantined=done.quarantined + quarantined,
+        lost=done.lost,
+        stepped_over=done.stepped_over,
+        is_full=len(due) == batch or skipped_batches > 0 or len(planned) + quarantined < len(due),
     )
 
 
-def read_due(*, now: datetime | None, batch: int, stepped_over: Sequence[UUID] = ()) -> list[DueSchedule]:
-    """The earliest due schedules, at most `batch` of them, without those (and those of tasks) that are stepped over."""
-    with session.bounded() as cursor:
-        cursor.execute(_READ_DUE, {"now": now, "batch": batch, "stepped_over": list(stepped_over)})
-        return [DueSchedule(*row) for row in cursor.fetchall()]
+def _plan_all(due: Sequence[DueSchedule]) -> tuple[list[Planned], int]:
+    """Plan what the time allows, and set aside what cannot be planned; equal schedules are planned once."""
+    ends_at = time.monotonic() + PLANNING_TIME
+    plans: dict[Any, Plan] = {}
+    planned: list[Planned] = []
+    quarantined = 0
+    for schedule in due:
+        key = schedule.plan_key
+        known = plans.get(key) if key is not None else None
+        if known is None:
+            if time.monotonic() > ends_at:
+                break
+            try:
+                known = plan_schedule(schedule)
+            except ScheduleError as error:
+                quarantined += quarantine(schedule, f"{error.code}: {error.detail}")
+                continue
+            except Exception as error:
+                logger.exception("schedule.cannot_be_planned", schedule=str(schedule.id))
+                quarantined += quarantine(schedule, f"cannot be planned: {type(error).__name__}")
+                continue
+            if key is not None:
+                plans[key] = known
+        planned.append(Planned(schedule, known))
+    return planned, quarantined
 
 
 def plan_schedule(schedule: DueSchedule) -> Plan:
@@ -221,60 +195,71 @@ def quarantine(schedule: DueSchedule, reason: str) -> int:
     return int(count)
 
 
-def seconds_to_earliest(*, stepped_over: Sequence[UUID] = ()) -> float | None:
-    """How long until the next mark by the database's clock; not positive where one is due; None where none is."""
-    with session.bounded() as cursor:
-        cursor.execute(_EARLIEST, {"stepped_over": list(stepped_over)})
-        row = cursor.fetchone()
-    return None if row is None else float(row[0])
-
-
-def _fire_all(planned: Sequence[_Planned], left_alone: SteppedOver) -> list[PassResult]:
+def _write(
+    planned: Sequence[Planned], writer: Callable[[Sequence[Planned]], PassResult], left_alone: SteppedOver
+) -> list[PassResult]:
     """Write the plans, each of them in some transaction. Those that were stepped over before come last, and one by
     one: they may well be blocked still, and must not delay the others again."""
 
-    def fire_rest(items: Sequence[_Planned]) -> PassResult:
-        rest = [item for item in items if not left_alone.leaves_alone(item.schedule.id, item.schedule.task_id)]
-        fired = fire(rest) if rest else PassResult()
-        left_alone.forget(id_ for item in rest for id_ in (item.schedule.id, item.schedule.task_id))
-        return replace(fired, stepped_over=len(items) - len(rest))
+    def write(items: Sequence[Planned]) -> PassResult:
+        rest = [item for item in items if not left_alone.leaves_alone(*item.ids)] if left_alone else items
+        written = writer(rest) if rest else PassResult()
+        left_alone.forget(id_ for item in rest for id_ in item.ids)
+        return replace(written, stepped_over=len(items) - len(rest))
 
-    def step_over(item: _Planned, error: Exception) -> PassResult:
+    def step_over(item: Planned, error: Exception) -> PassResult:
+        fault = fault_of(error)
         # What a schedule waits for is its task, or a key of its task.
-        is_locked = fault_of(error) is Fault.LOCK_TIMEOUT
-        left_alone.add([item.schedule.task_id if is_locked else item.schedule.id])
-        return _stepped_over(item, error)
+        left_alone.add([item.schedule.task_id if fault is Fault.LOCK_TIMEOUT else item.schedule.id])
+        trace = error if fault is Fault.UNEXPECTED else None
+        logger.warning("schedule.stepped_over", schedule=str(item.schedule.id), fault=fault, exc_info=trace)
+        return PassResult(stepped_over=1)
 
-    isolation = Isolation(fire=fire_rest, quarantine=_refused, step_over=step_over)
-    suspects = [item for item in planned if left_alone.knows(item.schedule.id, item.schedule.task_id)]
-    others = [item for item in planned if item not in suspects] if suspects else planned
-    results = isolation.run(others)
+    isolation = Isolation(fire=write, quarantine=_refused, step_over=step_over)
+    suspects = [item for item in planned if left_alone.knows(*item.ids)] if left_alone else []
+    results = isolation.run([item for item in planned if not left_alone.knows(*item.ids)] if suspects else planned)
     with session.hurried():
         for item in suspects:
             results += isolation.run([item])
     return results
 
 
-def _refused(item: _Planned, error: Exception) -> PassResult:
+def _refused(item: Planned, error: Exception) -> PassResult:
     logger.error("schedule.cannot_be_fired", schedule=str(item.schedule.id), exc_info=error)
     return PassResult(quarantined=quarantine(item.schedule, f"cannot be fired: {type(error).__name__}: {error}"))
 
 
-def _stepped_over(item: _Planned, error: Exception) -> PassResult:
-    fault = fault_of(error)
-    trace = error if fault is Fault.UNEXPECTED else None
-    logger.warning(
-        "schedule.stepped_over",
-        schedule=str(item.schedule.id),
-        task=str(item.schedule.task_id),
-        fault=fault,
-        hint="It is still due and is tried again.",
-        exc_info=trace,
+def _sum(results: Sequence[PassResult]) -> PassResult:
+    return PassResult(
+        runs=sum(result.runs for result in results),
+        skipped=sum(result.skipped for result in results),
+        missed=sum(result.missed for result in results),
+        quarantined=sum(result.quarantined for result in results),
+        lost=sum(result.lost for result in results),
+        stepped_over=sum(result.stepped_over for result in results),
     )
-    return PassResult(stepped_over=1)
 
 
-def fire(planned: Sequence[_Planned]) -> PassResult:
+def _fire_plain(planned: Sequence[Planned]) -> PassResult:
+    """Fire schedules that leave nothing to decide, by one statement in one transaction."""
+    starts = [
+        PlainStart(
+            schedule_id=item.schedule.id,
+            version=item.schedule.version,
+            scheduled_for=item.plan.fire[0].scheduled_for,
+            available_at=item.plan.fire[0].available_at,
+            next_fire_at=item.plan.next_fire_at,
+        )
+        for item in planned
+    ]
+    with session.bounded(), binary_cursor() as cursor:
+        fired = fire_plain(cursor, starts)
+        reach("before-commit")
+    reach("after-commit")
+    return PassResult(runs=fired.runs, lost=len(planned) - fired.schedules)
+
+
+def fire(planned: Sequence[Planned]) -> PassResult:
     """Admit the planned runs and move the marks, in one transaction. Plans that no longer hold change nothing."""
     with session.bounded() as cursor:
         # Tasks before schedules: an operation that pauses a task locks in this order too.
@@ -290,7 +275,7 @@ def fire(planned: Sequence[_Planned]) -> PassResult:
         reach("after-admit")
         _record_misses(cursor, valid)
         reach("after-misses")
-        result = _advance(cursor, valid, starts, admitted)
+        result = _advance(cursor, planned, valid, starts, admitted)
         reach("before-commit")
     reach("after-commit")
     return result
@@ -306,7 +291,7 @@ def _start(schedule: DueSchedule, firing: Any) -> Start:
     )
 
 
-def _record_misses(cursor: Any, valid: Sequence[_Planned]) -> None:
+def _record_misses(cursor: Any, valid: Sequence[Planned]) -> None:
     rows = [
         (item.schedule.id, missed.first, missed.last, missed.count, missed.at_least, missed.reason)
         for item in valid
@@ -317,7 +302,11 @@ def _record_misses(cursor: Any, valid: Sequence[_Planned]) -> None:
 
 
 def _advance(
-    cursor: Any, valid: Sequence[_Planned], starts: Sequence[Start], admitted: Sequence[Admitted]
+    cursor: Any,
+    planned: Sequence[Planned],
+    valid: Sequence[Planned],
+    starts: Sequence[Start],
+    admitted: Sequence[Admitted],
 ) -> PassResult:
     fired: dict[UUID, int] = {}
     skipped: dict[UUID, int] = {}
@@ -339,4 +328,9 @@ def _advance(
                 [skipped.get(item.schedule.id, 0) for item in valid],
             ],
         )
-    return PassResult(runs=sum(fired.values()), skipped=sum(skipped.values()), missed=sum(missed.values()))
+    return PassResult(
+        runs=sum(fired.values()),
+        skipped=sum(skipped.values()),
+        missed=sum(missed.values()),
+        lost=len(planned) - len(valid),
+    )

@@ -12,8 +12,9 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from scheduling.clock import metrics
+from scheduling.clock.due import Share, seconds_to_earliest
 from scheduling.clock.faults import Fault, fault_of
-from scheduling.clock.firing import DEFAULT_BATCH, PassResult, run_pass, seconds_to_earliest
+from scheduling.clock.firing import DEFAULT_BATCH, PassResult, run_pass
 from scheduling.clock.isolation import SteppedOver
 from scheduling.clock.points import reach
 from scheduling.clock.readiness import Readiness
@@ -42,6 +43,7 @@ class Clock:
         self._stopping = threading.Event()
         self._listener: psycopg.Connection[Any] | None = None
         self._can_listen = True
+        self._share = Share()
         self._stepped_over = SteppedOver()
         self._allowed = batch  # schedules in the next pass; fewer after a time-out
         self._fruitless = 0  # passes in a row that wrote nothing
@@ -70,7 +72,7 @@ class Clock:
         """One pass, counted and logged where it did anything."""
         self._measure_skew()
         began = time.perf_counter()
-        result = run_pass(now=now, batch=self._allowed, stepped_over=self._stepped_over)
+        result = run_pass(now=now, batch=self._allowed, share=self._share, stepped_over=self._stepped_over)
         metrics.PASS_SECONDS.observe(time.perf_counter() - began)
         metrics.PASSES.inc()
         metrics.RUNS.inc(result.runs)

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
 from scheduling.checks import require_service_settings
+from scheduling.clock.firing import DEFAULT_BATCH
 from scheduling.clock.housekeeping import make_scheduler, show_jobs
 from scheduling.clock.loop import LOST_CONNECTION, Clock
 from scheduling.clock.points import arm
@@ -17,7 +18,9 @@ class Command(BaseCommand):
     help = "Fire due schedules, and keep house. Run one or more, on any hosts: none leads."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--batch", type=int, default=500, help="Schedules a pass takes at most (500).")
+        parser.add_argument(
+            "--batch", type=int, default=DEFAULT_BATCH, help=f"Schedules a pass takes at most ({DEFAULT_BATCH})."
+        )
         parser.add_argument("--probe-host", default="127.0.0.1", help="Address of the probe port (127.0.0.1).")
         parser.add_argument("--probe-port", type=int, help="Serve /livez, /readyz and /metrics there.")
         parser.add_argument("--no-housekeeping", action="store_true", help="Fire only; leave the house to others.")

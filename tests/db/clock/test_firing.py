@@ -1,13 +1,15 @@
 """The clock's pass: what fires, what is missed, what is set aside."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from django.db import connection
 
 from scheduling.clock import firing
-from scheduling.clock.firing import plan_schedule, read_due, run_pass, seconds_to_earliest
-from scheduling.models import DueWork, Miss, Run, Schedule
-from scheduling.runs import admission
+from scheduling.clock.due import seconds_to_earliest
+from scheduling.clock.firing import run_pass
+from scheduling.models import DueWork, Miss, Run, Schedule, Task
 from scheduling.runs.states import RunState, SkipReason
 from scheduling.schedules.models import ScheduleState
 from tests.factories import DueWorkFactory, RunFactory, ScheduleFactory, TaskFactory
@@ -122,21 +124,18 @@ def test_a_broken_schedule_is_set_aside_and_the_others_fire() -> None:
     assert "Atlantis/Capital" in broken.state_reason
 
 
-def test_a_schedule_whose_writes_the_database_refuses_is_set_aside_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    guilty = daily()
-    innocents = [daily() for _ in range(4)]
+@pytest.mark.parametrize("overlap", ["allow", "skip"])
+def test_a_schedule_whose_writes_the_database_refuses_is_set_aside_alone(overlap: str) -> None:
+    guilty = daily(task__overlap=overlap)
+    innocents = [daily(task__overlap=overlap) for _ in range(4)]
+    refuse_runs_of(guilty)
 
-    def refuse_the_guilty(cursor, starts):
-        if any(start.schedule_id == guilty.id for start in starts):
-            cursor.execute("SELECT 1 / 0")
-        return admission.admit(cursor, starts)
-
-    monkeypatch.setattr(firing, "admit", refuse_the_guilty)
     result = run_pass(now=NINE)
 
     guilty.refresh_from_db()
     assert (result.runs, result.quarantined) == (4, 1)
     assert guilty.state == ScheduleState.QUARANTINED
+    assert "not this one" in guilty.state_reason
     assert set(Run.objects.values_list("schedule_id", flat=True)) == {schedule.id for schedule in innocents}
 
 
@@ -151,18 +150,88 @@ def test_a_schedule_whose_key_cannot_be_rendered_is_set_aside() -> None:
     assert "city-${params.city}" in guilty.state_reason
 
 
-def test_an_edit_between_plan_and_write_voids_the_plan() -> None:
-    schedule = daily()
-    (due,) = read_due(now=NINE, batch=10)
-    planned = firing._Planned(due, plan_schedule(due))
-    Schedule.objects.filter(pk=schedule.pk).update(version=due.version + 1)
+@pytest.mark.parametrize("overlap", ["allow", "skip"])
+def test_an_edit_between_plan_and_write_voids_the_plan(overlap: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = daily(task__overlap=overlap)
 
-    result = firing.fire([planned])
+    def edit_first(due: Any) -> Any:
+        Schedule.objects.filter(pk=schedule.pk).update(version=schedule.version + 1)
+        return plan_all(due)
+
+    plan_all = firing._plan_all
+    monkeypatch.setattr(firing, "_plan_all", edit_first)
+    result = run_pass(now=NINE)
 
     schedule.refresh_from_db()
-    assert result.runs == 0
+    assert (result.runs, result.lost) == (0, 1)
     assert schedule.next_fire_at == NINE
     assert not Run.objects.exists()
+
+
+def test_a_policy_that_comes_between_plan_and_write_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = TaskFactory()
+    DueWorkFactory(run=RunFactory(task=task), is_exclusive=True)
+    schedule = daily(task=task)
+
+    def exclude_first(due: Any) -> Any:
+        Task.objects.filter(pk=task.pk).update(overlap="skip")
+        monkeypatch.undo()
+        return firing._plan_all(due)
+
+    monkeypatch.setattr(firing, "_plan_all", exclude_first)
+    first, second = run_pass(now=NINE), run_pass(now=NINE)
+
+    assert (first.runs, second.runs, second.skipped) == (0, 0, 1)
+    assert Run.objects.get(schedule=schedule).skip_reason == SkipReason.OVERLAP
+
+
+def test_plain_runs_are_what_admission_would_have_written() -> None:
+    follower = TaskFactory()
+    plain = TaskFactory(params={"city": "Chisinau"}, simulate=True, queue="slow", priority=2)
+    decided = TaskFactory(params={"city": "Chisinau"}, simulate=True, queue="slow", priority=2, overlap="queue_all")
+    for task in (plain, decided):
+        ScheduleFactory(task=follower, kind="after", expression="end", after_task=task, next_fire_at=None)
+        daily(task=task, jitter=timedelta(minutes=5))
+
+    run_pass(now=NINE)
+
+    written = {}
+    for work in DueWork.objects.select_related("run"):
+        own = {"run_id", "task_id", "is_exclusive", "available_at"}
+        row = {name: value for name, value in vars(work).items() if not name.startswith("_") and name not in own}
+        own = {"id", "task_id", "revision_id", "agent_id", "schedule_id"}
+        run = {name: value for name, value in vars(work.run).items() if not name.startswith("_") and name not in own}
+        written[work.task_id] = (row, run)
+        assert work.run.revision_id == work.task.current_revision_id
+        assert work.run.agent_id == work.task.agent_id
+        assert NINE <= work.available_at < NINE + timedelta(minutes=5)
+    assert written[plain.id] == written[decided.id]
+    assert written[plain.id][0]["is_watched"] is True
+
+
+def test_an_occurrence_that_has_its_run_moves_the_mark_and_counts_nothing() -> None:
+    schedule = daily()
+    RunFactory(task=schedule.task, schedule=schedule, trigger_kind="schedule", scheduled_for=NINE)
+
+    result = run_pass(now=NINE)
+
+    schedule.refresh_from_db()
+    assert (result.runs, schedule.fired_count) == (0, 0)
+    assert schedule.next_fire_at == NINE + timedelta(days=1)
+    assert not DueWork.objects.exists()
+
+
+def test_planning_stops_when_its_time_is_over_and_goes_on_in_the_next_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    schedules = [daily(exdates=[datetime(2026, 6, 2 + day, 9)]) for day in range(4)]
+
+    monkeypatch.setattr(firing, "time", StoppedClock([0.0, 0.0, firing.PLANNING_TIME + 1]))
+    first = run_pass(now=NINE)
+    monkeypatch.undo()
+    second = run_pass(now=NINE)
+
+    assert (first.schedules, first.runs, first.is_full) == (4, 1, True)
+    assert (second.runs, second.is_full) == (3, False)
+    assert set(Run.objects.values_list("schedule_id", flat=True)) == {schedule.id for schedule in schedules}
 
 
 def test_held_and_paused_schedules_do_not_fire() -> None:
@@ -217,22 +286,24 @@ def test_the_earliest_mark_sets_the_sleep() -> None:
     assert 25 < pause <= 30
 
 
-def test_the_read_of_due_schedules_uses_its_index_at_size() -> None:
-    from django.db import connection
-
-    task = TaskFactory()
-    Schedule.objects.bulk_create(
-        ScheduleFactory.build(task=task, next_fire_at=NINE + timedelta(minutes=minute)) for minute in range(20_000)
-    )
+def refuse_runs_of(schedule: Schedule) -> None:
+    """The database refuses every run of this schedule, as a constraint would that nobody thought of."""
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE scheduling_schedule")
         cursor.execute(
-            "EXPLAIN " + firing._READ_DUE, {"now": NINE + timedelta(minutes=3), "batch": 500, "stepped_over": []}
+            f"""
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            $$BEGIN RAISE EXCEPTION 'not this one' USING ERRCODE = 'check_violation'; END$$;
+            CREATE TRIGGER refuse BEFORE INSERT ON scheduling_run FOR EACH ROW
+                WHEN (NEW.schedule_id = '{schedule.id}') EXECUTE FUNCTION refuse();
+            """
         )
-        plan = "\n".join(line for (line,) in cursor.fetchall())
-        cursor.execute("EXPLAIN " + firing._EARLIEST, {"stepped_over": []})
-        earliest = "\n".join(line for (line,) in cursor.fetchall())
 
-    assert "schedule_due_idx" in plan
-    assert "Seq Scan" not in plan
-    assert "schedule_due_idx" in earliest
+
+class StoppedClock:
+    """Stands for the module `time`: tells these instants, the last of them for ever."""
+
+    def __init__(self, instants: list[float]) -> None:
+        self._instants = instants
+
+    def monotonic(self) -> float:
+        return self._instants.pop(0) if len(self._instants) > 1 else self._instants[0]

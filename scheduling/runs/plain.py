@@ -1,0 +1,113 @@
+"""Admission where there is nothing to decide: starts of schedules whose tasks allow overlap and have no keys.
+
+Most starts of a busy clock are such. One statement locks the schedules that still are as they were planned, writes
+their runs and due work from their tasks' rows, and moves their marks. What it takes for granted it asks again: a start
+whose task has got a policy meanwhile is not among those it writes, and its schedule stays due.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from scheduling.ids import new_id
+from scheduling.wakeup import DUE_CHANNEL, after_commit
+
+# Purpose: fire plain schedules, one occurrence each. Index: primary keys; run_occurrence_unique settles who made the
+# run; schedule_after_idx for who follows. Locks: the schedules, in the order of their ids; one that somebody else holds
+# is left to them.
+FIRE_PLAIN = """
+WITH planned AS (
+    SELECT * FROM unnest(
+        %(ids)b::uuid[], %(versions)b::bigint[], %(run_ids)b::uuid[], %(scheduled_for)b::timestamptz[],
+        %(available_at)b::timestamptz[], %(next_fire_at)b::timestamptz[]
+    ) AS planned (id, version, run_id, scheduled_for, available_at, next_fire_at)
+), locked AS MATERIALIZED (
+    SELECT schedule.id, schedule.task_id, planned.run_id, planned.scheduled_for, planned.available_at,
+           planned.next_fire_at
+    FROM scheduling_schedule schedule JOIN planned USING (id)
+    WHERE schedule.version = planned.version AND schedule.state = 'active' AND schedule.held_at IS NULL
+      AND schedule.max_occurrences IS NULL
+    ORDER BY schedule.id
+    FOR NO KEY UPDATE OF schedule SKIP LOCKED
+), plain AS MATERIALIZED (
+    SELECT locked.*, task.current_revision_id, task.agent_id, task.params, task.simulate, task.queue, task.priority,
+           task.pause_after_failures IS NOT NULL
+               OR EXISTS (SELECT FROM scheduling_schedule follower WHERE follower.after_task_id = task.id)
+               AS is_watched
+    FROM locked JOIN scheduling_task task ON task.id = locked.task_id
+    WHERE task.overlap = 'allow' AND task.concurrency_key = '' AND task.dedupe_key = ''
+), born AS (
+    INSERT INTO scheduling_run (
+        id, task_id, revision_id, agent_id, schedule_id, trigger_kind, scheduled_for, state, cause, skip_reason,
+        attempt, params, simulated, triggered_by, created_at
+    )
+    SELECT run_id, task_id, current_revision_id, agent_id, id, 'schedule', scheduled_for, 'queued', '', '',
+           1, NULLIF(params, '{}'::bytea), simulate, '', now()
+    FROM plain
+    ON CONFLICT DO NOTHING
+    RETURNING id
+), queued AS (
+    INSERT INTO scheduling_duework (
+        run_id, task_id, queue, priority, available_at, attempt, claim_count, handback_count, death_count,
+        is_suspect, is_exclusive, is_watched
+    )
+    SELECT run_id, task_id, queue, priority, available_at, 1, 0, 0, 0, false, false, is_watched
+    FROM plain JOIN born ON born.id = plain.run_id
+), moved AS (
+    UPDATE scheduling_schedule schedule
+    SET next_fire_at = plain.next_fire_at,
+        state = CASE WHEN plain.next_fire_at IS NULL THEN 'completed' ELSE schedule.state END,
+        last_fired_at = plain.scheduled_for,
+        fired_count = schedule.fired_count + CASE WHEN born.id IS NULL THEN 0 ELSE 1 END,
+        version = schedule.version + 1
+    FROM plain LEFT JOIN born ON born.id = plain.run_id
+    WHERE schedule.id = plain.id
+)
+SELECT plain.queue, count(*), count(born.id)
+FROM plain LEFT JOIN born ON born.id = plain.run_id
+GROUP BY plain.queue
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PlainStart:
+    """One occurrence of one schedule, as planned from its `version`, and where the mark goes (None: nowhere more)."""
+
+    schedule_id: UUID
+    version: int
+    scheduled_for: datetime
+    available_at: datetime
+    next_fire_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlainFired:
+    """How many schedules were still as planned and are moved on, and how many runs that made."""
+
+    schedules: int
+    runs: int
+
+
+def fire_plain(cursor: Any, starts: Sequence[PlainStart]) -> PlainFired:
+    """Admit the starts and move the marks. Requires an open transaction; `cursor` is a `binary_cursor` of it.
+
+    Wakes the workers of the queues after the commit.
+    """
+    cursor.execute(
+        FIRE_PLAIN,
+        {
+            "ids": [start.schedule_id for start in starts],
+            "versions": [start.version for start in starts],
+            "run_ids": [new_id() for _ in starts],
+            "scheduled_for": [start.scheduled_for for start in starts],
+            "available_at": [start.available_at for start in starts],
+            "next_fire_at": [start.next_fire_at for start in starts],
+        },
+    )
+    by_queue = cursor.fetchall()
+    for queue, _, runs in by_queue:
+        if runs:
+            after_commit(DUE_CHANNEL, queue)
+    return PlainFired(schedules=sum(row[1] for row in by_queue), runs=sum(row[2] for row in by_queue))

@@ -1,0 +1,71 @@
+"""The plans of the statements of a pass, at a size at which a scan would hurt."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from scheduling.clock.due import EARLIEST, READ_DUE, READ_DUE_SHARED
+from scheduling.ids import new_id
+from scheduling.models import Schedule
+from scheduling.postgres import binary_cursor
+from scheduling.runs.plain import FIRE_PLAIN
+from tests.factories import ScheduleFactory, TaskFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NINE = datetime(2026, 6, 1, 9, 0, tzinfo=UTC)
+
+
+def test_the_statements_of_a_pass_use_their_indexes_at_size() -> None:
+    task = TaskFactory()
+    Schedule.objects.bulk_create(
+        ScheduleFactory.build(task=task, next_fire_at=NINE + timedelta(minutes=minute)) for minute in range(20_000)
+    )
+    due = {"now": NINE + timedelta(minutes=3), "batch": 500, "skip": 0}
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM (ANALYZE) scheduling_schedule")
+    ids = list(Schedule.objects.order_by("next_fire_at").values_list("id", flat=True)[:50])
+    planned = {
+        "ids": ids,
+        "versions": [1] * 50,
+        "run_ids": [new_id() for _ in ids],
+        "scheduled_for": [NINE] * 50,
+        "available_at": [NINE] * 50,
+        "next_fire_at": [NINE + timedelta(days=1)] * 50,
+    }
+
+    read, shared, earliest = explained(READ_DUE, due), explained(READ_DUE_SHARED, due), explained(EARLIEST, {})
+    written = explained(FIRE_PLAIN, planned)
+
+    for plan in (read, shared, earliest):
+        assert "schedule_due_idx" in plan
+        assert "Seq Scan on scheduling_schedule" not in plan
+    assert "Index Cond: (next_fire_at <=" in read
+    assert "Seq Scan on scheduling_schedule" not in written
+    assert "scheduling_schedule_pkey" in written
+
+
+def test_a_pass_with_nothing_due_reads_a_page_or_two_whatever_waits() -> None:
+    task = TaskFactory()
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    Schedule.objects.bulk_create(
+        ScheduleFactory.build(task=task, next_fire_at=tomorrow + timedelta(minutes=minute)) for minute in range(20_000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM (ANALYZE) scheduling_schedule")
+
+    # `now` is the database's own, as in a running clock: a volatile function there would read the whole index.
+    plan = explained(READ_DUE, {"now": None, "batch": 500, "skip": 0}, options="ANALYZE, BUFFERS, COSTS OFF")
+
+    hit = re.search(r"Buffers: shared hit=(\d+)", plan)
+    assert hit is not None
+    assert int(hit[1]) < 20, plan
+
+
+def explained(statement: str, parameters: dict[str, Any], *, options: str = "COSTS OFF") -> str:
+    with transaction.atomic(), binary_cursor() as cursor:
+        cursor.execute(f"EXPLAIN ({options}) {statement}", parameters)
+        return "\n".join(line for (line,) in cursor.fetchall())
