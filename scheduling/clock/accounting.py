@@ -245,10 +245,12 @@ def _stretch_of(schedule: Schedule, now: datetime) -> _Stretch | None:
         found = recurrence_of(schedule).occurrences(after, AT_ONCE)
     except ScheduleError:
         return None
-    occurrences = [at for at in found if at < end]
-    is_all = len(occurrences) < AT_ONCE
-    whole = ACCOUNTED_FOR_EVER if is_over else end - _SMALLEST
-    return _Stretch(schedule, occurrences, whole if is_all else occurrences[-1])
+    passed = [at for at in found if at < end]
+    # A mark that was set too far ahead has passed over what is still to come: that is told when its time has come.
+    occurrences = [at for at in passed if at <= now]
+    if len(occurrences) < len(passed) or len(passed) == AT_ONCE:
+        return _Stretch(schedule, occurrences, occurrences[-1]) if occurrences else None
+    return _Stretch(schedule, occurrences, ACCOUNTED_FOR_EVER if is_over else end - _SMALLEST)
 
 
 def _end_of_completed(schedule: Schedule, after: datetime, now: datetime) -> datetime:

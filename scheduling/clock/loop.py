@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +29,7 @@ MAX_WAIT_FOR_OTHERS = 2.0  # seconds between tries while others hold what the cl
 FIRST_PAUSE = 0.02  # seconds: after a pass that could do nothing about what is due; doubles
 SKEW_WARNING = 1.0  # seconds
 SKEW_EVERY = 60.0  # seconds between measurements
+JUMP = 0.5  # seconds by which the host's wall clock moves otherwise than its monotonic one
 
 _PATIENCE = ("connect_timeout", "tcp_user_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count")
 
@@ -35,9 +37,13 @@ LOST_CONNECTION = (OperationalError, InterfaceError, psycopg.OperationalError, p
 
 
 class Clock:
-    """Fires what is due until `stop()` is called, from any thread or a signal handler."""
+    """Fires what is due until `stop()` is called, from any thread or a signal handler.
 
-    def __init__(self, *, batch: int = DEFAULT_BATCH) -> None:
+    `on_jump` is called when the host's wall clock was set, or the host slept: for those who wait by it. The loop waits
+    by the monotonic clock, and the database's clock alone says what is due.
+    """
+
+    def __init__(self, *, batch: int = DEFAULT_BATCH, on_jump: Callable[[], None] | None = None) -> None:
         self.batch = batch
         self.readiness = Readiness()
         self._stopping = threading.Event()
@@ -48,6 +54,8 @@ class Clock:
         self._allowed = batch  # schedules in the next pass; fewer after a time-out
         self._fruitless = 0  # passes in a row that wrote nothing
         self._skew_at: float | None = None
+        self._on_jump = on_jump
+        self._wall_ahead = time.time() - time.monotonic()
 
     def stop(self) -> None:
         self._stopping.set()
@@ -70,6 +78,7 @@ class Clock:
 
     def run_once(self, *, now: datetime | None = None) -> PassResult:
         """One pass, counted and logged where it did anything."""
+        self._watch_wall_clock()
         self._measure_skew()
         began = time.perf_counter()
         result = run_pass(now=now, batch=self._allowed, share=self._share, stepped_over=self._stepped_over)
@@ -145,6 +154,16 @@ class Clock:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
+
+    def _watch_wall_clock(self) -> None:
+        ahead = time.time() - time.monotonic()
+        jumped, self._wall_ahead = ahead - self._wall_ahead, ahead
+        if abs(jumped) < JUMP:
+            return
+        logger.warning("clock.wall_clock_jumped", seconds=round(jumped, 3), hint="The database's clock decides.")
+        self._skew_at = None
+        if self._on_jump is not None:
+            self._on_jump()
 
     def _measure_skew(self) -> None:
         """Compare this host's clock with the database's, which judges; warn past a second. At most once a minute."""

@@ -123,6 +123,15 @@ def test_one_that_ran_as_often_as_it_may_owes_nothing_more() -> None:
     assert Auditor().round() == 0
 
 
+def test_what_is_still_to_come_is_not_told_yet() -> None:
+    this_hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    schedule = hourly(next_fire_at=this_hour + timedelta(days=1), accounted_until=this_hour - timedelta(minutes=90))
+
+    assert Auditor().round() == 2
+    assert Auditor().round() == 0
+    assert schedule.misses.get().last_at == this_hour
+
+
 def test_many_occurrences_are_looked_at_in_steps() -> None:
     schedule = ScheduleFactory(
         expression="* * * * *", next_fire_at=NINE, accounted_until=NINE - timedelta(microseconds=1)
