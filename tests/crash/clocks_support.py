@@ -24,9 +24,9 @@ def in_torture_also(always: list[Any], in_torture: list[Any]) -> list[Any]:
     return always if SEED is None else [*always, *in_torture]
 
 
-def dice() -> random.Random:
-    """What the torture driver's seed decides; chance in the ordinary run."""
-    return random.Random(SEED)
+def dice(name: str) -> random.Random:
+    """What the torture driver's seed decides for the case of that name; chance in the ordinary run."""
+    return random.Random(None if SEED is None else f"{SEED} {name}")
 
 
 def make_due(how_many: int) -> set[tuple[object, datetime]]:

@@ -47,7 +47,7 @@ def process_whose_clock_jumps(env: dict[str, str], folder: Path) -> Iterator[tup
     }
     with manage("runscheduler", env=faked, log=log) as process:
         wait_until(lambda: "clock.started" in log.read_text(), what="the clock to start")
-        yield offset.write_text, log.read_text  # type: ignore[misc]
+        yield offset.write_text, log.read_text
         assert process.poll() is None
 
 
