@@ -9,6 +9,7 @@ from scheduling.audit.models import IdempotencyRecord
 from scheduling.audit.operations import Actor
 from scheduling.clock.accounting import audit
 from scheduling.clock.housekeeping import prune_executions
+from scheduling.clock.zones import apply_zone_data
 from scheduling.events.relay import relay_outbox
 from scheduling.housekeeping import HousekeepingJob, alone, register
 from scheduling.runs.models import DedupeKey
@@ -49,4 +50,5 @@ def register_jobs() -> None:
     register(HousekeepingJob("scheduling.relay_outbox", relay_outbox, timedelta(seconds=1)))
     register(HousekeepingJob("scheduling.end_snoozes", end_snoozes, timedelta(seconds=1)))
     register(HousekeepingJob("scheduling.audit_occurrences", audit, timedelta(seconds=15)))
+    register(HousekeepingJob("scheduling.apply_zone_data", apply_zone_data, timedelta(seconds=10)))
     register(HousekeepingJob("scheduling.forget_expired", forget_expired, timedelta(minutes=10)))
