@@ -6,11 +6,13 @@ Beside the pass stands its floor: the same rows written by bare SQL, in batches 
 import os
 import statistics
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from benchmarks import clock_rows
+from benchmarks.processes import managing
 from benchmarks.report import Report
 from benchmarks.server import durable_database
 
@@ -18,6 +20,7 @@ DUE = int(os.environ.get("ORDINAUT_BENCH_DUE", "100000"))
 IDLE = int(os.environ.get("ORDINAUT_BENCH_IDLE", "1000000"))
 ROUNDS = 3
 _FLOOR_BATCH = 2000
+_TIME_TO_START = timedelta(seconds=20)
 
 _FLOOR = """
 WITH due AS (
@@ -54,6 +57,7 @@ def run(report: Report) -> None:
             clock_rows.make_tasks(cursor, 1000)
             clock_rows.make_schedules(cursor, DUE, due_at=clock_rows.DUE_AT)
             _measure_burst(report, cursor)
+            _measure_processes(report, cursor)
             cursor.execute("TRUNCATE scheduling_run, scheduling_duework, scheduling_miss, scheduling_schedule CASCADE")
             clock_rows.make_schedules(cursor, IDLE, due_at=datetime.now(UTC) + timedelta(days=1))
             _measure_idle(report)
@@ -69,6 +73,32 @@ def _measure_burst(report: Report, cursor: Any) -> None:
     report.value(f"{DUE:,} due in one second, all queued by one clock", statistics.median(passes), "s (budget 10)")
     report.value("the same rows by bare SQL (floor)", statistics.median(floors), "s")
     report.value("ratio of the medians", statistics.median(passes) / statistics.median(floors), "x the floor")
+
+
+def _measure_processes(report: Report, cursor: Any) -> None:
+    """From the instant at which they are due until the last run is queued, by one and by two clock processes."""
+    for clocks in (1, 2):
+        times = [_time_processes(cursor, clocks) for _ in range(ROUNDS)]
+        name = f"{DUE:,} due at an instant, {clocks} clock process{'es' if clocks > 1 else ''}"
+        report.value(name, statistics.median(times), "s (budget 10)")
+
+
+def _time_processes(cursor: Any, clocks: int) -> float:
+    cursor.execute("TRUNCATE scheduling_run, scheduling_duework, scheduling_miss, scheduling_schedule CASCADE")
+    due_at = datetime.now(UTC).replace(microsecond=0) + _TIME_TO_START
+    clock_rows.make_single_firings(cursor, [due_at] * DUE)
+    cursor.execute("CHECKPOINT")
+    with ExitStack() as stack:
+        for _ in range(clocks):
+            stack.enter_context(managing("runscheduler", "--no-housekeeping"))
+        while datetime.now(UTC) < due_at + timedelta(seconds=120):
+            cursor.execute("SELECT count(*) FROM scheduling_schedule WHERE state = 'active'")
+            if cursor.fetchone() == (0,):
+                took = (datetime.now(UTC) - due_at).total_seconds()
+                _require_all_queued(cursor)
+                return took
+            time.sleep(0.2)
+    raise AssertionError(f"{clocks} clocks did not fire {DUE} schedules within two minutes")
 
 
 def _time_passes(cursor: Any) -> float:

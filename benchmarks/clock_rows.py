@@ -19,8 +19,8 @@ RULES = [
 ]
 
 
-def make_tasks(cursor: Any, count: int) -> None:
-    """`count` tasks of one agent, each with one revision."""
+def make_tasks(cursor: Any, count: int, *, document: bytes = b'{"version":1,"steps":[]}') -> None:
+    """`count` tasks of one agent, each with one revision of `document`."""
     cursor.execute(
         """
         WITH agent AS (
@@ -40,9 +40,10 @@ def make_tasks(cursor: Any, count: int) -> None:
     cursor.execute(
         """
         INSERT INTO scheduling_taskrevision (id, task_id, purpose, number, document, digest, created_by)
-        SELECT gen_random_uuid(), id, 'pipeline', 1, '{"version":1,"steps":[]}', repeat('0', 64), 'bench'
+        SELECT gen_random_uuid(), id, 'pipeline', 1, %s, repeat('0', 64), 'bench'
         FROM scheduling_task
-        """
+        """,
+        [document],
     )
     cursor.execute(
         "UPDATE scheduling_task task SET current_revision_id = revision.id "
@@ -73,6 +74,26 @@ def make_schedules(cursor: Any, count: int, *, due_at: datetime | str) -> None:
         JOIN rule ON rule.place = n %% %s
         """,
         [*(list(column) for column in zip(*RULES, strict=True)), due_at, count, len(RULES)],
+    )
+    cursor.execute("VACUUM (ANALYZE) scheduling_schedule, scheduling_task")
+
+
+def make_single_firings(cursor: Any, instants: list[datetime]) -> None:
+    """A schedule of kind `once` for each instant, over all tasks."""
+    cursor.execute(
+        """
+        WITH task AS (SELECT id, row_number() OVER () - 1 AS place, count(*) OVER () AS tasks FROM scheduling_task)
+        INSERT INTO scheduling_schedule (
+            id, task_id, kind, expression, timezone, starts_at, exdates, rdates, calendars, jitter, misfire_policy,
+            misfire_grace, misfire_limit, gap, fold, filter, state, state_reason, next_fire_at, fired_count,
+            missed_count, skipped_count, version
+        )
+        SELECT gen_random_uuid(), task.id, 'once', given.expression, 'UTC', '2016-06-01', '{}', '{}', '{}', '0', 'last',
+               '1 hour', 100, '', '', '', 'active', '', given.at, 0, 0, 0, 1
+        FROM unnest(%s::timestamptz[], %s::text[]) WITH ORDINALITY AS given (at, expression, ordinality)
+        JOIN task ON task.place = given.ordinality %% task.tasks
+        """,
+        [instants, [instant.isoformat() for instant in instants]],
     )
     cursor.execute("VACUUM (ANALYZE) scheduling_schedule, scheduling_task")
 

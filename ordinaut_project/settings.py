@@ -190,6 +190,8 @@ SPECTACULAR_SETTINGS = {
         "TaskState": "scheduling.tasks.models.TaskState",
         "ScheduleState": "scheduling.schedules.models.ScheduleState",
         "RunState": "scheduling.runs.states.RunState",
+        "OverlapPolicy": "scheduling.tasks.models.OverlapPolicy.values",
+        "BackfillOverlap": "scheduling.backfills.models.BackfillOverlap.values",
     },
 }
 

@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 
 import pipelines.api
 import scheduling.agents.api
+import scheduling.backfills.api
 import scheduling.events.api
 import scheduling.runs.api
 import scheduling.schedules.api
@@ -18,6 +19,7 @@ _api: list[URLPattern | URLResolver] = [
     path("docs", documentation.DocsView.as_view(), name="docs"),
     *scheduling.tasks.api.urlpatterns,
     *scheduling.schedules.api.urlpatterns,
+    *scheduling.backfills.api.urlpatterns,
     *scheduling.runs.api.urlpatterns,
     *scheduling.events.api.urlpatterns,
     *scheduling.agents.api.urlpatterns,

@@ -8,8 +8,10 @@ import factory
 import orjson
 from factory.django import DjangoModelFactory
 
-from scheduling.models import Agent, AgentToken, DueWork, Operator, Run, Schedule, Task, TaskRevision
+from scheduling.core.backfill import rule_words
+from scheduling.models import Agent, AgentToken, Backfill, DueWork, Operator, Run, Schedule, Task, TaskRevision
 from scheduling.runs.states import FailureCause, RunState, TriggerKind
+from scheduling.schedules.rules import rule_of
 from workers.models import StepRun, Worker
 
 NOOP = {"version": 1, "steps": [{"id": "note", "set": {"done": True}}]}
@@ -94,6 +96,26 @@ class ScheduleFactory(DjangoModelFactory[Schedule]):
     expression = "* * * * *"
     starts_at = datetime(2026, 1, 1)
     next_fire_at = factory.LazyFunction(lambda: datetime.now(UTC) - timedelta(seconds=1))
+
+
+class BackfillFactory(DjangoModelFactory[Backfill]):
+    """Ten days of a daily schedule, one run at a time."""
+
+    class Meta:
+        model = Backfill
+
+    schedule = factory.SubFactory(
+        ScheduleFactory, expression="0 9 * * *", next_fire_at=datetime(2100, 1, 1, tzinfo=UTC)
+    )
+    rule = factory.LazyAttribute(lambda backfill: rule_words(rule_of(backfill.schedule)))
+    start_at = datetime(2026, 3, 1, 9, tzinfo=UTC)
+    end_at = datetime(2026, 3, 10, 9, tzinfo=UTC)
+    cursor_at = factory.SelfAttribute("start_at")
+    overlap = "allow"
+    max_active = 1
+    total_count = 10
+    created_by = "tests"
+    created_at = factory.LazyFunction(lambda: datetime.now(UTC))
 
 
 class RunFactory(DjangoModelFactory[Run]):

@@ -31,7 +31,8 @@ class BackfillOverlap(models.TextChoices):
 class Backfill(models.Model):
     """A range of a schedule's occurrences (both ends belong to it) to be run. The clock moves `cursor_at` through it.
 
-    The rule is the one that the schedule had when the backfill was made: `rule` keeps its words.
+    The rule is the one that the schedule had when the backfill was made: `rule` keeps its words. A backfill is
+    completed when the last of its runs has ended.
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -41,6 +42,9 @@ class Backfill(models.Model):
     end_at = models.DateTimeField()
     overlap = models.CharField(max_length=10, choices=BackfillOverlap.choices)
     max_active = models.PositiveSmallIntegerField(default=1, help_text="Its runs that are live at once.")
+    only_missing = models.BooleanField(
+        default=True, help_text="Occurrences that ran before, live or in another backfill, are left out."
+    )
     state = models.CharField(max_length=10, choices=BackfillState.choices, default=BackfillState.RUNNING)
     state_reason = models.CharField(max_length=500, blank=True)
     total_count = models.PositiveIntegerField(help_text="Occurrences in the range, as counted when it was made.")
@@ -57,6 +61,10 @@ class Backfill(models.Model):
             models.CheckConstraint(condition=Q(overlap__in=BackfillOverlap.values), name="backfill_overlap_known"),
             models.CheckConstraint(condition=Q(start_at__lte=F("end_at")), name="backfill_is_a_range"),
             models.CheckConstraint(condition=Q(max_active__gt=0), name="backfill_max_active_positive"),
+            # Two at once would run the same occurrences side by side, and each would keep to its own pace only.
+            models.UniqueConstraint(
+                fields=["schedule"], condition=Q(state=BackfillState.RUNNING), name="backfill_one_running_for_schedule"
+            ),
         ]
         indexes: ClassVar[list[Any]] = [
             # The clock's look for backfills to move on.

@@ -12,7 +12,8 @@ import structlog
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
-from scheduling.clock import metrics
+from scheduling.backfills.pacing import BackfillPacer
+from scheduling.clock import metrics, session
 from scheduling.clock.due import Share, seconds_to_earliest
 from scheduling.clock.faults import Fault, fault_of
 from scheduling.clock.firing import DEFAULT_BATCH, PassResult, run_pass
@@ -26,6 +27,7 @@ logger = structlog.get_logger(__name__)
 BACKSTOP = 1.0  # seconds: the longest sleep, so that a lost notification costs no more
 MAX_BACKOFF = 10.0  # seconds between tries while the database is away
 MAX_WAIT_FOR_OTHERS = 2.0  # seconds between tries while others hold what the clock needs
+MOST_FRUITLESS = 3  # passes in a row that did nothing about a full batch, without a pause between them
 FIRST_PAUSE = 0.02  # seconds: after a pass that could do nothing about what is due; doubles
 SKEW_WARNING = 1.0  # seconds
 SKEW_EVERY = 60.0  # seconds between measurements
@@ -46,6 +48,7 @@ class Clock:
     def __init__(self, *, batch: int = DEFAULT_BATCH, on_jump: Callable[[], None] | None = None) -> None:
         self.batch = batch
         self.readiness = Readiness()
+        self._backfills = BackfillPacer()
         self._stopping = threading.Event()
         self._listener: psycopg.Connection[Any] | None = None
         self._can_listen = True
@@ -66,7 +69,9 @@ class Clock:
         while not self._stopping.is_set():
             try:
                 result = self.run_once()
-                if not result.is_full or result.is_fruitless:
+                # What is due live goes first; backfills get a turn where nothing of it is left.
+                is_idle = not result.is_full and not self._pace_backfills()
+                if is_idle or self._fruitless > MOST_FRUITLESS:
                     self._sleep()
             except Exception as error:
                 fault = fault_of(error)
@@ -95,6 +100,24 @@ class Clock:
         if failures := self.readiness.passed():
             logger.info("clock.passes_again", failures=failures)
         return result
+
+    def _pace_backfills(self) -> bool:
+        """One turn of the backfills; True where there is more to do for them at once.
+
+        What goes wrong there is told and tried again at the next turn: live firing does not suffer by it.
+        """
+        try:
+            with session.hurried():
+                turn = self._backfills.turn()
+        except Exception as error:
+            fault = fault_of(error)
+            if fault in (Fault.CONNECTION, Fault.SERVER):
+                raise
+            metrics.FAULTS.labels(fault.value).inc()
+            logger.exception("clock.backfills_failed", fault=fault)
+            return False
+        metrics.BACKFILLED.inc(turn.started)
+        return turn.is_more
 
     def _sleep(self) -> None:
         """Until the earliest mark, a notification, `stop()`, or the backstop."""

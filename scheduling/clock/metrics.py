@@ -4,6 +4,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 PASSES = Counter("ordinaut_clock_passes", "Passes of the clock over due schedules.")
 RUNS = Counter("ordinaut_clock_runs", "Runs that the clock queued.")
+BACKFILLED = Counter("ordinaut_clock_backfilled", "Runs that the clock queued for backfills.")
 SKIPPED = Counter("ordinaut_clock_skipped", "Occurrences that a policy skipped.")
 MISSED = Counter("ordinaut_clock_missed", "Occurrences that passed without a run.")
 QUARANTINED = Counter("ordinaut_clock_quarantined", "Schedules that were set aside.")

@@ -34,7 +34,7 @@ class Start:
     """What is asked for. `params` are laid over the task's, key by key; `available_at` None is now.
 
     `is_beside_others`: the task's overlap policy does not see this start, nor the run that comes of it (a check of a
-    condition; a backfill that allows overlap).
+    condition; a backfill that allows overlap). `priority` None is the task's own.
     """
 
     task_id: UUID
@@ -48,6 +48,7 @@ class Start:
     event_id: UUID | None = None
     backfill_id: UUID | None = None
     is_beside_others: bool = False
+    priority: int | None = None
     parent_id: UUID | None = None
     replay_of_id: UUID | None = None
     triggered_by: str = ""
@@ -395,7 +396,7 @@ def _write(cursor: Any, rows: list[_Row]) -> set[UUID]:
             [row.start.replay_of_id for row in rows],
             [row.start.triggered_by for row in rows],
             [row.facts.queue for row in rows],
-            [row.facts.priority for row in rows],
+            [row.start.priority or row.facts.priority for row in rows],
             [row.start.available_at for row in rows],
             [None if row.gate is None else str(row.gate) for row in rows],
             [row.is_exclusive for row in rows],

@@ -22,12 +22,14 @@ from scheduling.wakeup import DUE_CHANNEL, after_commit
 LOCK_TASKS = "SELECT id FROM scheduling_task WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 
 # Purpose: let the next held run of each task go whose other runs have ended; all of them where the policy has become
-# `allow`. Index: due_work_exclusive_idx. Locks: the tasks are locked; the rows it opens.
+# `allow`. Of a paused task only what was started since the pause, which is by hand: that runs all the same.
+# Index: due_work_exclusive_idx. Locks: the tasks are locked; the rows it opens.
 OPEN_OVERLAP = """
 WITH free AS (
-    SELECT task.id, task.overlap = 'allow' AS all_of_them
+    SELECT task.id, task.overlap = 'allow' AS all_of_them,
+           CASE WHEN task.state = 'paused' THEN task.paused_at END AS paused_at
     FROM scheduling_task task
-    WHERE task.id = ANY(%s) AND task.state = 'active'
+    WHERE task.id = ANY(%s) AND task.state IN ('active', 'paused')
       AND (task.overlap = 'allow' OR NOT EXISTS (
           SELECT FROM scheduling_duework live
           WHERE live.is_exclusive AND live.task_id = task.id AND live.gate IS DISTINCT FROM 'overlap'
@@ -36,7 +38,9 @@ WITH free AS (
     SELECT held.run_id, free.all_of_them,
            row_number() OVER (PARTITION BY held.task_id ORDER BY held.available_at, held.run_id) AS place
     FROM scheduling_duework held JOIN free ON free.id = held.task_id
-    WHERE held.is_exclusive AND held.gate = 'overlap'
+    WHERE held.is_exclusive AND held.gate = 'overlap' AND (free.paused_at IS NULL OR EXISTS (
+        SELECT FROM scheduling_run run WHERE run.id = held.run_id AND run.created_at >= free.paused_at
+    ))
 )
 UPDATE scheduling_duework work
 SET gate = CASE WHEN work.concurrency_key IS NOT NULL THEN 'key' END

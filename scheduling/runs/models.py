@@ -82,6 +82,12 @@ class Run(models.Model):
         indexes: ClassVar[list[Any]] = [
             models.Index(F("task"), F("id"), name="run_task_idx"),  # the runs of a task, newest first
             models.Index(F("id"), condition=Q(state=RunState.FAILED), name="run_dead_idx"),  # dead letters
+            # How many runs of a backfill are live: a claim does not write the run's row, so these two states are all.
+            models.Index(
+                F("backfill"),
+                condition=Q(backfill__isnull=False, state__in=[RunState.QUEUED, RunState.WAITING]),
+                name="run_backfill_live_idx",
+            ),
         ]
 
     def __str__(self) -> str:

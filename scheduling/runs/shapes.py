@@ -18,6 +18,7 @@ class RunShape(Shape):
     task = serializers.UUIDField(source="task_id")
     revision = serializers.UUIDField(source="revision_id")
     schedule = serializers.UUIDField(source="schedule_id", allow_null=True)
+    backfill = serializers.UUIDField(source="backfill_id", allow_null=True)
     state = serializers.SerializerMethodField()
     cause = serializers.ChoiceField(choices=FailureCause.values, allow_blank=True, help_text="Why it failed.")
     skip_reason = serializers.ChoiceField(choices=SkipReason.values, allow_blank=True)

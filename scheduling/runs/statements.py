@@ -46,11 +46,11 @@ RETURNING queue, concurrency_key
 """
 
 # Purpose: judge the live runs of a task by the overlap policy that it has now. Index: none, as above.
-# Checks and backfills stand beside the others, whatever the policy.
+# Checks, and backfills that allow overlap, stand beside the others, whatever the policy.
 MARK_EXCLUSIVE = """
 UPDATE scheduling_duework work SET is_exclusive = %s
 WHERE task_id = %s AND is_exclusive <> %s AND NOT EXISTS (
-    SELECT FROM scheduling_run run
-    WHERE run.id = work.run_id AND (run.backfill_id IS NOT NULL OR run.trigger_kind = 'check')
+    SELECT FROM scheduling_run run LEFT JOIN scheduling_backfill backfill ON backfill.id = run.backfill_id
+    WHERE run.id = work.run_id AND (backfill.overlap = 'allow' OR run.trigger_kind = 'check')
 )
 """

@@ -59,7 +59,8 @@ def clock_that_waits_for_a_lock() -> str | None:
         cursor.execute(
             """
             SELECT application_name FROM pg_stat_activity
-            WHERE wait_event_type = 'Lock' AND datname = current_database() AND query LIKE '%WITH planned AS%'
+            WHERE wait_event_type = 'Lock' AND datname = current_database()
+              AND (query LIKE '%WITH planned AS%' OR query LIKE '%WITH asked AS%')
             """
         )
         row = cursor.fetchone()

@@ -21,7 +21,11 @@ METHODS = ("get", "post", "put", "patch", "delete")
 # A token's text must not be kept, not even in a stored answer.
 WITHOUT_IDEMPOTENCY = {"/api/v1/tokens/rotate", "/api/v1/agents/{agent_id}/tokens"}
 # These change nothing.
-READING_POSTS = {"/api/v1/schedules/preview", "/api/v1/pipelines/validate"}
+READING_POSTS = {
+    "/api/v1/schedules/preview",
+    "/api/v1/schedules/{schedule_id}/backfills/preview",
+    "/api/v1/pipelines/validate",
+}
 MISSING = "00000000-0000-7000-8000-000000000000"
 
 

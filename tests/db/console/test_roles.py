@@ -14,6 +14,7 @@ from scheduling.models import Operator
 from tests.factories import (
     AgentFactory,
     AgentTokenFactory,
+    BackfillFactory,
     DueWorkFactory,
     OperatorFactory,
     RunFactory,
@@ -27,6 +28,7 @@ SEEN_BY_ALL_ROLES = [
     "/admin/",
     "/admin/scheduling/task/",
     "/admin/scheduling/schedule/",
+    "/admin/scheduling/backfill/",
     "/admin/scheduling/run/",
     "/admin/scheduling/run/dead-letters/",
     "/admin/scheduling/event/",
@@ -57,6 +59,8 @@ DEEDS: list[tuple[str, Callable[[], object], Role]] = [
     ("scheduling_schedule:pause", ScheduleFactory, Role.OPERATOR),
     ("scheduling_schedule:resume", ScheduleFactory, Role.OPERATOR),
     ("scheduling_schedule:delete", ScheduleFactory, Role.AUTHOR),
+    ("scheduling_backfill:cancel", BackfillFactory, Role.OPERATOR),
+    ("scheduling_backfill:cancel-with-runs", BackfillFactory, Role.OPERATOR),
     ("scheduling_run:cancel", lambda: DueWorkFactory().run, Role.OPERATOR),
     ("scheduling_run:retry", lambda: RunFactory(dead=True), Role.OPERATOR),
     ("scheduling_run:again", lambda: RunFactory(dead=True), Role.OPERATOR),
@@ -66,6 +70,7 @@ DEEDS: list[tuple[str, Callable[[], object], Role]] = [
 ]
 POSTS: list[tuple[str, Callable[[], object], Role]] = [
     ("scheduling_task_start", TaskFactory, Role.OPERATOR),
+    ("scheduling_backfill_make", ScheduleFactory, Role.OPERATOR),
     ("scheduling_agent_issue", AgentFactory, Role.ADMIN),
     ("scheduling_agenttoken_rotate", AgentTokenFactory, Role.ADMIN),
 ]

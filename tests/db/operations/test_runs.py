@@ -1,5 +1,7 @@
 """Runs: started, canceled and retried, in every state they may be in."""
 
+from datetime import timedelta
+
 import pytest
 
 from scheduling.audit.models import AuditEntry
@@ -41,6 +43,32 @@ def test_a_run_can_be_started_while_the_task_is_paused(actor):
     run = operations.start_run(actor=actor, task=task)
 
     assert DueWork.objects.get(pk=run.pk).gate is None
+
+
+@pytest.mark.parametrize("key", [{}, {"concurrency_key": "api", "concurrency_limit": 1}])
+def test_a_run_that_was_started_in_a_pause_follows_the_one_before_it_in_the_pause(actor, key):
+    task = TaskFactory(overlap="queue_all", **key)
+    pause_task(actor=actor, task=task)
+    first, second = (operations.start_run(actor=actor, task=task) for _ in range(2))
+    assert [DueWork.objects.get(pk=run.pk).gate for run in (first, second)] == [None, Gate.OVERLAP]
+
+    operations.cancel_run(actor=actor, run=first)
+
+    assert DueWork.objects.get().gate is None
+
+
+def test_what_was_held_before_the_pause_stays_held_when_a_run_by_hand_ends(actor):
+    task = TaskFactory(overlap="queue_all")
+    before = DueWorkFactory(
+        run=RunFactory(task=task, created_at=database_now() - timedelta(minutes=1)), gate=Gate.OVERLAP
+    )
+    live = DueWorkFactory(run=RunFactory(task=task))
+    pause_task(actor=actor, task=task)
+
+    operations.cancel_run(actor=actor, run=live.run)
+
+    before.refresh_from_db()
+    assert before.gate == Gate.OVERLAP
 
 
 def test_an_archived_task_starts_nothing(actor):
