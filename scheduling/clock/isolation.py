@@ -20,7 +20,8 @@ logger = structlog.get_logger(__name__)
 
 SEARCH_FOR = 5.0  # seconds that the search for who blocks may take in one pass
 _FIRST_WAIT = 1.0  # seconds until a stepped-over schedule is tried again; doubles
-_LONGEST_WAIT = 30.0
+_LONGEST_WAIT = 10.0
+_FORGOTTEN_AFTER = 2.0  # seconds past its wait, if it was not met again: another clock has fired it, or it is deleted
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -58,8 +59,9 @@ class SteppedOver:
         if not self._waits:
             return []
         at = self._now()
-        # What was tried again long ago, and never came back, is deleted, paused, or was fired by another clock.
-        self._waits = {id_: wait for id_, wait in self._waits.items() if at - wait[0] < 2 * _LONGEST_WAIT}
+        self._waits = {
+            id_: (until, wait) for id_, (until, wait) in self._waits.items() if at - until < _FORGOTTEN_AFTER
+        }
         metrics.STEPPED_OVER.set(len(self._waits))
         return [id_ for id_, (until, _) in self._waits.items() if until > at]
 

@@ -1,6 +1,7 @@
 """A clock that dies, or stands still, at each line that matters: nothing is lost, and nothing is doubled."""
 
 import signal
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 COMMAND = ("runscheduler", "--no-housekeeping", "--batch", str(BATCH))
 NAME = "zombie clock"
+RECOVERS_WITHIN = 3.0  # seconds
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -45,6 +47,29 @@ def test_killed_at_a_point_of_its_pass_another_clock_does_the_rest(
     assert_nothing_lost_or_doubled(expected)
     if point in ("before-read", "after-read", "after-plan"):
         assert left == len(expected)
+
+
+def test_what_a_killed_clock_held_is_fired_by_another_within_seconds(
+    process_env: dict[str, str], tmp_path: Path
+) -> None:
+    """The longest pause between two looks of the other is a second; the server lets go of the locks at once."""
+    expected = make_due(BATCH)
+
+    with (
+        manage(
+            *COMMAND, env={**process_env, "ORDINAUT_TEST_CLOCK_POINT": "stop:before-commit"}, log=tmp_path / "a"
+        ) as dying,
+        manage(*COMMAND, env=process_env, log=tmp_path / "b"),
+    ):
+        wait_until(lambda: state_of(dying) == "T", what="the clock to stand in the middle of its pass")
+        wait_until(lambda: b"clock.started" in (tmp_path / "b").read_bytes(), what="the other to start")
+        dying.kill()
+        died_at = time.monotonic()
+        wait_until_all_fired()
+        took = time.monotonic() - died_at
+
+    assert took < RECOVERS_WITHIN
+    assert_nothing_lost_or_doubled(expected)
 
 
 @pytest.mark.parametrize("point", in_torture_also(["before-commit"], ["after-plan", "after-lock", "after-commit"]))

@@ -83,9 +83,23 @@ def test_who_is_stepped_over_waits_longer_each_time_and_is_forgotten_when_it_goe
         assert stepped.now() == []
         assert stepped.knows(one)
 
-    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert waits == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0]
     stepped.forget([one])
     assert not stepped.knows(one)
+
+
+def test_one_that_another_clock_fired_meanwhile_begins_anew() -> None:
+    now = [0.0]
+    one = uuid4()
+    stepped = SteppedOver(now=lambda: now[0])
+    stepped.add([one])
+    stepped.add([one])
+
+    now[0] += 10.0
+    assert stepped.now() == []
+    stepped.add([one])
+
+    assert stepped.seconds_to_next() == 1.0
 
 
 def test_the_number_of_those_left_alone_is_bounded_and_old_ones_go() -> None:
