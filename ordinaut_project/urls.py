@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 import pipelines.api
 import scheduling.agents.api
 import scheduling.backfills.api
+import scheduling.calendars.api
 import scheduling.events.api
 import scheduling.runs.api
 import scheduling.schedules.api
@@ -20,6 +21,7 @@ _api: list[URLPattern | URLResolver] = [
     *scheduling.tasks.api.urlpatterns,
     *scheduling.schedules.api.urlpatterns,
     *scheduling.backfills.api.urlpatterns,
+    *scheduling.calendars.api.urlpatterns,
     *scheduling.runs.api.urlpatterns,
     *scheduling.events.api.urlpatterns,
     *scheduling.agents.api.urlpatterns,

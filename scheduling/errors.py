@@ -5,7 +5,7 @@ same. Programming errors are none of these and are never caught.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 
@@ -60,6 +60,10 @@ class NotValid(SchedulingError):
         where = f" (at {first.pointer})" if first.pointer else ""
         more = f" And {len(found) - 1} more." if len(found) > 1 else ""
         return cls(f"{first.detail}{where}{more}", pointer=first.pointer, hint=first.hint, problems=found)
+
+    def under(self, pointer: str) -> "NotValid":
+        """The same, of what stands below `pointer`."""
+        return NotValid.because(replace(each, pointer=f"{pointer}{each.pointer}") for each in self.problems)
 
     @classmethod
     def at(cls, pointer: str, code: str, detail: str, hint: str | None = None) -> "NotValid":

@@ -1,7 +1,7 @@
 """Rows for tests. They write straight to the tables: operations have tests of their own."""
 
 import hashlib
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import factory
@@ -9,7 +9,18 @@ import orjson
 from factory.django import DjangoModelFactory
 
 from scheduling.core.backfill import rule_words
-from scheduling.models import Agent, AgentToken, Backfill, DueWork, Operator, Run, Schedule, Task, TaskRevision
+from scheduling.models import (
+    Agent,
+    AgentToken,
+    Backfill,
+    Calendar,
+    DueWork,
+    Operator,
+    Run,
+    Schedule,
+    Task,
+    TaskRevision,
+)
 from scheduling.runs.states import FailureCause, RunState, TriggerKind
 from scheduling.schedules.rules import rule_of
 from workers.models import StepRun, Worker
@@ -184,3 +195,15 @@ class WorkerFactory(DjangoModelFactory[Worker]):
     release = "0.1.0"
     queues = factory.LazyFunction(lambda: ["default"])
     slots = 4
+
+
+class CalendarFactory(DjangoModelFactory[Calendar]):
+    """Christmas of 2026 and the day after."""
+
+    class Meta:
+        model = Calendar
+
+    agent = factory.SubFactory(AgentFactory)
+    key = factory.Sequence(lambda n: f"calendar-{n}")
+    dates = factory.LazyFunction(lambda: [date(2026, 12, 25), date(2026, 12, 26)])
+    days = factory.SelfAttribute("dates")

@@ -30,6 +30,7 @@ def _groups() -> list[dict[str, Any]]:
                 _listing("Tasks", "assignment", "scheduling.task"),
                 _listing("Schedules", "calendar_month", "scheduling.schedule"),
                 _listing("Backfills", "history", "scheduling.backfill"),
+                _listing("Calendars", "event_busy", "scheduling.calendar"),
                 _listing("Runs", "play_circle", "scheduling.run"),
                 _item("Dead letters", "report", "admin:dead_letters", "scheduling.view_run"),
                 _listing("Events", "bolt", "scheduling.event"),

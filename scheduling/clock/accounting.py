@@ -30,7 +30,7 @@ from scheduling.clock import metrics, session
 from scheduling.core.recurrence import ScheduleError
 from scheduling.events.operations import publish
 from scheduling.schedules.models import Miss, MissReason, Schedule
-from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, recurrence_of
+from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, load_calendars, recurrence_of
 
 logger = structlog.get_logger(__name__)
 
@@ -193,6 +193,7 @@ def read_overdue() -> Overdue:
 def account_for(ids: Sequence[UUID]) -> int:
     """Look for the occurrences of these schedules that the mark has passed; tell of those that did not run."""
     schedules = list(Schedule.objects.filter(pk__in=ids).order_by("pk"))
+    load_calendars(schedules)
     with session.bounded() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         (now,) = cursor.fetchone()

@@ -1,15 +1,16 @@
 """Reading what is due: the clock's look at the schedules."""
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from scheduling.calendars.exclusions import exclusions_of, in_order
 from scheduling.clock import session
 from scheduling.core.planning import MisfirePolicy
-from scheduling.core.recurrence import Rule
+from scheduling.core.recurrence import Exclusions, Rule
 from scheduling.postgres import binary_cursor
 from scheduling.schedules.models import ScheduleKind
 
@@ -21,8 +22,9 @@ READ_DUE = """
 SELECT schedule.id, schedule.version, schedule.task_id, schedule.next_fire_at, schedule.kind, schedule.expression,
        schedule.timezone, schedule.starts_at, schedule.ends_at, schedule.exdates, schedule.rdates, schedule.gap,
        schedule.fold, schedule.jitter, schedule.misfire_policy, schedule.misfire_grace, schedule.misfire_limit,
-       schedule.misfire_window,
-       task.overlap = 'allow' AND task.concurrency_key = '' AND task.dedupe_key = '' AND schedule.kind <> 'condition',
+       schedule.misfire_window, schedule.calendars, schedule.max_occurrences - schedule.fired_count,
+       task.overlap = 'allow' AND task.concurrency_key = '' AND task.dedupe_key = '' AND schedule.kind <> 'condition'
+           AND schedule.max_occurrences IS NULL,
        COALESCE(%(now)s::timestamptz, statement_timestamp())
 FROM scheduling_schedule schedule JOIN scheduling_task task ON task.id = schedule.task_id
 WHERE schedule.state = 'active' AND schedule.held_at IS NULL
@@ -51,7 +53,9 @@ _MORE_THAN_AN_OFFSET = timedelta(days=3)
 class DueSchedule:
     """A due schedule as it was read, in the order of the columns of `READ_DUE`.
 
-    `is_plain`: its task allows overlap and has no keys, so that a start of it is admitted without a decision.
+    `remaining`: how many runs it may still have, None without a maximum. `is_plain`: it has none, and its task allows
+    overlap and has no keys, so that a start of it is admitted without a decision. `known_calendars` holds those that
+    exist among the `calendars` of all schedules that were read with it.
     """
 
     id: UUID
@@ -72,11 +76,15 @@ class DueSchedule:
     misfire_grace: timedelta
     misfire_limit: int
     misfire_window: timedelta | None
+    calendars: list[UUID]
+    remaining: int | None
     is_plain: bool
     now: datetime
+    known_calendars: Mapping[UUID, Exclusions] = field(default_factory=dict, repr=False)
 
     @property
     def rule(self) -> Rule:
+        """ScheduleError where a calendar that it names does not exist."""
         return Rule(
             kind=self.kind,
             expression=self.expression,
@@ -87,6 +95,7 @@ class DueSchedule:
             rdates=tuple(self.rdates),
             gap=self.gap or None,
             fold=self.fold or None,
+            calendars=in_order(self.calendars, self.known_calendars),
         )
 
     @property
@@ -108,7 +117,7 @@ class DueSchedule:
     @property
     def plan_key(self) -> tuple[Any, ...] | None:
         """What the plan depends on, for schedules that say nothing of their own; None for the others."""
-        if self.jitter or self.exdates or self.rdates:
+        if self.jitter or self.exdates or self.rdates or self.calendars or self.remaining is not None:
             return None
         return (
             self.kind,
@@ -125,6 +134,9 @@ class DueSchedule:
             self.next_fire_at,
             self.now,
         )
+
+
+_CALENDARS = [each.name for each in fields(DueSchedule)].index("calendars")
 
 
 class Share:
@@ -165,7 +177,9 @@ def read_due(
     statement = _among_others(READ_DUE_SHARED if is_shared else READ_DUE, stepped_over)
     with session.bounded(), binary_cursor() as cursor:
         cursor.execute(statement, {"now": now, "batch": batch, "skip": skip, "stepped_over": list(stepped_over)})
-        return [DueSchedule(*row) for row in cursor.fetchall()]
+        rows = cursor.fetchall()
+        known = exclusions_of(each for row in rows for each in row[_CALENDARS])
+    return [DueSchedule(*(*row, known)) for row in rows]
 
 
 def seconds_to_earliest(*, stepped_over: Sequence[UUID] = ()) -> float | None:

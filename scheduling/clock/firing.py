@@ -39,11 +39,17 @@ ORDER BY schedule.id
 FOR NO KEY UPDATE OF schedule SKIP LOCKED
 """
 
-# Purpose: move the marks. Index: primary key. Locks: rows that are locked already.
+# Purpose: move the marks; a schedule that has had its last run is completed here, where it is known how many of the
+# planned starts became runs. Index: primary key. Locks: rows that are locked already.
 _ADVANCE = """
 UPDATE scheduling_schedule schedule
-SET next_fire_at = moved.next_fire_at,
-    state = CASE WHEN moved.next_fire_at IS NULL THEN 'completed' ELSE schedule.state END,
+SET next_fire_at = CASE
+        WHEN schedule.fired_count + moved.fired >= schedule.max_occurrences THEN NULL ELSE moved.next_fire_at
+    END,
+    state = CASE
+        WHEN moved.next_fire_at IS NULL OR schedule.fired_count + moved.fired >= schedule.max_occurrences
+        THEN 'completed' ELSE schedule.state
+    END,
     last_fired_at = COALESCE(moved.last_fired_at, schedule.last_fired_at),
     fired_count = schedule.fired_count + moved.fired,
     missed_count = schedule.missed_count + moved.missed,
@@ -182,6 +188,7 @@ def plan_schedule(schedule: DueSchedule) -> Plan:
         now=schedule.now,
         jitter=schedule.jitter,
         seed=str(schedule.id),
+        remaining=schedule.remaining,
     )
 
 

@@ -7,31 +7,58 @@ from django.utils import timezone
 
 from scheduling.audit.models import IdempotencyRecord
 from scheduling.audit.operations import Actor
+from scheduling.calendars.models import Calendar
+from scheduling.calendars.operations import expand_on
 from scheduling.clock.accounting import audit
 from scheduling.clock.housekeeping import prune_executions
 from scheduling.clock.zones import apply_zone_data
+from scheduling.errors import NotValid
 from scheduling.events.relay import relay_outbox
 from scheduling.housekeeping import HousekeepingJob, alone, register
+from scheduling.instants import database_now
 from scheduling.runs.models import DedupeKey
+from scheduling.schedules.models import Schedule
+from scheduling.schedules.operations import end_snooze
 from scheduling.tasks.models import Task, TaskState
 from scheduling.tasks.operations import resume_task
 
 logger = structlog.get_logger(__name__)
 
 BATCH = 200
+# How far ahead the recurring events of calendars are expanded at least; writing a calendar expands twice as far.
+EXPANDED_AHEAD = timedelta(days=366)
 
 
 def end_snoozes() -> int:
-    """Resume the tasks whose snooze is over."""
+    """Resume the tasks and the schedules whose snooze is over."""
     with alone("end_snoozes") as is_alone:
         if not is_alone:
             return 0
-        over = list(
-            Task.objects.filter(state=TaskState.PAUSED, paused_until__lte=timezone.now()).order_by("id")[:BATCH]
-        )
-        for task in over:
-            resume_task(actor=Actor.system("clock"), task=task)
-        return len(over)
+        clock, now = Actor.system("clock"), database_now()
+        tasks = list(Task.objects.filter(state=TaskState.PAUSED, paused_until__lte=now).order_by("id")[:BATCH])
+        for task in tasks:
+            resume_task(actor=clock, task=task)
+        # Tasks come first: a schedule that was held with its task is accounted for once, by whichever ends last.
+        snoozed = Schedule.objects.filter(paused_until__lte=now).exclude(task__state=TaskState.ARCHIVED)
+        schedules = list(snoozed.select_related("task").order_by("id")[:BATCH])
+        for schedule in schedules:
+            end_snooze(actor=clock, schedule=schedule)
+        return len(tasks) + len(schedules)
+
+
+def expand_calendars() -> int:
+    """Expand the recurring events of calendars further ahead, long before what is expanded ends."""
+    with alone("expand_calendars") as is_alone:
+        if not is_alone:
+            return 0
+        short = Calendar.objects.filter(expanded_until__lt=database_now() + EXPANDED_AHEAD).order_by("expanded_until")
+        expanded = 0
+        for calendar in short[:BATCH]:
+            try:
+                expanded += expand_on(calendar=calendar)
+            except NotValid as error:
+                logger.warning("calendar.cannot_be_expanded", calendar=str(calendar.pk), reason=error.detail)
+        return expanded
 
 
 def forget_expired() -> int:
@@ -51,4 +78,5 @@ def register_jobs() -> None:
     register(HousekeepingJob("scheduling.end_snoozes", end_snoozes, timedelta(seconds=1)))
     register(HousekeepingJob("scheduling.audit_occurrences", audit, timedelta(seconds=15)))
     register(HousekeepingJob("scheduling.apply_zone_data", apply_zone_data, timedelta(seconds=10)))
+    register(HousekeepingJob("scheduling.expand_calendars", expand_calendars, timedelta(hours=1)))
     register(HousekeepingJob("scheduling.forget_expired", forget_expired, timedelta(minutes=10)))

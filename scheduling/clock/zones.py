@@ -23,7 +23,7 @@ from scheduling.events.operations import publish
 from scheduling.housekeeping import alone
 from scheduling.instants import database_now
 from scheduling.schedules.models import WAITING_KINDS, Schedule, ScheduleState
-from scheduling.schedules.rules import recurrence_of, set_mark
+from scheduling.schedules.rules import load_calendars, recurrence_of, set_mark
 from scheduling.wakeup import SCHEDULES_CHANNEL, after_commit
 
 logger = structlog.get_logger(__name__)
@@ -94,6 +94,7 @@ def _move_all() -> int:
         )
         if not schedules:
             return moved
+        load_calendars(schedules)
         elsewhere = [schedule for schedule in schedules if _lies_elsewhere(schedule, now)]
         if elsewhere:
             moved += _move(elsewhere)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from scheduling.core.recurrence import Recurrence, Rule, ScheduleError
+from scheduling.core.recurrence import Exclusions, Recurrence, Rule, ScheduleError
 
 MAX_OCCURRENCES = 100_000
 _SMALLEST = timedelta(microseconds=1)
@@ -84,7 +84,8 @@ def next_slice(
 
 def rule_words(rule: Rule) -> dict[str, Any]:
     """The rule as a JSON object, so that it can be kept with what it was made for."""
-    return {field.name: _word(getattr(rule, field.name)) for field in fields(rule)}
+    plain = {field.name: _word(getattr(rule, field.name)) for field in fields(rule) if field.name != "calendars"}
+    return {**plain, "calendars": [calendar.as_words() for calendar in rule.calendars]}
 
 
 def rule_of_words(words: Mapping[str, Any]) -> Rule:
@@ -100,6 +101,8 @@ def _word(value: Any) -> Any:
 
 def _value(name: str, word: Any) -> Any:
     """Names of instants end with `_at`; what is listed is dates and times."""
+    if name == "calendars":
+        return tuple(Exclusions.of_words(item) for item in word)
     if isinstance(word, list):
         return tuple(_time(item) for item in word)
     return _time(word) if name.endswith("_at") and word is not None else word

@@ -89,23 +89,32 @@ def plan(
     now: datetime,
     jitter: timedelta = timedelta(0),
     seed: str = "",
+    remaining: int | None = None,
 ) -> Plan:
     """Account for every occurrence in [next_fire_at, now]. All instants are aware UTC.
 
     The same arguments always give the same plan: jitter is drawn from `seed` and the occurrence.
+
+    At most `remaining` fire, the oldest that may; what comes after them waits, for whoever writes the plan knows
+    whether all of them became runs: then the schedule is over, else the next plan goes on from the mark.
     """
+    if remaining is not None and remaining <= 0:
+        return Plan(fire=(), missed=(), next_fire_at=None, is_completed=True)
     if now < next_fire_at:
         return Plan(fire=(), missed=(), next_fire_at=next_fire_at, is_completed=False)
     on_time_from = max(next_fire_at, now - misfire.grace)
     caught_up, missed = _settle_misfired(recurrence, misfire, next_fire_at, on_time_from, now)
     on_time, following = _collect(recurrence, on_time_from, now + _SMALLEST, MAX_FIRED)
+    to_fire = [*caught_up, *on_time]
+    if remaining is not None and len(to_fire) > remaining:
+        to_fire, following = to_fire[:remaining], to_fire[remaining]
     fire = [
         Firing(
             scheduled_for=occurrence,
             available_at=_spread(recurrence, occurrence, jitter, seed) if jitter else occurrence,
             late=occurrence < on_time_from,
         )
-        for occurrence in (*caught_up, *on_time)
+        for occurrence in to_fire
     ]
     return Plan(fire=tuple(fire), missed=missed, next_fire_at=following, is_completed=following is None)
 

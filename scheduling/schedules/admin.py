@@ -1,26 +1,29 @@
 """Schedules: when a task runs, what comes next, and what passed without a run."""
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from scheduling.agents.roles import OPERATE_TASK
 from scheduling.audit.operations import Actor
 from scheduling.console.badges import badge
-from scheduling.console.deeds import Deed
+from scheduling.console.deeds import Deed, actor_of, refusal_words
 from scheduling.console.forms import OperationAdmin, OperationForm
 from scheduling.console.listing import ReadOnlyAdmin, change_url, exact_time
 from scheduling.console.words import local_moment
 from scheduling.definitions.durations import duration_text
+from scheduling.errors import SchedulingError
 from scheduling.instants import database_now
 from scheduling.schedules import operations
 from scheduling.schedules.forecast import Forecast, forecast_of, forecast_of_words
@@ -33,6 +36,7 @@ from scheduling.schedules.models import (
     ScheduleKind,
     ScheduleState,
 )
+from scheduling.schedules.rules import calendar_keys, instant
 
 _SHOWN = 10
 
@@ -63,6 +67,12 @@ class ScheduleForm(OperationForm):
     ends_at = _text(help_text="An instant with its offset, such as 2027-01-01T00:00:00Z. Empty: never.")
     exdates = _lines("Local times to leave out, one a line.")
     rdates = _lines("Local times to add, one a line.")
+    calendars = _lines("Keys of exclusion calendars of the task's agent, one a line: nothing occurs on their days.")
+    max_occurrences = forms.IntegerField(
+        required=False,
+        help_text="After so many runs it is completed. Empty: no maximum.",
+        widget=UnfoldAdminTextInputWidget,
+    )
     jitter = _text(help_text="Each start is put off by a random part of this. ISO 8601, such as PT30S.")
     misfire_policy = _choice(MisfirePolicyName.choices)
     misfire_grace = _text(help_text="An occurrence that is late by more than this is a misfire.")
@@ -104,6 +114,8 @@ def _definition(given: dict[str, Any]) -> dict[str, Any]:
         "ends_at": given["ends_at"] or None,
         "exdates": given["exdates"].split(),
         "rdates": given["rdates"].split(),
+        "calendars": given["calendars"].split(),
+        "max_occurrences": given["max_occurrences"],
         "gap": given["gap"] or None,
         "fold": given["fold"] or None,
         "misfire": {**misfire, "window": given["misfire_window"] or None},
@@ -114,8 +126,10 @@ def _as_text(schedule: Schedule) -> dict[str, Any]:
     return {
         "starts_at": schedule.starts_at.isoformat(),
         "ends_at": schedule.ends_at.isoformat().replace("+00:00", "Z") if schedule.ends_at else "",
-        "exdates": "\n".join(instant.isoformat() for instant in schedule.exdates),
-        "rdates": "\n".join(instant.isoformat() for instant in schedule.rdates),
+        "exdates": "\n".join(wall.isoformat() for wall in schedule.exdates),
+        "rdates": "\n".join(wall.isoformat() for wall in schedule.rdates),
+        "calendars": "\n".join(calendar_keys(schedule)),
+        "max_occurrences": schedule.max_occurrences,
         "jitter": duration_text(schedule.jitter),
         "misfire_grace": duration_text(schedule.misfire_grace),
         "misfire_window": duration_text(schedule.misfire_window) if schedule.misfire_window else "",
@@ -154,7 +168,10 @@ class ScheduleAdmin(OperationAdmin):
     change_form_outer_before_template = "console/schedule_before.html"
     fieldsets = (
         (None, {"fields": ("task", "kind", "expression", "timezone")}),
-        ("Bounds", {"fields": ("starts_at", "ends_at", "exdates", "rdates", "jitter")}),
+        (
+            "Bounds",
+            {"fields": ("starts_at", "ends_at", "max_occurrences", "exdates", "rdates", "calendars", "jitter")},
+        ),
         ("Late occurrences", {"fields": ("misfire_policy", "misfire_grace", "misfire_limit", "misfire_window")}),
         ("Clock changes", {"fields": ("gap", "fold")}),
     )
@@ -193,7 +210,12 @@ class ScheduleAdmin(OperationAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         preview = self.admin_site.admin_view(self.preview_view)
-        return [path("preview/", preview, name="scheduling_schedule_preview"), *super().get_urls()]
+        snooze = self.admin_site.admin_view(require_POST(self.snooze_view))
+        return [
+            path("preview/", preview, name="scheduling_schedule_preview"),
+            path("<uuid:object_id>/snooze/", snooze, name="scheduling_schedule_snooze"),
+            *super().get_urls(),
+        ]
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -212,6 +234,7 @@ class ScheduleAdmin(OperationAdmin):
                 "buttons": self.buttons(request, schedule),
                 "forecast": forecast_of(schedule, now=now, count=_SHOWN),
                 "misses": _latest_misses(schedule),
+                "may_snooze": request.user.has_perm(OPERATE_TASK) and "pause" in operations.allowed_actions(schedule),
             }
         return super().change_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
 
@@ -221,6 +244,28 @@ class ScheduleAdmin(OperationAdmin):
             raise PermissionDenied
         found = forecast_of_words(request.GET.dict(), now=database_now(), count=_SHOWN)
         return TemplateResponse(request, "console/forecast.html", {"forecast": found})
+
+    def snooze_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
+        """Pause until a local time of the schedule's zone, with a reason. 403 without the permission to operate."""
+        if not request.user.has_perm(OPERATE_TASK):
+            raise PermissionDenied
+        schedule = self.get_object(request, str(object_id))
+        if schedule is None:
+            raise Http404
+        try:
+            until = instant(datetime.fromisoformat(request.POST.get("until", "")), schedule.timezone)
+        except (ValueError, OverflowError):
+            self.message_user(request, "Give a local date and time until which to snooze.", messages.ERROR)
+            return HttpResponseRedirect(change_url(schedule))
+        try:
+            reason = request.POST.get("reason", "").strip()
+            operations.pause_schedule(actor=actor_of(request), schedule=schedule, reason=reason, until=until)
+        except SchedulingError as refusal:
+            self.message_user(request, refusal_words(refusal), messages.ERROR)
+        else:
+            words = f"{schedule} is snoozed until {local_moment(until, schedule.timezone)}."
+            self.message_user(request, words, messages.SUCCESS)
+        return HttpResponseRedirect(change_url(schedule))
 
     @admin.display(description="state", ordering="state")
     def state_shown(self, schedule: Schedule) -> SafeString:

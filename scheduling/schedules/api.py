@@ -20,7 +20,7 @@ from scheduling.api.shapes import page_shape
 from scheduling.api.views import View, body_of, created, entity_tag, matched_tag
 from scheduling.core.preview import MAX_COUNT, Preview, answer, parse_request, preview
 from scheduling.core.recurrence import ScheduleError
-from scheduling.definitions.fields import LocalTime, Moment, Text
+from scheduling.definitions.fields import Instant, LocalTime, Moment, Text
 from scheduling.definitions.json_values import problems_of
 from scheduling.definitions.strict import StrictSerializer, parse, problems_in
 from scheduling.errors import NotValid, VersionMismatch
@@ -30,7 +30,7 @@ from scheduling.schedules.definition import ScheduleChanges, ScheduleDefinition,
 from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
 from scheduling.schedules.rules import rule_of
 from scheduling.schedules.selectors import edit_mark, visible_schedules
-from scheduling.schedules.shapes import PreviewShape, ScheduleShape
+from scheduling.schedules.shapes import PreviewShape, ScheduleShape, shown_schedules
 from scheduling.tasks.models import Task
 from scheduling.tasks.selectors import visible_tasks
 
@@ -66,9 +66,10 @@ class UpcomingParameters(StrictSerializer):
 
 
 class SchedulePause(StrictSerializer):
-    """Why it is paused."""
+    """Why, and until when: with `until` the schedule resumes by itself."""
 
     reason = Text(required=False, allow_blank=True, default="", max_length=500)
+    until = Instant(required=False, allow_null=True, default=None)
 
 
 class ScheduleParameters(PageParameters):
@@ -90,7 +91,7 @@ class ScheduleList(View):
             column: self.given[name] for name, column in (("state", "state"), ("task", "task_id")) if name in self.given
         }
         schedules = seen(request, visible_schedules).filter(**chosen)
-        return Response(page_of(request, schedules, self.given, lambda rows: list(ScheduleShape(rows, many=True).data)))
+        return Response(page_of(request, schedules, self.given, shown_schedules))
 
 
 class SchedulesOfTask(View):
@@ -101,7 +102,7 @@ class SchedulesOfTask(View):
     def get(self, request: Request, task_id: UUID) -> Response:
         """List the schedules of a task (at most a hundred, so in one page)."""
         task: Task = find(request, visible_tasks, task_id)
-        items = ScheduleShape(task.schedules.all(), many=True).data
+        items = shown_schedules(task.schedules.all())
         return Response({"items": items, "next": None, "prev": None})
 
     @extend_schema(
@@ -160,10 +161,10 @@ class PauseScheduleView(View):
     @extend_schema(operation_id="pauseSchedule", request=SchedulePause, responses=ScheduleShape)
     @idempotent
     def post(self, request: Request, schedule_id: UUID) -> Response:
-        """Stop firing."""
+        """Stop firing until resumed, or until an instant. What passes meanwhile is counted and never replayed."""
         given = parse(SchedulePause, body_of(request))
         schedule = find_to_change(request, visible_schedules, schedule_id, owner=_OWNER)
-        return _answer(operations.pause_schedule(actor=actor_of(request), schedule=schedule, reason=given["reason"]))
+        return _answer(operations.pause_schedule(actor=actor_of(request), schedule=schedule, **given))
 
 
 class ResumeScheduleView(View):

@@ -7,13 +7,14 @@ from typing import Any
 from rest_framework import serializers
 
 from scheduling.core.recurrence import ScheduleError, anchored
-from scheduling.definitions.fields import Choice, Duration, LocalTime, Moment, Number, Text
+from scheduling.definitions.fields import Choice, Duration, LocalTime, Moment, Number, Slug, Text
 from scheduling.definitions.strict import StrictSerializer, refusal
 from scheduling.schedules.models import FoldPolicy, GapPolicy, MisfirePolicyName, Schedule, ScheduleKind
 from scheduling.schedules.rules import first_mark, instant, rule_of, wall_time
 
-_PLAIN_COLUMNS = ("kind", "expression", "timezone", "jitter")
+_PLAIN_COLUMNS = ("kind", "expression", "timezone", "jitter", "max_occurrences")
 _DATES_LIMIT = 1000
+CALENDARS_LIMIT = 4
 
 
 class MisfireDefinition(StrictSerializer):
@@ -43,6 +44,21 @@ class ScheduleChanges(StrictSerializer):
     ends_at = Moment(required=False, allow_null=True, default=None, help_text="Without an offset: local.")
     exdates = serializers.ListField(child=LocalTime(), required=False, default=list, max_length=_DATES_LIMIT)
     rdates = serializers.ListField(child=LocalTime(), required=False, default=list, max_length=_DATES_LIMIT)
+    calendars = serializers.ListField(
+        child=Slug(max_length=120),
+        required=False,
+        default=list,
+        max_length=CALENDARS_LIMIT,
+        help_text="Exclusion calendars of the task's agent, by key: nothing occurs on their days.",
+    )
+    max_occurrences = Number(
+        required=False,
+        allow_null=True,
+        default=None,
+        min_value=1,
+        max_value=2**53,
+        help_text="After so many runs of this schedule it is completed. What is skipped or missed does not count.",
+    )
     jitter = Duration(required=False, default=timedelta(0))
     misfire = MisfireDefinition(required=False)
     gap = Choice(choices=GapPolicy.values, required=False, allow_null=True, default=None)
@@ -74,7 +90,8 @@ def build(values: Mapping[str, Any], *, now: datetime) -> Schedule:
 def apply(schedule: Schedule, values: Mapping[str, Any]) -> None:
     """Lay validated values over a schedule's columns; those that are missing stay as they are.
 
-    Times are brought into the schedule's zone; ScheduleError where it is unknown.
+    Times are brought into the schedule's zone; ScheduleError where it is unknown. `calendars`, which are keys, are
+    left to the operations, who know the agent and hold the rows.
     """
     for column in _PLAIN_COLUMNS:
         if column in values:

@@ -4,14 +4,17 @@ Kinds in time (`cron`, `rrule`, `interval`, `once`, and the ticks of `condition`
 and `after` have none and are asked by what happens (see `scheduling.triggers`).
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from scheduling.core.recurrence import Exclusions
 from scheduling.fields import LocalDateTimeField
 from scheduling.ids import new_id
 from scheduling.tasks.models import Task
@@ -182,8 +185,16 @@ class Schedule(models.Model):
             models.Index(F("paused_until"), condition=Q(paused_until__isnull=False), name="schedule_snoozed_until_idx"),
         ]
 
+    # What `rules.load_calendars` has read for this row.
+    known_calendars: Mapping[UUID, Exclusions] = {}
+
     def __str__(self) -> str:
         return f"{self.kind} {self.expression}"
+
+    @property
+    def remaining(self) -> int | None:
+        """How many runs it may still have; None without a maximum."""
+        return None if self.max_occurrences is None else max(0, self.max_occurrences - self.fired_count)
 
 
 class Miss(models.Model):

@@ -3,7 +3,7 @@
 Editing is never retroactive: the mark moves to the first occurrence after now. Every write raises `version`, which
 voids the plans of a clock that read the schedule before.
 
-Locks: the task first, then the schedule, in the clock's order.
+Locks: calendars that are named, the task, then the schedule, in the clock's order.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from django.db import transaction
 
 from scheduling.audit.operations import Actor, record
 from scheduling.audit.snapshots import difference, snapshot
+from scheduling.calendars.selectors import lock_named
 from scheduling.core.recurrence import ScheduleError, anchored
 from scheduling.definitions.strict import parse, problems_in
 from scheduling.errors import IllegalTransition, LimitReached, NotValid, VersionMismatch
@@ -36,6 +37,7 @@ def add_schedule(*, actor: Actor, task: Task, definition: Mapping[str, Any]) -> 
     """
     now = database_now()
     values = parse(ScheduleDefinition, definition, now=now)
+    lock_named(task.agent_id, values["calendars"])
     held = _lock_task(task)
     if held.schedules.count() >= SCHEDULES_LIMIT:
         raise LimitReached(f"A task has at most {SCHEDULES_LIMIT} schedules.")
@@ -43,11 +45,18 @@ def add_schedule(*, actor: Actor, task: Task, definition: Mapping[str, Any]) -> 
 
 
 def attach(*, actor: Actor, task: Task, values: Mapping[str, Any], now: datetime) -> Schedule:
-    """Store a schedule of validated values. Requires a transaction that holds the task's row."""
+    """Store a schedule of validated values. Requires a transaction that holds the task's row.
+
+    NotValid at `/calendars` for a key that is none, and where a calendar leaves nothing of a `once`.
+    """
     schedule = build(values, now=now)
     schedule.task = task
+    schedule.calendars = lock_named(task.agent_id, values.get("calendars", ()))
     schedule.held_at = now if task.state == TaskState.PAUSED else None
-    set_mark(schedule, first_mark(schedule, now=now))
+    try:
+        set_mark(schedule, first_mark(schedule, now=now))
+    except ScheduleError as error:
+        raise NotValid.because(problems_in(refused(error).detail)) from error
     schedule.save(force_insert=True)
     record(actor=actor, action="schedule.create", target=schedule, after=snapshot(schedule))
     after_commit(SCHEDULES_CHANNEL)
@@ -66,28 +75,38 @@ def update_schedule(
     """
     now = database_now()
     values = parse(ScheduleChanges, changes, partial=True)
+    calendars = lock_named(schedule.task.agent_id, values.get("calendars", ()))
     held = _lock(schedule)
     if unchanged_since is not None and held.updated_at != unchanged_since:
         raise VersionMismatch(hint="Read the schedule again and apply the change to what it is now.")
     before = snapshot(held)
     try:
         apply(held, values)
+        if "calendars" in values:
+            held.calendars = calendars
         held.starts_at = anchored(rule_of(held), at=now).starts_at
         if any(before[column] != snapshot(held)[column] for column in RULE_COLUMNS):
             set_mark(held, first_mark(held, now=now))
+        elif before["max_occurrences"] != held.max_occurrences:
+            _heed_maximum(held, now)
     except ScheduleError as error:
         raise NotValid.because(problems_in(refused(error).detail)) from error
     return _save(actor=actor, action="schedule.update", schedule=held, before=before)
 
 
 @transaction.atomic
-def pause_schedule(*, actor: Actor, schedule: Schedule, reason: str = "") -> Schedule:
-    """Stop firing. Runs that exist go on. Pausing a paused schedule changes its reason only."""
+def pause_schedule(*, actor: Actor, schedule: Schedule, reason: str = "", until: datetime | None = None) -> Schedule:
+    """Stop firing, until resumed or `until`. Runs that exist go on.
+
+    Pausing a paused schedule changes reason and end.
+    """
+    if until is not None and until <= database_now():
+        raise NotValid.at("/until", "in_the_past", "The end of a pause must lie ahead.")
     held = _lock(schedule)
     _require(held, "pause", ScheduleState.ACTIVE, ScheduleState.PAUSED)
     before = snapshot(held)
     held.state = ScheduleState.PAUSED
-    held.state_reason = reason[:500]
+    held.state_reason, held.paused_until = reason[:500], until
     return _save(actor=actor, action="schedule.pause", schedule=held, before=before)
 
 
@@ -104,13 +123,27 @@ def resume_schedule(*, actor: Actor, schedule: Schedule) -> Schedule:
         return held
     before = snapshot(held)
     held.state = ScheduleState.ACTIVE
-    held.state_reason = ""
+    held.state_reason, held.paused_until = "", None
     if held.held_at is None:
         try:
             account_for_pause(held, now=database_now())
         except ScheduleError as error:
             raise NotValid.because(problems_in(refused(error).detail)) from error
     return _save(actor=actor, action="schedule.resume", schedule=held, before=before)
+
+
+@transaction.atomic
+def end_snooze(*, actor: Actor, schedule: Schedule) -> Schedule:
+    """Resume a schedule whose snooze is over. One that cannot be planned any more is set aside with its reason, so
+    that it does not come back every second."""
+    try:
+        return resume_schedule(actor=actor, schedule=schedule)
+    except NotValid as error:
+        held = _lock(schedule)
+        before = snapshot(held)
+        held.state, held.paused_until = ScheduleState.QUARANTINED, None
+        held.state_reason = f"{error.problems[0].code}: {error.problems[0].detail}"[:500]
+        return _save(actor=actor, action="schedule.quarantine", schedule=held, before=before)
 
 
 @transaction.atomic
@@ -140,6 +173,15 @@ def account_for_pause(schedule: Schedule, *, now: datetime) -> None:
         )
         schedule.missed_count += count
     set_mark(schedule, recurrence_of(schedule).next_after(now) if _is_due(schedule, now) else schedule.next_fire_at)
+
+
+def _heed_maximum(schedule: Schedule, now: datetime) -> None:
+    """Complete a schedule that has had its runs; bring one back that may have more. Another mark stays: the rule is
+    what it was."""
+    if schedule.remaining == 0:
+        set_mark(schedule, None)
+    elif schedule.state == ScheduleState.COMPLETED:
+        set_mark(schedule, first_mark(schedule, now=now))
 
 
 def allowed_actions(schedule: Schedule) -> tuple[str, ...]:

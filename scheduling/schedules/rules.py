@@ -1,8 +1,11 @@
-"""A schedule's row as a rule, and where its mark belongs. Pure, apart from the row that is handed in."""
+"""A schedule's row as a rule, and where its mark belongs. Reads nothing but the calendars that the row names."""
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
-from scheduling.core.recurrence import Recurrence, Rule, ScheduleError, compile_rule
+from scheduling.calendars.exclusions import exclusions_of, in_order
+from scheduling.core.recurrence import Exclusions, Recurrence, Rule, ScheduleError, compile_rule
 from scheduling.core.recurrence.zones import get_zone
 from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
 
@@ -12,10 +15,36 @@ _BEFORE_EVERYTHING = datetime(1900, 1, 2, tzinfo=UTC)
 ACCOUNTED_FOR_EVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 # The columns that say when; a change of any other leaves the mark where it is.
-RULE_COLUMNS = ("kind", "expression", "timezone", "starts_at", "ends_at", "exdates", "rdates", "gap", "fold")
+RULE_COLUMNS = (
+    "kind",
+    "expression",
+    "timezone",
+    "starts_at",
+    "ends_at",
+    "exdates",
+    "rdates",
+    "gap",
+    "fold",
+    "calendars",
+)
+
+
+def load_calendars(schedules: Iterable[Schedule]) -> None:
+    """Read the calendars of all these rows at once, for the `rule_of` of each."""
+    rows = list(schedules)
+    known = exclusions_of(each for schedule in rows for each in schedule.calendars)
+    for schedule in rows:
+        schedule.known_calendars = known
+
+
+def calendar_keys(schedule: Schedule) -> list[str]:
+    """The keys of the calendars that the row names; the id of one that is gone."""
+    known = _calendars(schedule)
+    return [known[each].name if each in known else str(each) for each in schedule.calendars]
 
 
 def rule_of(schedule: Schedule) -> Rule:
+    """The row as a rule. Reads its calendars, if it names any; ScheduleError where one is missing."""
     return Rule(
         kind=schedule.kind,
         expression=schedule.expression,
@@ -26,6 +55,7 @@ def rule_of(schedule: Schedule) -> Rule:
         rdates=tuple(schedule.rdates),
         gap=schedule.gap or None,
         fold=schedule.fold or None,
+        calendars=in_order(schedule.calendars, _calendars(schedule)),
     )
 
 
@@ -61,11 +91,14 @@ def recurrence_of(schedule: Schedule) -> Recurrence:
 
 
 def first_mark(schedule: Schedule, *, now: datetime) -> datetime | None:
-    """The first instant that a new or edited rule fires: never one that has passed. None: it has ended.
+    """The first instant that a new or edited rule fires: never one that has passed. None: it has ended, or has had
+    all its runs.
 
     One exception: a `once` that has passed by no more than its misfire grace still fires, so that "now" may take its
     time on the way here. One that is older raises ScheduleError: whoever asks for it means another instant.
     """
+    if schedule.remaining == 0:
+        return None
     recurrence = recurrence_of(schedule)
     upcoming = recurrence.next_after(now)
     if upcoming is not None or schedule.kind != ScheduleKind.ONCE:
@@ -73,6 +106,13 @@ def first_mark(schedule: Schedule, *, now: datetime) -> datetime | None:
     only = recurrence.next_after(_BEFORE_EVERYTHING)
     if only is not None and now - only <= schedule.misfire_grace:
         return only
+    if only is None and schedule.calendars:
+        raise ScheduleError(
+            "never_occurs",
+            "This time is excluded by a calendar",
+            field="calendars",
+            hint="Choose another time, or leave the calendar out.",
+        )
     raise ScheduleError(
         "in_the_past",
         f"{schedule.expression} has passed",
@@ -81,19 +121,24 @@ def first_mark(schedule: Schedule, *, now: datetime) -> datetime | None:
     )
 
 
+def account_up_to_mark(schedule: Schedule) -> None:
+    """Begin the audit at the mark: what lies before it was settled by another rule than the present one, or by hand."""
+    mark = schedule.next_fire_at
+    schedule.accounted_until = ACCOUNTED_FOR_EVER if mark is None else mark - timedelta(microseconds=1)
+
+
 def set_mark(schedule: Schedule, mark: datetime | None) -> None:
     """Move the mark; without one the schedule is completed. A paused schedule stays paused.
 
     Whoever does this has accounted for what lies before the mark; the clock's auditor begins there.
     """
     schedule.next_fire_at = mark
-    schedule.accounted_until = ACCOUNTED_FOR_EVER if mark is None else mark - timedelta(microseconds=1)
-    schedule.state_reason = ""
+    account_up_to_mark(schedule)
     if mark is None:
-        schedule.state = ScheduleState.COMPLETED
+        schedule.state, schedule.state_reason = ScheduleState.COMPLETED, ""
         schedule.paused_until = None
     elif schedule.state != ScheduleState.PAUSED:
-        schedule.state = ScheduleState.ACTIVE
+        schedule.state, schedule.state_reason = ScheduleState.ACTIVE, ""
 
 
 def count_passed(schedule: Schedule, *, now: datetime, limit: int) -> list[datetime]:
@@ -102,3 +147,8 @@ def count_passed(schedule: Schedule, *, now: datetime, limit: int) -> list[datet
         return []
     just_before = schedule.next_fire_at - timedelta(microseconds=1)
     return [instant for instant in recurrence_of(schedule).occurrences(just_before, limit) if instant <= now]
+
+
+def _calendars(schedule: Schedule) -> Mapping[UUID, Exclusions]:
+    known = schedule.known_calendars
+    return known if all(each in known for each in schedule.calendars) else exclusions_of(schedule.calendars)

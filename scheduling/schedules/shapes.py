@@ -1,5 +1,6 @@
 """A schedule as the API shows it."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from scheduling.core.recurrence import ScheduleError
 from scheduling.definitions.fields import Duration, Instant, LocalTime
 from scheduling.schedules.models import MisfirePolicyName, Schedule, ScheduleKind, ScheduleState
 from scheduling.schedules.operations import allowed_actions
-from scheduling.schedules.rules import recurrence_of
+from scheduling.schedules.rules import calendar_keys, load_calendars, recurrence_of
 from scheduling.schedules.selectors import upcoming
 
 
@@ -35,12 +36,15 @@ class ScheduleShape(Shape):
     ends_at = Instant(allow_null=True)
     exdates = serializers.ListField(child=LocalTime())
     rdates = serializers.ListField(child=LocalTime())
+    calendars = serializers.SerializerMethodField(help_text="Exclusion calendars, by key.")
+    max_occurrences = serializers.IntegerField(allow_null=True)
     jitter = Duration()
     misfire = MisfireShape(source="*")
     gap = serializers.CharField(allow_blank=True, help_text="Empty: the kind's own.")
     fold = serializers.CharField(allow_blank=True)
     state = serializers.ChoiceField(choices=ScheduleState.values)
     state_reason = serializers.CharField(allow_blank=True)
+    paused_until = Instant(allow_null=True, help_text="Snoozed: it resumes by itself.")
     sentence = serializers.SerializerMethodField()
     next_fire_at = serializers.SerializerMethodField(help_text="Null while it is paused, held by its task, or over.")
     last_fired_at = Instant(allow_null=True)
@@ -50,6 +54,9 @@ class ScheduleShape(Shape):
     created_at = Instant()
     updated_at = Instant()
     allowed_actions = serializers.SerializerMethodField()
+
+    def get_calendars(self, schedule: Schedule) -> list[str]:
+        return calendar_keys(schedule)
 
     def get_sentence(self, schedule: Schedule) -> str:
         try:
@@ -63,6 +70,13 @@ class ScheduleShape(Shape):
 
     def get_allowed_actions(self, schedule: Schedule) -> list[str]:
         return list(allowed_actions(schedule))
+
+
+def shown_schedules(schedules: Iterable[Schedule]) -> list[Any]:
+    """The shapes of many, their calendars read at once."""
+    rows = list(schedules)
+    load_calendars(rows)
+    return list(ScheduleShape(rows, many=True).data)
 
 
 class OccurrenceShape(Shape):

@@ -47,8 +47,11 @@ def create_task(*, actor: Actor, agent: Agent, definition: Mapping[str, Any]) ->
     revise(actor=actor, task=task, document=values["pipeline"])
     task.save(update_fields=["current_revision"])
     record(actor=actor, action="task.create", target=task, after=snapshot(task, leave_out=_NOT_AUDITED))
-    for schedule in values["schedules"]:
-        attach(actor=actor, task=task, values=schedule, now=now)
+    for position, schedule in enumerate(values["schedules"]):
+        try:
+            attach(actor=actor, task=task, values=schedule, now=now)
+        except NotValid as error:
+            raise error.under(f"/schedules/{position}") from error
     task.refresh_from_db(fields=["created_at", "updated_at"])
     return task
 

@@ -8,7 +8,7 @@
 
 The parts, from the ground up: `rule` (words and the error), `zones` (segments of constant offset), `clockface` (times
 of day), `days` (tables of matching days), `periods` (INTERVAL), `patterns` (their product), `units` (the same for
-hours and finer), `base` and `elapsed` (patterns met with zones), and a module for each kind.
+hours and finer), `exclusions` (calendars), `base` and `elapsed` (patterns met with zones), and a module for each kind.
 """
 
 from dataclasses import replace
@@ -18,13 +18,14 @@ from functools import lru_cache
 from scheduling.core.recurrence.base import Recurrence
 from scheduling.core.recurrence.context import read_context
 from scheduling.core.recurrence.cron import compile_cron
+from scheduling.core.recurrence.exclusions import Exclusions
 from scheduling.core.recurrence.interval import compile_interval
 from scheduling.core.recurrence.once import compile_once
 from scheduling.core.recurrence.rrule import compile_rrule
 from scheduling.core.recurrence.rule import Rule, ScheduleError
 from scheduling.core.recurrence.zones import get_zone
 
-__all__ = ["Recurrence", "Rule", "ScheduleError", "anchored", "compile_rule"]
+__all__ = ["Exclusions", "Recurrence", "Rule", "ScheduleError", "anchored", "compile_rule"]
 
 _COMPILERS = {
     "cron": (compile_cron, "next"),
@@ -49,7 +50,9 @@ def compile_rule(rule: Rule) -> Recurrence:
             hint=f"The kinds are {', '.join(_COMPILERS)}",
         )
     compiler, default_gap = _COMPILERS[rule.kind]
-    return compiler(rule.expression, read_context(rule, default_gap=default_gap))
+    recurrence: Recurrence = compiler(rule.expression, read_context(rule, default_gap=default_gap))
+    recurrence.calendars = rule.calendars
+    return recurrence
 
 
 def anchored(rule: Rule, *, at: datetime) -> Rule:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from scheduling.core.recurrence.exclusions import Exclusions
 from scheduling.core.recurrence.patterns import Pattern
 from scheduling.core.recurrence.rule import EARLIEST, LATEST, ONE_DAY
 from scheduling.core.recurrence.zones import Segment, Zone
@@ -14,13 +15,15 @@ _SMALLEST = timedelta(microseconds=1)
 _BEFORE_ALL = EARLIEST - ONE_DAY
 # More than any wall time lies from the instant it names: an offset, and the day that Apia left out in 2011.
 _REACH = 3 * ONE_DAY
+_MAX_NOTED = 10
 
 
 @dataclass(slots=True, kw_only=True)
 class Recurrence(ABC):
     """A set of instants with a cost of the next one that does not depend on the age of the anchor.
 
-    `ends_at` and `added` (sorted) are naive UTC, `excluded` naive local; `sentence` is the schedule in English.
+    `ends_at` and `added` (sorted) are naive UTC, `excluded` naive local; `sentence` is the schedule in English. What
+    `calendars` exclude is left out last: COUNT has counted it, and additions are left out too.
     """
 
     zone: Zone
@@ -28,19 +31,20 @@ class Recurrence(ABC):
     ends_at: datetime | None = None
     added: tuple[datetime, ...] = ()
     excluded: frozenset[datetime] = frozenset()
+    calendars: tuple[Exclusions, ...] = ()
 
     def next_after(self, after: datetime) -> datetime | None:
         """The first occurrence strictly after an aware instant, in UTC; None when the schedule has ended."""
         if after.year >= LATEST.year:
             return None
         instant = _naive(after) + _SMALLEST if after.year >= _BEFORE_ALL.year else _BEFORE_ALL
-        found = self._next_from(instant)
-        at = bisect_left(self.added, instant)
-        if at < len(self.added) and (found is None or self.added[at] < found):
-            found = self.added[at]
-        if found is None or found >= LATEST or (self.ends_at is not None and found > self.ends_at):
-            return None
-        return found.replace(tzinfo=UTC)
+        found = self._first_from(instant)
+        while found is not None and self.calendars:
+            beyond = self._end_of_exclusion(found)
+            if beyond is None:
+                break
+            found = self._first_from(beyond)
+        return None if found is None else found.replace(tzinfo=UTC)
 
     def occurrences(self, after: datetime, limit: int) -> list[datetime]:
         """At most `limit` occurrences strictly after an aware instant."""
@@ -55,7 +59,11 @@ class Recurrence(ABC):
         """What a reader should know about the occurrences between two instants: moved, doubled, left out."""
         low, high = _naive(start), _naive(end)
         excluded = [wall for wall in sorted(self.excluded) if low <= wall - self.zone.offset_at(wall) <= high]
-        return [*self._transition_remarks(low, high), *(f"{_shown(wall)} is excluded." for wall in excluded)]
+        return [
+            *self._transition_remarks(low, high),
+            *(f"{_shown(wall)} is excluded." for wall in excluded),
+            *self._calendar_remarks(low, high),
+        ]
 
     def _transition_remarks(self, start: datetime, end: datetime) -> Iterator[str]:
         """Remarks about changes of the zone's offset between two naive instants; none where elapsed time counts."""
@@ -63,6 +71,36 @@ class Recurrence(ABC):
 
     def _is_excluded(self, instant: datetime) -> bool:
         return bool(self.excluded) and instant + self.zone.offset_at(instant) in self.excluded
+
+    def _first_from(self, instant: datetime) -> datetime | None:
+        """The first instant at or after a naive one that the rule or an addition names, before the schedule's end."""
+        found = self._next_from(instant)
+        at = bisect_left(self.added, instant)
+        if at < len(self.added) and (found is None or self.added[at] < found):
+            found = self.added[at]
+        if found is None or found >= LATEST or (self.ends_at is not None and found > self.ends_at):
+            return None
+        return found
+
+    def _end_of_exclusion(self, instant: datetime) -> datetime | None:
+        """Where what excludes a naive instant ends; None where no calendar does."""
+        ends = [end for each in self.calendars if (end := each.end_of(instant, self.zone)) is not None]
+        return max(ends, default=None)
+
+    def _calendar_remarks(self, start: datetime, end: datetime) -> list[str]:
+        """One remark for each day or span that keeps something from occurring, at most `_MAX_NOTED` of a calendar."""
+        remarks: list[str] = []
+        for calendar in self.calendars:
+            noted = 0
+            for low, high in calendar.between(start, end, self.zone):
+                at = self._first_from(max(low, start))
+                if at is None or noted == _MAX_NOTED:
+                    break
+                if at < high and at <= end:
+                    noted += 1
+                    wall = _shown(at + self.zone.offset_at(at))
+                    remarks.append(f"{wall} is excluded by calendar {calendar.name}.")
+        return remarks
 
     @abstractmethod
     def _next_from(self, instant: datetime) -> datetime | None:

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scheduling.core.recurrence.exclusions import Exclusions
 
 EARLIEST = datetime(1900, 1, 1)
 LATEST = datetime(9900, 1, 1)
@@ -33,7 +37,8 @@ class Rule:
 
     `starts_at`, `exdates` and `rdates` are naive local wall times in `timezone`; `starts_at` is the anchor (RFC 5545
     DTSTART), from which INTERVAL and COUNT are counted for ever. `ends_at` is an aware instant: nothing occurs after
-    it. `gap` is shift, next or skip, `fold` first, second or both; None means the kind's default.
+    it. `gap` is shift, next or skip, `fold` first, second or both; None means the kind's default. What one of the
+    `calendars` excludes does not occur.
     """
 
     kind: str
@@ -45,6 +50,7 @@ class Rule:
     rdates: tuple[datetime, ...] = ()
     gap: str | None = None
     fold: str | None = None
+    calendars: "tuple[Exclusions, ...]" = ()
 
 
 def require_wall_time(value: datetime, *, field: str) -> datetime:

@@ -135,3 +135,23 @@ def test_a_rule_that_never_occurs_is_refused_at_once(api):
     problem = assert_problem(api.post("schedules/preview", rule), 422, "not_valid")
 
     assert pointers(problem) == {"/expression"}
+
+
+def test_a_schedule_is_snoozed_until_an_instant_that_lies_ahead(api, task):
+    schedule = add(api, task)
+    address = f"schedules/{schedule['id']}"
+
+    snoozed = api.post(f"{address}/pause", {"reason": "holiday", "until": "2099-01-01T00:00:00+02:00"}).json()
+    past = api.post(f"{address}/pause", {"until": "2020-01-01T00:00:00Z"})
+    resumed = api.post(f"{address}/resume").json()
+
+    assert (snoozed["state"], snoozed["paused_until"]) == ("paused", "2098-12-31T22:00:00Z")
+    assert pointers(assert_problem(past, 422, "not_valid")) == {"/until"}
+    assert (resumed["state"], resumed["paused_until"], resumed["state_reason"]) == ("active", None, "")
+
+
+def test_a_maximum_of_occurrences_is_a_positive_number(api, task):
+    assert add(api, task, max_occurrences=3)["max_occurrences"] == 3
+    for wrong in (0, -1, "3", 1.5, True):
+        answer = api.post(f"tasks/{task['id']}/schedules", {**DAILY, "max_occurrences": wrong})
+        assert pointers(assert_problem(answer, 422, "not_valid")) == {"/max_occurrences"}

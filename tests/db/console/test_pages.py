@@ -13,6 +13,7 @@ from django.urls import reverse
 from tests.factories import (
     AgentFactory,
     AgentTokenFactory,
+    CalendarFactory,
     DueWorkFactory,
     OperatorFactory,
     RunFactory,
@@ -49,6 +50,7 @@ FACTORIES: dict[str, Callable[[], Any]] = {
     "task": TaskFactory,
     "taskrevision": TaskRevisionFactory,
     "schedule": ScheduleFactory,
+    "calendar": CalendarFactory,
     "run": RunFactory,
     "duework": DueWorkFactory,
     "steprun": lambda: StepRunFactory(input={"a": 1}, output=[1, 2], run=RunFactory(dead=True)),

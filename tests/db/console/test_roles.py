@@ -15,6 +15,7 @@ from tests.factories import (
     AgentFactory,
     AgentTokenFactory,
     BackfillFactory,
+    CalendarFactory,
     DueWorkFactory,
     OperatorFactory,
     RunFactory,
@@ -29,6 +30,7 @@ SEEN_BY_ALL_ROLES = [
     "/admin/scheduling/task/",
     "/admin/scheduling/schedule/",
     "/admin/scheduling/backfill/",
+    "/admin/scheduling/calendar/",
     "/admin/scheduling/run/",
     "/admin/scheduling/run/dead-letters/",
     "/admin/scheduling/event/",
@@ -47,7 +49,11 @@ SEEN_BY_ADMINS = [
     "/admin/scheduling/idempotencyrecord/",
     "/admin/scheduling/agent/add/",
 ]
-WRITTEN_BY_AUTHORS = ["/admin/scheduling/task/add/", "/admin/scheduling/schedule/add/"]
+WRITTEN_BY_AUTHORS = [
+    "/admin/scheduling/task/add/",
+    "/admin/scheduling/schedule/add/",
+    "/admin/scheduling/calendar/add/",
+]
 
 # Every deed: the object it is tried on, and the lowest role that may do it.
 DEEDS: list[tuple[str, Callable[[], object], Role]] = [
@@ -61,6 +67,7 @@ DEEDS: list[tuple[str, Callable[[], object], Role]] = [
     ("scheduling_schedule:delete", ScheduleFactory, Role.AUTHOR),
     ("scheduling_backfill:cancel", BackfillFactory, Role.OPERATOR),
     ("scheduling_backfill:cancel-with-runs", BackfillFactory, Role.OPERATOR),
+    ("scheduling_calendar:delete", CalendarFactory, Role.AUTHOR),
     ("scheduling_run:cancel", lambda: DueWorkFactory().run, Role.OPERATOR),
     ("scheduling_run:retry", lambda: RunFactory(dead=True), Role.OPERATOR),
     ("scheduling_run:again", lambda: RunFactory(dead=True), Role.OPERATOR),
@@ -71,6 +78,7 @@ DEEDS: list[tuple[str, Callable[[], object], Role]] = [
 POSTS: list[tuple[str, Callable[[], object], Role]] = [
     ("scheduling_task_start", TaskFactory, Role.OPERATOR),
     ("scheduling_backfill_make", ScheduleFactory, Role.OPERATOR),
+    ("scheduling_schedule_snooze", ScheduleFactory, Role.OPERATOR),
     ("scheduling_agent_issue", AgentFactory, Role.ADMIN),
     ("scheduling_agenttoken_rotate", AgentTokenFactory, Role.ADMIN),
 ]

@@ -1,0 +1,299 @@
+"""iCalendar text into days and spans. Pure, and bounded whatever the text says.
+
+The library reads the text; recurrences are expanded by our own rules, whose next occurrence costs little however old
+or odd they are: a calendar is hostile input, and libraries step through what a rule passes over. What repeats within
+a day is refused, and so is a calendar that holds more than schedules can be asked to leave out.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from scheduling.core.recurrence import Exclusions, Rule, ScheduleError, compile_rule
+from scheduling.core.recurrence.zones import get_zone
+
+MAX_TEXT = 256 * 1024
+MAX_LINES = 20_000
+MAX_EVENTS = 1_000
+MAX_RECURRING = 200
+MAX_OCCURRENCES = 4_000
+MAX_DAYS = 3_660
+# Jumps that one search may need, at some 20 microseconds each.
+MAX_STRETCHES = 1_000
+
+_BEHIND, _AHEAD = timedelta(days=366), timedelta(days=2 * 366)
+_SMALLEST = timedelta(microseconds=1)
+_WITHIN_A_DAY = re.compile(r"(?:^|;)(?:FREQ=(?:HOURLY|MINUTELY|SECONDLY)|BY(?:HOUR|MINUTE|SECOND)=[^;]*,)", re.I)
+# Zones are named, not described: what a VTIMEZONE says would be expanded by the library, without a bound.
+_ZONE_DESCRIPTION = re.compile(r"^BEGIN:VTIMEZONE\s*$.*?^END:VTIMEZONE\s*$", re.M | re.S | re.I)
+
+
+class CalendarTextError(ValueError):
+    """The text is no calendar, or asks for too much. `code` is stable; `detail` and `hint` are for people."""
+
+    def __init__(self, code: str, detail: str, hint: str | None = None) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """What the text excludes. `until`: recurring events go on after it; None: nothing was left unexpanded."""
+
+    days: frozenset[date] = frozenset()
+    spans: tuple[tuple[datetime, datetime], ...] = ()
+    until: datetime | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Event:
+    """An event's own words. `start` is local (midnight of an all-day one); `left_out` are local times of its rule."""
+
+    name: str
+    zone: str
+    is_all_day: bool
+    start: datetime
+    length: timedelta
+    rule: str
+    left_out: list[datetime] = field(default_factory=list)
+    added: list[datetime] = field(default_factory=list)
+    uid: str = ""
+    replaces: datetime | None = None
+
+
+def expand(text: str, *, now: datetime) -> Expansion:
+    """The days of all-day events and the spans of timed ones: recurring ones from a year back to two years ahead.
+
+    Cancelled events exclude nothing, nor do timed ones without an end. Raises CalendarTextError.
+    """
+    if not text.strip():
+        return Expansion()
+    events = list(_events(text))
+    _apply_replacements(events)
+    if sum(bool(event.rule) for event in events) > MAX_RECURRING:
+        raise CalendarTextError("too_many_events", f"The calendar has more than {MAX_RECURRING} recurring events.")
+    days: set[date] = set()
+    spans: list[tuple[datetime, datetime]] = []
+    goes_on = False
+    left = MAX_OCCURRENCES
+    for event in events:
+        try:
+            starts, has_more = _starts(event, now, left)
+        except ScheduleError as error:
+            raise CalendarTextError(error.code, f"{event.name}: {error.detail}.", error.hint) from error
+        goes_on = goes_on or has_more
+        left -= len(starts)
+        if not event.is_all_day:
+            spans.extend((start, start + event.length) for start in starts if event.length)
+            continue
+        for start in starts:
+            days.update(start.date() + timedelta(days=at) for at in range(event.length.days))
+            if len(days) > MAX_DAYS:
+                raise too_many_days()
+    return Expansion(days=frozenset(days), spans=tuple(spans), until=now + _AHEAD if goes_on else None)
+
+
+def require_few(exclusions: Exclusions) -> None:
+    """CalendarTextError where a search would have to jump too often."""
+    if exclusions.stretches > MAX_STRETCHES:
+        raise CalendarTextError(
+            "too_many_stretches",
+            f"The calendar has {exclusions.stretches} separate days and spans; at most {MAX_STRETCHES} are allowed.",
+            "Days in a row and spans that touch count as one.",
+        )
+
+
+def too_many_days() -> CalendarTextError:
+    return CalendarTextError("too_many_days", f"A calendar excludes at most {MAX_DAYS} days.")
+
+
+def _events(text: str) -> Iterator[_Event]:
+    import icalendar  # here: half a second of start-up that only this needs
+
+    if len(text.encode()) > MAX_TEXT:
+        raise CalendarTextError("too_large", f"The text is larger than {MAX_TEXT} bytes.")
+    if text.count("\n") > MAX_LINES:
+        raise CalendarTextError("too_large", f"The text has more than {MAX_LINES} lines.")
+    if text.upper().count("BEGIN:VEVENT") > MAX_EVENTS:
+        raise CalendarTextError("too_many_events", f"The calendar has more than {MAX_EVENTS} events.")
+    try:
+        calendar = icalendar.Calendar.from_ical(_ZONE_DESCRIPTION.sub("", text))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+        # The library answers malformed text with all of these.
+        detail = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise CalendarTextError("invalid_calendar", f"This is no iCalendar text: {detail}") from error
+    if calendar.name != "VCALENDAR":
+        raise CalendarTextError(
+            "invalid_calendar", "This is no iCalendar text: it does not begin with BEGIN:VCALENDAR."
+        )
+    default_zone = str(calendar.get("X-WR-TIMEZONE", "")) or None
+    for number, component in enumerate(calendar.walk("VEVENT"), start=1):
+        name = f"Event {number} ({str(component.get('SUMMARY', component.get('UID', '')))[:60]})"
+        if str(component.get("STATUS", "")).upper() == "CANCELLED" and "RECURRENCE-ID" not in component:
+            continue
+        try:
+            yield _read(component, name, default_zone)
+        except ScheduleError as error:
+            raise CalendarTextError(error.code, f"{name}: {error.detail}.", error.hint) from error
+
+
+def _read(component: Any, name: str, default_zone: str | None) -> _Event:
+    if component.errors:
+        where, why = component.errors[0]
+        raise CalendarTextError("invalid_event", f"{name}: {where} cannot be read: {str(why)[:160]}")
+    for once in ("DTSTART", "DTEND", "DURATION", "RRULE", "RECURRENCE-ID", "UID"):
+        if isinstance(component.get(once), list):
+            raise CalendarTextError("invalid_event", f"{name}: {once} is given more than once.")
+    if "DTSTART" not in component:
+        raise CalendarTextError("invalid_event", f"{name}: DTSTART is missing.")
+    given = component["DTSTART"].dt
+    is_all_day = not isinstance(given, datetime)
+    zone = "UTC" if is_all_day else _zone_of(component["DTSTART"], name, default_zone)
+    rule = component["RRULE"].to_ical().decode() if "RRULE" in component else ""
+    if _WITHIN_A_DAY.search(rule):
+        raise CalendarTextError(
+            "too_frequent",
+            f"{name}: what repeats more than once a day cannot be excluded by a calendar: RRULE:{rule[:80]}",
+            "Give the schedule another rule instead.",
+        )
+    replaced = component.get("RECURRENCE-ID")
+    if replaced is not None and "RANGE" in replaced.params:
+        raise CalendarTextError("not_supported", f"{name}: RECURRENCE-ID with RANGE is not read.")
+    start = _wall(given, zone, given)
+    is_cancelled = str(component.get("STATUS", "")).upper() == "CANCELLED"
+    return _Event(
+        name=name,
+        zone=zone,
+        is_all_day=is_all_day,
+        start=start,
+        length=timedelta(0) if is_cancelled else _length(component, given, zone, name),
+        rule=rule,
+        left_out=_dates(component, "EXDATE", zone, given),
+        added=_dates(component, "RDATE", zone, given),
+        uid=str(component.get("UID", "")),
+        replaces=None if replaced is None else _wall(replaced.dt, zone, given),
+    )
+
+
+def _zone_of(moment: Any, name: str, default_zone: str | None) -> str:
+    """The IANA name of a time's zone. A time without one is the calendar's own, X-WR-TIMEZONE; else it is refused:
+    it would be another instant for each reader."""
+    if moment.dt.tzinfo is not None:
+        key = getattr(moment.dt.tzinfo, "key", None)
+        if key is None or key.upper() == "UTC":
+            return "UTC"
+        return get_zone(key).name
+    named = moment.params.get("TZID")
+    if named is not None:
+        raise CalendarTextError(
+            "unknown_timezone", f"{name}: {str(named)[:64]!r} is not an IANA time zone name.", "Name a place."
+        )
+    if default_zone is None:
+        raise CalendarTextError(
+            "floating_time",
+            f"{name}: its time has no zone.",
+            "Write it in UTC or with TZID, or give the calendar an X-WR-TIMEZONE.",
+        )
+    return get_zone(default_zone).name
+
+
+def _length(component: Any, given: date | datetime, zone: str, name: str) -> timedelta:
+    is_all_day = not isinstance(given, datetime)
+    length = timedelta(days=1 if is_all_day else 0)
+    if "DTEND" in component:
+        end = component["DTEND"].dt
+        if isinstance(end, datetime) is is_all_day:
+            raise CalendarTextError("invalid_event", f"{name}: DTSTART and DTEND are of different kinds.")
+        length = _instant(end, zone) - _instant(given, zone)
+    elif "DURATION" in component:
+        length = component["DURATION"].dt
+    if length < timedelta(0):
+        raise CalendarTextError("invalid_event", f"{name}: it ends before it starts.")
+    if length > timedelta(days=MAX_DAYS):
+        raise too_many_days()
+    return max(length, timedelta(days=1)) if is_all_day else length
+
+
+def _dates(component: Any, prop: str, zone: str, start: date | datetime) -> list[datetime]:
+    given = component.get(prop, [])
+    lists = given if isinstance(given, list) else [given]
+    # An RDATE may be a period; its start is what counts, its length the event's own.
+    return [_wall(_first(each.dt), zone, start) for every in lists for each in every.dts]
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, tuple) else value
+
+
+def _apply_replacements(events: Iterable[_Event]) -> None:
+    """An event with RECURRENCE-ID takes the place of that occurrence of the event with its UID."""
+    moved: dict[str, list[datetime]] = {}
+    for event in events:
+        if event.replaces is not None:
+            moved.setdefault(event.uid, []).append(event.replaces)
+    for event in events:
+        if event.replaces is None and event.rule:
+            event.left_out.extend(moved.get(event.uid, []))
+
+
+def _starts(event: _Event, now: datetime, limit: int) -> tuple[list[datetime], bool]:
+    """The instants at which it begins, at most `limit`, and whether it goes on after what is expanded."""
+    if event.replaces is not None and not event.length:
+        return [], False
+    anchor = Rule(kind="once", expression=event.start.isoformat(), timezone=event.zone)
+    walls = [event.start, *event.added]
+    starts = {
+        compile_rule(replace(anchor, expression=wall.isoformat())).occurrences(_ever(), 1)[0]
+        for wall in dict.fromkeys(walls)
+        if wall not in event.left_out
+    }
+    if not event.rule:
+        return _within(event, sorted(starts), limit), False
+    recurrence = compile_rule(
+        Rule(
+            kind="rrule",
+            expression=event.rule,
+            timezone=event.zone,
+            starts_at=event.start,
+            exdates=tuple(sorted(set(event.left_out))),
+        )
+    )
+    end = now + _AHEAD
+    following = recurrence.next_after(now - _BEHIND - event.length)
+    while following is not None and following < end and len(starts) <= limit:
+        starts.add(following)
+        following = recurrence.next_after(following)
+    return _within(event, sorted(starts), limit), following is not None
+
+
+def _within(event: _Event, starts: list[datetime], limit: int) -> list[datetime]:
+    if len(starts) > limit:
+        raise CalendarTextError(
+            "too_many_occurrences", f"{event.name}: the calendar has more than {MAX_OCCURRENCES} occurrences."
+        )
+    return starts
+
+
+def _wall(value: date | datetime, zone: str, start: date | datetime) -> datetime:
+    """A date or time as local time of the event's zone; a bare date of a timed event is the day at its time."""
+    if not isinstance(value, datetime):
+        at = start.time() if isinstance(start, datetime) else time()
+        return datetime.combine(value, at)
+    wall = value if value.tzinfo is None else get_zone(zone).to_wall(value)
+    return wall if isinstance(start, datetime) else datetime.combine(wall.date(), time())
+
+
+def _instant(value: date | datetime, zone: str) -> datetime:
+    if not isinstance(value, datetime):
+        return datetime.combine(value, time(), UTC)
+    if value.tzinfo is not None:
+        return value.astimezone(UTC)
+    return get_zone(zone).resolve(value, gap="shift", fold="first")[0].replace(tzinfo=UTC)
+
+
+def _ever() -> datetime:
+    return datetime(1900, 1, 2, tzinfo=UTC)

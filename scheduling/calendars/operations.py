@@ -1,0 +1,172 @@
+"""Make, change and remove exclusion calendars. Each function is one transaction, audited.
+
+A changed calendar moves the marks of the schedules that name it: to their first occurrence after now, never back.
+
+Locks: the calendar, then tasks, then schedules, by id.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from scheduling.agents.models import Agent
+from scheduling.audit.operations import Actor, record
+from scheduling.audit.snapshots import difference, snapshot
+from scheduling.calendars.definition import CalendarDefinition, apply, expand_columns
+from scheduling.calendars.models import Calendar
+from scheduling.core.recurrence import ScheduleError
+from scheduling.definitions.strict import parse
+from scheduling.errors import Conflict, KeyTaken, LimitReached, VersionMismatch
+from scheduling.instants import database_now
+from scheduling.schedules.models import Schedule, ScheduleState
+from scheduling.schedules.rules import account_up_to_mark, load_calendars, recurrence_of, set_mark
+from scheduling.tasks.models import Task
+from scheduling.wakeup import SCHEDULES_CHANNEL, after_commit
+
+CALENDARS_LIMIT = 100
+_BATCH = 500
+_SHOWN = 5
+# What follows from the rest, or changes by itself, and says nothing in the audit trail.
+_NOT_AUDITED = frozenset({"days", "spans_from", "spans_to", "expanded_until", "version", "updated_at"})
+_EXPANDED = ("key", "days", "spans_from", "spans_to")
+_LIVE = (ScheduleState.ACTIVE, ScheduleState.PAUSED)
+
+
+class CalendarInUse(Conflict):
+    """Schedules name this calendar."""
+
+    code = "calendar_in_use"
+
+
+@transaction.atomic
+def create_calendar(*, actor: Actor, agent: Agent, definition: Mapping[str, Any]) -> Calendar:
+    """Store a calendar. NotValid with pointers into the definition; KeyTaken; LimitReached."""
+    values = parse(CalendarDefinition, definition)
+    owner = Agent.objects.select_for_update(no_key=True).get(pk=agent.pk)
+    if owner.calendars.count() >= CALENDARS_LIMIT:
+        raise LimitReached(f"An agent has at most {CALENDARS_LIMIT} calendars.")
+    _require_free(owner, values["key"])
+    now = database_now()
+    calendar = Calendar(agent=owner, created_at=now, updated_at=now)
+    apply(calendar, values, now=now)
+    calendar.save(force_insert=True)
+    record(actor=actor, action="calendar.create", target=calendar, after=snapshot(calendar, leave_out=_NOT_AUDITED))
+    return calendar
+
+
+@transaction.atomic
+def update_calendar(
+    *, actor: Actor, calendar: Calendar, changes: Mapping[str, Any], expected_version: int | None = None
+) -> Calendar:
+    """Change some fields; schedules that name it fire by the new days within a second.
+
+    VersionMismatch where `expected_version` is not the calendar's. Nothing changed: nothing is written.
+    """
+    values = parse(CalendarDefinition, changes, partial=True)
+    held = _lock(calendar)
+    if expected_version is not None and held.version != expected_version:
+        raise VersionMismatch(hint="Read the calendar again and apply the change to what it is now.")
+    if values.get("key", held.key) != held.key:
+        _require_free(held.agent, values["key"])
+    before = snapshot(held)
+    now = database_now()
+    apply(held, values, now=now)
+    old, new = difference(before, snapshot(held))
+    if not new:
+        return held
+    _save(held, now=now, changed=new)
+    audited = {name for name in new if name not in _NOT_AUDITED}
+    if audited:
+        record(
+            actor=actor,
+            action="calendar.update",
+            target=held,
+            before={name: old[name] for name in audited},
+            after={name: new[name] for name in audited},
+        )
+    return held
+
+
+@transaction.atomic
+def delete_calendar(*, actor: Actor, calendar: Calendar) -> None:
+    """Remove it. CalendarInUse, with the schedules, while any names it: they would fire on its days."""
+    held = _lock(calendar)
+    users = list(schedules_naming(held).select_related("task").order_by("pk")[: _SHOWN + 1])
+    if users:
+        shown = ", ".join(f"{schedule.pk} of task {schedule.task.key}" for schedule in users[:_SHOWN])
+        more = " and others" if len(users) > _SHOWN else ""
+        raise CalendarInUse(
+            f"Schedules name the calendar {held.key!r}: {shown}{more}.",
+            hint="Take it out of their calendars first.",
+        )
+    record(actor=actor, action="calendar.delete", target=held, before=snapshot(held, leave_out=_NOT_AUDITED))
+    held.delete()
+
+
+@transaction.atomic
+def expand_on(*, calendar: Calendar) -> bool:
+    """Expand the recurring events of its text further ahead; True where that changed something.
+
+    NotValid where there is too much of it by now: the calendar stays as it is.
+    """
+    held = _lock(calendar)
+    before = snapshot(held)
+    now = database_now()
+    expand_columns(held, now=now)
+    _, new = difference(before, snapshot(held))
+    if new:
+        _save(held, now=now, changed=new)
+    return bool(new)
+
+
+def schedules_naming(calendar: Calendar) -> Any:
+    """The schedules that leave its days out. Looked for among its agent's tasks: others cannot name it."""
+    return Schedule.objects.filter(task__agent_id=calendar.agent_id, calendars__contains=[calendar.pk])
+
+
+def _lock(calendar: Calendar) -> Calendar:
+    return Calendar.objects.select_for_update(of=("self",)).select_related("agent").get(pk=calendar.pk)
+
+
+def _require_free(agent: Agent, key: str) -> None:
+    if Calendar.objects.filter(agent=agent, key=key).exists():
+        raise KeyTaken(f"There is a calendar with the key {key!r} already.", pointer="/key")
+
+
+def _save(calendar: Calendar, *, now: datetime, changed: Mapping[str, Any]) -> None:
+    calendar.version += 1
+    calendar.updated_at = now
+    calendar.save(force_update=True)
+    if any(name in changed for name in _EXPANDED):
+        _move_marks(calendar, now)
+
+
+def _move_marks(calendar: Calendar, now: datetime) -> None:
+    """Set the marks that lie ahead anew. One that is due stays: the pass accounts for it by the new days."""
+    naming = schedules_naming(calendar).filter(state__in=_LIVE)
+    task_ids = sorted(set(naming.values_list("task_id", flat=True)))
+    for at in range(0, len(task_ids), _BATCH):
+        held = Task.objects.select_for_update(no_key=True).filter(pk__in=task_ids[at : at + _BATCH]).order_by("pk")
+        tasks = [task.pk for task in held.only("pk")]
+        rows = Schedule.objects.select_for_update(no_key=True).filter(
+            task_id__in=tasks, calendars__contains=[calendar.pk], state__in=_LIVE
+        )
+        _set_marks(list(rows.order_by("pk")), now)
+    after_commit(SCHEDULES_CHANNEL)
+
+
+def _set_marks(schedules: Sequence[Schedule], now: datetime) -> None:
+    load_calendars(schedules)
+    for schedule in schedules:
+        schedule.version += 1
+        account_up_to_mark(schedule)
+        if schedule.next_fire_at is not None and schedule.next_fire_at > now:
+            try:
+                set_mark(schedule, recurrence_of(schedule).next_after(now))
+            except ScheduleError:
+                continue  # the clock sets it aside, with its reason
+    Schedule.objects.bulk_update(
+        schedules, ["next_fire_at", "accounted_until", "state", "state_reason", "paused_until", "version"]
+    )

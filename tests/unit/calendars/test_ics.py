@@ -1,0 +1,126 @@
+"""iCalendar text into days and spans: what is read, what is refused, and how soon."""
+
+import time
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from scheduling.calendars.ics import CalendarTextError, expand
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+
+
+def calendar(*events: str, head: str = "") -> str:
+    body = "".join(f"BEGIN:VEVENT\nUID:{at}\n{event.strip()}\nEND:VEVENT\n" for at, event in enumerate(events))
+    return f"BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//test//EN\n{head}{body}END:VCALENDAR\n"
+
+
+def test_an_all_day_event_is_its_days_and_its_end_is_not_one() -> None:
+    found = expand(calendar("DTSTART;VALUE=DATE:20261224\nDTEND;VALUE=DATE:20261227"), now=NOW)
+
+    assert sorted(found.days) == [date(2026, 12, 24), date(2026, 12, 25), date(2026, 12, 26)]
+    assert (found.spans, found.until) == ((), None)
+
+
+def test_an_all_day_event_without_an_end_is_one_day() -> None:
+    assert expand(calendar("DTSTART;VALUE=DATE:20261224"), now=NOW).days == {date(2026, 12, 24)}
+
+
+def test_a_timed_event_is_a_span_of_instants_in_its_own_zone() -> None:
+    found = expand(calendar("DTSTART;TZID=Europe/Berlin:20260701T080000\nDURATION:PT2H"), now=NOW)
+
+    assert found.spans == ((datetime(2026, 7, 1, 6, tzinfo=UTC), datetime(2026, 7, 1, 8, tzinfo=UTC)),)
+
+
+def test_recurring_events_are_expanded_a_year_back_and_two_ahead() -> None:
+    found = expand(calendar("DTSTART;VALUE=DATE:20001225\nRRULE:FREQ=YEARLY"), now=NOW)
+
+    assert {day.year for day in found.days} == {2000, 2025, 2026, 2027}
+    assert found.until == NOW + timedelta(days=732)
+
+
+def test_a_recurring_event_that_ends_needs_no_further_expansion() -> None:
+    found = expand(calendar("DTSTART;VALUE=DATE:20261201\nRRULE:FREQ=DAILY;COUNT=3"), now=NOW)
+
+    assert (len(found.days), found.until) == (3, None)
+
+
+def test_exceptions_are_left_out_and_moved_occurrences_are_moved() -> None:
+    text = (
+        "BEGIN:VCALENDAR\nVERSION:2.0\n"
+        "BEGIN:VEVENT\nUID:a\nDTSTART:20261201T080000Z\nDTEND:20261201T090000Z\nRRULE:FREQ=DAILY;COUNT=4\n"
+        "EXDATE:20261202T080000Z\nEND:VEVENT\n"
+        "BEGIN:VEVENT\nUID:a\nRECURRENCE-ID:20261203T080000Z\nDTSTART:20261203T120000Z\nDTEND:20261203T130000Z\n"
+        "END:VEVENT\n"
+        "BEGIN:VEVENT\nUID:a\nRECURRENCE-ID:20261204T080000Z\nDTSTART:20261204T080000Z\nSTATUS:CANCELLED\nEND:VEVENT\n"
+        "END:VCALENDAR\n"
+    )
+
+    starts = [start for start, _ in expand(text, now=NOW).spans]
+
+    assert sorted(starts) == [datetime(2026, 12, 1, 8, tzinfo=UTC), datetime(2026, 12, 3, 12, tzinfo=UTC)]
+
+
+def test_a_cancelled_event_excludes_nothing() -> None:
+    assert not expand(calendar("DTSTART;VALUE=DATE:20261224\nSTATUS:CANCELLED"), now=NOW).days
+
+
+def test_a_time_without_a_zone_is_read_in_the_calendars_own() -> None:
+    floating = "DTSTART:20260701T080000\nDTEND:20260701T090000"
+
+    found = expand(calendar(floating, head="X-WR-TIMEZONE:Europe/Chisinau\n"), now=NOW)
+
+    assert found.spans[0][0] == datetime(2026, 7, 1, 5, tzinfo=UTC)
+    with pytest.raises(CalendarTextError) as refused:
+        expand(calendar(floating), now=NOW)
+    assert refused.value.code == "floating_time"
+    assert "Event 1" in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("hello", "invalid_calendar"),
+        ("BEGIN:VCALENDAR\n" * 10_000, "invalid_calendar"),
+        ("BEGIN:VEVENT\nDTSTART;VALUE=DATE:20261224\nEND:VEVENT\n", "invalid_calendar"),
+        (calendar("DTSTART:garbage"), "invalid_event"),
+        (calendar("SUMMARY:no start"), "invalid_event"),
+        (calendar("DTSTART;VALUE=DATE:20261224\nDTEND;VALUE=DATE:20261220"), "invalid_event"),
+        (calendar("DTSTART;VALUE=DATE:20261224\nRRULE:FREQ=DAILY;COUNT=abc"), "invalid_event"),
+        (calendar("DTSTART;TZID=Mars/Olympus:20261224T080000\nDURATION:PT1H"), "unknown_timezone"),
+        (calendar("DTSTART:20261224T080000Z\nDURATION:PT1H\nRRULE:FREQ=SECONDLY"), "too_frequent"),
+        (calendar("DTSTART:20261224T080000Z\nDURATION:PT1H\nRRULE:FREQ=DAILY;BYHOUR=1,2,3"), "too_frequent"),
+        (calendar("DTSTART;VALUE=DATE:20260101\nRRULE:FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30"), "never_occurs"),
+        (calendar("DTSTART;VALUE=DATE:20260101\nDTEND;VALUE=DATE:20990101"), "too_many_days"),
+        (calendar("DTSTART;VALUE=DATE:20200101\nDURATION:P3000D\nRRULE:FREQ=DAILY"), "too_many_days"),
+        (calendar(*["DTSTART;VALUE=DATE:20261224"] * 1001), "too_many_events"),
+        (calendar(*["DTSTART;VALUE=DATE:20000101\nRRULE:FREQ=DAILY"] * 200), "too_many_occurrences"),
+        (calendar(*["DTSTART;VALUE=DATE:20000101\nRRULE:FREQ=YEARLY"] * 201), "too_many_events"),
+        ("x" * 300_000, "too_large"),
+        ("\n" * 30_000 + "x", "too_large"),
+    ],
+)
+def test_what_is_hostile_or_wrong_is_refused_soon(text: str, code: str) -> None:
+    began = time.thread_time()
+
+    with pytest.raises(CalendarTextError) as refused:
+        expand(text, now=NOW)
+
+    assert refused.value.code == code
+    assert time.thread_time() - began < 2
+
+
+def test_a_described_zone_is_not_expanded() -> None:
+    zone = (
+        "BEGIN:VTIMEZONE\nTZID:X\nBEGIN:STANDARD\nDTSTART:16010101T000000\nTZOFFSETFROM:+0200\nTZOFFSETTO:+0100\n"
+        "RRULE:FREQ=SECONDLY\nEND:STANDARD\nEND:VTIMEZONE\n"
+    )
+
+    with pytest.raises(CalendarTextError) as refused:
+        expand(calendar("DTSTART;TZID=X:20261224T080000\nDURATION:PT1H", head=zone), now=NOW)
+
+    assert refused.value.code == "unknown_timezone"
+
+
+def test_an_empty_text_is_an_empty_calendar() -> None:
+    assert not expand("  \n", now=NOW).days

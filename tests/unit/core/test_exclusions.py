@@ -1,0 +1,134 @@
+"""Exclusion calendars in the core: what they leave out, what they count, what they cost."""
+
+import time
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from scheduling.core.recurrence import Exclusions, Rule, compile_rule
+
+CHISINAU = "Europe/Chisinau"
+CHRISTMAS = Exclusions("holidays", days=[date(2025, 12, 25), date(2025, 12, 26)])
+
+
+def instants(rule: Rule, after: datetime, count: int) -> list[str]:
+    return [each.isoformat() for each in compile_rule(rule).occurrences(after, count)]
+
+
+def daily(*calendars: Exclusions, **fields: object) -> Rule:
+    defaults = {"kind": "cron", "expression": "0 8 * * *", "timezone": CHISINAU, "calendars": calendars}
+    return Rule(**{**defaults, **fields})  # type: ignore[arg-type]
+
+
+def test_a_day_is_the_local_day_of_the_schedule() -> None:
+    late = Rule(kind="cron", expression="30 0 * * *", timezone=CHISINAU, calendars=(CHRISTMAS,))
+
+    found = instants(late, datetime(2025, 12, 23, 12, tzinfo=UTC), 2)
+
+    assert found == ["2025-12-23T22:30:00+00:00", "2025-12-26T22:30:00+00:00"]
+
+
+def test_a_span_excludes_from_its_start_and_ends_before_its_end() -> None:
+    outage = Exclusions("outage", spans=[(datetime(2026, 1, 5, 6, tzinfo=UTC), datetime(2026, 1, 6, 6, tzinfo=UTC))])
+
+    found = instants(daily(outage), datetime(2026, 1, 4, tzinfo=UTC), 3)
+
+    assert found == ["2026-01-04T06:00:00+00:00", "2026-01-06T06:00:00+00:00", "2026-01-07T06:00:00+00:00"]
+
+
+def test_count_counts_what_a_calendar_excludes() -> None:
+    rule = Rule(
+        kind="rrule",
+        expression="FREQ=DAILY;COUNT=4",
+        timezone=CHISINAU,
+        starts_at=datetime(2025, 12, 24, 8),
+        calendars=(CHRISTMAS,),
+    )
+
+    assert instants(rule, datetime(2025, 12, 1, tzinfo=UTC), 9) == [
+        "2025-12-24T06:00:00+00:00",
+        "2025-12-27T06:00:00+00:00",
+    ]
+
+
+def test_additions_are_excluded_too() -> None:
+    rule = daily(CHRISTMAS, expression="0 8 1 1 *", rdates=(datetime(2025, 12, 25, 9), datetime(2025, 12, 27, 9)))
+
+    assert instants(rule, datetime(2025, 12, 1, tzinfo=UTC), 2) == [
+        "2025-12-27T07:00:00+00:00",
+        "2026-01-01T06:00:00+00:00",
+    ]
+
+
+def test_a_rule_whose_every_occurrence_is_excluded_ends() -> None:
+    once = Rule(kind="once", expression="2025-12-25T08:00:00", timezone=CHISINAU, calendars=(CHRISTMAS,))
+
+    assert instants(once, datetime(2025, 1, 1, tzinfo=UTC), 1) == []
+
+
+def test_calendars_add_up() -> None:
+    own = Exclusions("own", days=[date(2025, 12, 27)])
+
+    assert instants(daily(CHRISTMAS, own), datetime(2025, 12, 24, 12, tzinfo=UTC), 1) == ["2025-12-28T06:00:00+00:00"]
+
+
+def test_what_is_excluded_is_noted_with_its_calendar() -> None:
+    recurrence = compile_rule(daily(CHRISTMAS))
+    start = datetime(2025, 12, 24, tzinfo=UTC)
+
+    notes = recurrence.remarks(start, recurrence.occurrences(start, 3)[-1])
+
+    assert notes == [
+        "2025-12-25 08:00 is excluded by calendar holidays.",
+        "2025-12-26 08:00 is excluded by calendar holidays.",
+    ]
+
+
+def test_a_day_that_clocks_going_back_cut_in_two_is_excluded_alone() -> None:
+    """At 00:01 on 29 October 2006 St John's went back to 23:01 of the day before."""
+    every_minute = Rule(
+        kind="cron",
+        expression="* * * * *",
+        timezone="America/St_Johns",
+        calendars=(Exclusions("day", days=[date(2006, 10, 29)]),),
+    )
+
+    found = compile_rule(every_minute).occurrences(datetime(2006, 10, 29, 2, 28, tzinfo=UTC), 3)
+
+    offset = timedelta(hours=-2, minutes=-30)
+    assert [(each + offset).strftime("%d %H:%M") for each in found[:1]] == ["28 23:59"]
+    assert found[1] == datetime(2006, 10, 29, 2, 31, tzinfo=UTC)  # the second 23:01 of the 28th
+
+
+def test_equal_calendars_are_equal_and_share_what_is_compiled() -> None:
+    again = Exclusions("holidays", days=[date(2025, 12, 26), date(2025, 12, 25)])
+
+    assert again == CHRISTMAS
+    assert compile_rule(daily(again)) is compile_rule(daily(CHRISTMAS))
+    assert Exclusions("other", days=[date(2025, 12, 25)]) != CHRISTMAS
+
+
+@pytest.mark.parametrize(
+    ("kind", "expression", "step"),
+    [("rrule", "FREQ=SECONDLY", 1), ("cron", "0 8 * * 4", 7), ("rrule", "FREQ=MINUTELY;BYDAY=TH", 7)],
+)
+def test_a_year_of_excluded_days_costs_jumps_and_not_steps(kind: str, expression: str, step: int) -> None:
+    days = [date(2026, 1, 1) + timedelta(days=at * step) for at in range(365)]
+    rule = Rule(
+        kind=kind,
+        expression=expression,
+        timezone=CHISINAU,
+        starts_at=datetime(2010, 1, 1),
+        calendars=(Exclusions("days", days=days),),
+    )
+    recurrence = compile_rule(rule)
+    recurrence.next_after(datetime(2026, 1, 1, tzinfo=UTC))
+    best = min(_seconds(lambda: recurrence.next_after(datetime(2026, 1, 1, tzinfo=UTC))) for _ in range(5))
+
+    assert best < 0.020
+
+
+def _seconds(call: object) -> float:
+    began = time.thread_time()
+    call()  # type: ignore[operator]
+    return time.thread_time() - began
