@@ -1,5 +1,6 @@
-"""The database's clock, by which lateness is judged everywhere: hosts may differ by minutes."""
+"""The database's clock, by which lateness is judged everywhere (hosts may differ by minutes), and the boot time."""
 
+import time
 from datetime import UTC, datetime
 
 from django.db import connection
@@ -11,3 +12,9 @@ def database_now() -> datetime:
         cursor.execute("SELECT now()")
         row: tuple[datetime] = cursor.fetchone()
     return row[0].astimezone(UTC)
+
+
+def boottime() -> float:
+    """Seconds since the host booted, its sleep included: a monotonic clock stops while the host does, and a process
+    that slept with it would think fresh what is old."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()

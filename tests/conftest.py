@@ -8,6 +8,8 @@ from urllib.parse import quote
 import pytest
 import redis
 
+from tests.processes import inherited_env
+
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
@@ -41,5 +43,4 @@ def process_env(transactional_db: None) -> dict[str, str]:
     password = f":{quote(values['PASSWORD'], safe='')}" if values["PASSWORD"] else ""
     port = f":{values['PORT']}" if values["PORT"] else ""
     url = f"postgresql://{values['USER']}{password}@{host}{port}/{values['NAME']}"
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
-    return {**inherited, "DATABASE_URL": url, "DATABASE_DIRECT_URL": url, "REDIS_URL": os.environ["REDIS_URL"]}
+    return {**inherited_env(), "DATABASE_URL": url, "DATABASE_DIRECT_URL": url, "REDIS_URL": os.environ["REDIS_URL"]}

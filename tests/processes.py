@@ -1,5 +1,6 @@
 """Real processes for tests: `manage.py` commands that are ended, whatever the test does."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -8,6 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def inherited_env() -> dict[str, str]:
+    """The environment of this process, without what makes pytest and coverage meddle with others."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
 
 
 @contextmanager

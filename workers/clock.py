@@ -9,12 +9,6 @@ _FORGET_AFTER = 60.0  # seconds
 _STEP = 1.0  # seconds
 
 
-def boottime() -> float:
-    """Seconds since the host booted, its sleep included: a monotonic clock stops while the host does, and a process
-    that slept with it would think its leases fresh."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
-
-
 class DatabaseClock:
     """The database's clock, carried on between answers by the monotonic one. The `Clock` port of the engine.
 

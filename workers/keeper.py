@@ -8,9 +8,9 @@ from uuid import UUID
 
 import structlog
 
+from scheduling.instants import boottime
 from scheduling.wakeup import DUE_CHANNEL
 from workers import conf
-from workers.clock import boottime
 from workers.columns import Integers, Uuids
 from workers.connection import Database, DatabaseUnavailable, conninfo
 from workers.gates import GateKeeper

@@ -13,10 +13,11 @@ import structlog
 
 from pipelines.tools.isolation import Isolation
 from pipelines.tools.registry import catalog
+from scheduling.instants import boottime
 from workers import conf, exits
 from workers.briefing import Briefing
 from workers.claim import Claimer
-from workers.clock import DatabaseClock, boottime
+from workers.clock import DatabaseClock
 from workers.columns import Texts
 from workers.connection import Database, DatabaseUnavailable, conninfo
 from workers.execution import Equipment

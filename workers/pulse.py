@@ -17,7 +17,7 @@ from uuid import UUID
 
 import orjson
 
-from workers.clock import boottime
+from scheduling.instants import boottime
 
 TICK_EVERY = 0.25  # seconds
 MAX_DATAGRAM = 16 * 1024

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from ordinaut_project.console import reads
 from ordinaut_project.console.chart import HEIGHT, SERIES, WIDTH, Chart, hourly
+from scheduling.clock.accounting import read_overdue
 from scheduling.console.words import duration, local_moment, moment, since
 
 # Counting the runs of a day is the one figure that grows with traffic; within this time it is not counted again.
@@ -25,7 +26,7 @@ def dashboard(request: HttpRequest) -> dict[str, Any]:
     chart, hour, day = _history()
     return {
         "is_allowed": True,
-        "figures": _figures(queues, hour, now),
+        "figures": [*_figures(queues, hour, now), _overdue()],
         "queues": [{"row": queue, "age": since(queue.oldest_at, now=now)} for queue in queues],
         "chart": chart,
         "chart_size": {"width": WIDTH, "height": HEIGHT, "full_height": HEIGHT + 18},
@@ -60,6 +61,17 @@ def _figures(queues: list[reads.QueueDepth], hour: dict[str, int], now: Any) -> 
         {"label": "Gated", "value": f"{sum(queue.gated for queue in queues):,}", "note": "paused, limits, overlap"},
         {"label": "Failed", "value": f"{hour.get('failed', 0):,}", "note": "of the runs of the last hour"},
     ]
+
+
+def _overdue() -> dict[str, str]:
+    """Schedules that no clock fires: the first thing to look at where nothing happens."""
+    overdue = read_overdue()
+    note = (
+        f"no clock fires them, one for {duration(overdue.oldest_seconds)}"
+        if overdue.count
+        else "schedules fire in time"
+    )
+    return {"label": "Overdue", "value": f"{overdue.count:,}", "note": note}
 
 
 def _failure(run: Any, now: Any) -> dict[str, Any]:

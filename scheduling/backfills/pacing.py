@@ -14,15 +14,15 @@ from uuid import UUID
 
 import orjson
 import structlog
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
 from scheduling.backfills.models import Backfill, BackfillOverlap, BackfillState
 from scheduling.backfills.selectors import have_run
+from scheduling.clock import session
+from scheduling.clock.faults import Fault, fault_of
 from scheduling.core.backfill import Slice, next_slice, rule_of_words
 from scheduling.core.recurrence import ScheduleError, compile_rule
-from scheduling.errors import SchedulingError
 from scheduling.runs.admission import Start, admit
 from scheduling.runs.states import RunState, TriggerKind
 from scheduling.tasks.models import OverlapPolicy, TaskState
@@ -132,7 +132,7 @@ class BackfillPacer:
 def read_running(*, after: tuple[datetime, UUID] | None = None, page: int = PAGE) -> list[RunningBackfill]:
     """Running backfills, oldest first, after one that is told by its time and id."""
     at, last = after or (None, None)
-    with connection.cursor() as cursor:
+    with session.bounded() as cursor:
         cursor.execute(_READ_RUNNING, {"at": at, "id": last, "page": page})
         return [RunningBackfill(*row) for row in cursor.fetchall()]
 
@@ -154,7 +154,7 @@ def advance(backfill: RunningBackfill, part: Slice | None) -> TurnResult:
 
     One transaction. Where somebody else holds the task or the backfill, or has moved it, nothing happens.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
+    with session.bounded() as cursor:
         overlap = _lock(cursor, backfill)
         if overlap is None:
             return TurnResult()
@@ -174,12 +174,15 @@ def _advance_or_fail(backfill: RunningBackfill, is_time_over: Callable[[], bool]
         return TurnResult()
     try:
         return advance(backfill, None if backfill.is_started else plan_slice(backfill, is_time_over))
-    except (OperationalError, InterfaceError):
-        raise
     except ScheduleError as error:
         return _end(backfill, BackfillState.FAILED, f"{error.code}: {error.detail}")
-    except (DatabaseError, SchedulingError, ValueError, TypeError, KeyError) as error:
-        logger.exception("backfill.cannot_be_advanced", backfill=str(backfill.id))
+    except Exception as error:
+        fault = fault_of(error)
+        if fault.is_everywhere:
+            raise
+        logger.exception("backfill.cannot_be_advanced", backfill=str(backfill.id), fault=fault)
+        if fault is not Fault.REFUSED and not isinstance(error, TypeError):
+            return TurnResult()  # somebody holds its task, say: the next turn comes to it again
         return _end(backfill, BackfillState.FAILED, f"cannot be advanced: {type(error).__name__}: {error}")
 
 

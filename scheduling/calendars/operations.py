@@ -21,7 +21,7 @@ from scheduling.definitions.strict import parse
 from scheduling.errors import Conflict, KeyTaken, LimitReached, NotValid, VersionMismatch
 from scheduling.instants import database_now
 from scheduling.schedules.models import Schedule, ScheduleState
-from scheduling.schedules.rules import load_calendars, recurrence_of, set_mark
+from scheduling.schedules.rules import account_up_to_mark, load_calendars, recurrence_of, set_mark
 from scheduling.tasks.models import Task
 from scheduling.wakeup import SCHEDULES_CHANNEL, after_commit
 
@@ -164,6 +164,7 @@ def _set_marks(schedules: Sequence[Schedule], now: datetime) -> None:
     load_calendars(schedules)
     for schedule in schedules:
         schedule.version += 1
+        account_up_to_mark(schedule)
         try:
             recurrence = recurrence_of(schedule)
         except ScheduleError as error:
@@ -173,4 +174,6 @@ def _set_marks(schedules: Sequence[Schedule], now: datetime) -> None:
             continue  # it was broken before; the clock sets it aside, with its reason
         if schedule.next_fire_at is not None and schedule.next_fire_at > now:
             set_mark(schedule, recurrence.next_after(now))
-    Schedule.objects.bulk_update(schedules, ["next_fire_at", "state", "state_reason", "paused_until", "version"])
+    Schedule.objects.bulk_update(
+        schedules, ["next_fire_at", "accounted_until", "state", "state_reason", "paused_until", "version"]
+    )

@@ -1,15 +1,14 @@
 """Reading what is due: the clock's look at the schedules."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
 from scheduling.calendars.exclusions import exclusions_of, in_order
+from scheduling.clock import session
 from scheduling.core.planning import MisfirePolicy
 from scheduling.core.recurrence import Exclusions, Rule
 from scheduling.postgres import binary_cursor
@@ -35,11 +34,13 @@ ORDER BY schedule.next_fire_at, schedule.id
 OFFSET %(skip)s LIMIT %(batch)s
 """
 READ_DUE_SHARED = READ_DUE + "FOR NO KEY UPDATE OF schedule SKIP LOCKED"
+# Not those that are stepped over (see `scheduling.clock.isolation`), by their own ids or those of their tasks.
+_OTHERS = "AND schedule.id <> ALL(%(stepped_over)s::uuid[]) AND schedule.task_id <> ALL(%(stepped_over)s::uuid[])\n"
 
 # Purpose: how far the earliest mark is. Index: schedule_due_idx. Locks: none.
 EARLIEST = """
 SELECT EXTRACT(EPOCH FROM next_fire_at - clock_timestamp())
-FROM scheduling_schedule
+FROM scheduling_schedule schedule
 WHERE state = 'active' AND held_at IS NULL AND next_fire_at IS NOT NULL
 ORDER BY next_fire_at, id
 LIMIT 1
@@ -166,19 +167,31 @@ class Share:
         return self._rng.randrange(self._places)
 
 
-def read_due(*, now: datetime | None, batch: int, skip: int = 0, is_shared: bool = False) -> list[DueSchedule]:
-    """The earliest due schedules, at most `batch` of them, without the first `skip`. `now` None: the database's."""
-    with binary_cursor() as cursor:
-        statement = READ_DUE_SHARED if is_shared else READ_DUE
-        cursor.execute(statement, {"now": now, "batch": batch, "skip": skip})
+def read_due(
+    *,
+    now: datetime | None,
+    batch: int,
+    skip: int = 0,
+    is_shared: bool = False,
+    stepped_over: Sequence[UUID] = (),
+) -> list[DueSchedule]:
+    """The earliest due schedules, at most `batch` of them, without the first `skip` and without those that are
+    stepped over. `now` None: the database's."""
+    statement = _among_others(READ_DUE_SHARED if is_shared else READ_DUE, stepped_over)
+    with session.bounded(), binary_cursor() as cursor:
+        cursor.execute(statement, {"now": now, "batch": batch, "skip": skip, "stepped_over": list(stepped_over)})
         rows = cursor.fetchall()
-    known = exclusions_of(each for row in rows for each in row[_CALENDARS])
+        known = exclusions_of(each for row in rows for each in row[_CALENDARS])
     return [DueSchedule(*(*row, known)) for row in rows]
 
 
-def seconds_to_earliest() -> float | None:
+def seconds_to_earliest(*, stepped_over: Sequence[UUID] = ()) -> float | None:
     """How long until the next mark by the database's clock; not positive where one is due; None where none is."""
-    with connection.cursor() as cursor:
-        cursor.execute(EARLIEST)
+    with session.bounded() as cursor:
+        cursor.execute(_among_others(EARLIEST, stepped_over), {"stepped_over": list(stepped_over)})
         row = cursor.fetchone()
     return None if row is None else float(row[0])
+
+
+def _among_others(statement: str, stepped_over: Sequence[UUID]) -> str:
+    return statement.replace("ORDER BY", f"{_OTHERS}ORDER BY") if stepped_over else statement

@@ -2,18 +2,20 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
+from scheduling.clock import session
 from scheduling.clock.due import DueSchedule, Share, read_due
+from scheduling.clock.faults import Fault, fault_of
+from scheduling.clock.isolation import Isolation, SteppedOver
+from scheduling.clock.points import reach
 from scheduling.core.planning import Plan, plan
 from scheduling.core.recurrence import ScheduleError, compile_rule
-from scheduling.errors import SchedulingError
 from scheduling.postgres import binary_cursor
 from scheduling.runs.admission import Admitted, Start, admit, lock_exclusive_tasks
 from scheduling.runs.plain import PlainStart, fire_plain
@@ -72,7 +74,8 @@ WHERE id = %s AND version = %s AND state = 'active'
 
 @dataclass(frozen=True, slots=True)
 class PassResult:
-    """What a pass did. `schedules` read; `lost`: plans that were void; `is_full`: there may be more to do."""
+    """What a pass did. `schedules` read; `lost`: plans that were void; `stepped_over`: left due, because somebody holds
+    what they need; `is_full`: there may be more to do."""
 
     schedules: int = 0
     runs: int = 0
@@ -80,7 +83,13 @@ class PassResult:
     missed: int = 0
     quarantined: int = 0
     lost: int = 0
+    stepped_over: int = 0
     is_full: bool = False
+
+    @property
+    def is_fruitless(self) -> bool:
+        """True where nothing was written: nothing was due, or others had it."""
+        return not (self.runs or self.skipped or self.missed or self.quarantined)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,25 +100,44 @@ class Planned:
     plan: Plan
 
     @property
+    def ids(self) -> tuple[UUID, UUID]:
+        """What it may be stepped over by."""
+        return self.schedule.id, self.schedule.task_id
+
+    @property
     def is_plain(self) -> bool:
         """True where one statement can fire it: one run, on a task whose policies decide nothing, and no misses."""
         return self.schedule.is_plain and len(self.plan.fire) == 1 and not self.plan.missed
 
 
-def run_pass(*, now: datetime | None = None, batch: int = DEFAULT_BATCH, share: Share | None = None) -> PassResult:
-    """Fire what is due and return what was done. `now` None is the database's clock; `share` is the clock's own.
+def run_pass(
+    *,
+    now: datetime | None = None,
+    batch: int = DEFAULT_BATCH,
+    share: Share | None = None,
+    stepped_over: SteppedOver | None = None,
+) -> PassResult:
+    """Fire what is due and return what was done. `now` None is the database's clock; `share` and `stepped_over` are
+    the clock's own, and remember from pass to pass.
 
     Opens its own transactions, none of them longer than a batch's writes. A schedule that cannot be planned, or whose
-    writes the database refuses, is quarantined with its reason; the rest of the batch goes on. Errors of the
-    connection are the caller's: nothing is lost by them.
+    writes the database refuses, is quarantined with its reason; one whose task somebody has locked is stepped over;
+    the rest of the batch goes on. Errors of the connection, of the server, and of locks that hold up everything are
+    the caller's: nothing is lost by them.
     """
+    left_alone = SteppedOver() if stepped_over is None else stepped_over
     skipped_batches = share.batches_to_skip() if share else 0
     is_shared = share is not None and share.is_contested
-    due = read_due(now=now, batch=batch, skip=skipped_batches * batch, is_shared=is_shared)
+    reach("before-read")
+    due = read_due(
+        now=now, batch=batch, skip=skipped_batches * batch, is_shared=is_shared, stepped_over=left_alone.now()
+    )
+    reach("after-read")
     planned, quarantined = _plan_all(due)
+    reach("after-plan")
     plain = [item for item in planned if item.is_plain]
     others = [item for item in planned if not item.is_plain]
-    done = _sum([_write(plain, _fire_plain), _write(others, fire)])
+    done = _sum([*_write(plain, _fire_plain, left_alone), *_write(others, fire, left_alone)])
     if share is not None:
         share.note(lost=done.lost)
     return PassResult(
@@ -119,6 +147,7 @@ def run_pass(*, now: datetime | None = None, batch: int = DEFAULT_BATCH, share: 
         missed=done.missed,
         quarantined=done.quarantined + quarantined,
         lost=done.lost,
+        stepped_over=done.stepped_over,
         is_full=len(due) == batch or skipped_batches > 0 or len(planned) + quarantined < len(due),
     )
 
@@ -165,7 +194,7 @@ def plan_schedule(schedule: DueSchedule) -> Plan:
 
 def quarantine(schedule: DueSchedule, reason: str) -> int:
     """Set a schedule aside so that it holds nothing up; return 0 where it has changed since it was read."""
-    with connection.cursor() as cursor:
+    with session.bounded() as cursor:
         cursor.execute(_QUARANTINE, [reason[:500], schedule.id, schedule.version])
         count = cursor.rowcount
     if count:
@@ -173,21 +202,38 @@ def quarantine(schedule: DueSchedule, reason: str) -> int:
     return int(count)
 
 
-def _write(planned: Sequence[Planned], writer: Callable[[Sequence[Planned]], PassResult]) -> PassResult:
-    """Write the plans; where the database refuses the batch, halve it until the guilty schedule stands alone."""
-    if not planned:
-        return PassResult()
-    try:
-        return writer(planned)
-    except (OperationalError, InterfaceError):
-        raise
-    except (DatabaseError, SchedulingError, ValueError, KeyError) as error:
-        if len(planned) == 1:
-            logger.exception("schedule.cannot_be_fired", schedule=str(planned[0].schedule.id))
-            reason = f"cannot be fired: {type(error).__name__}: {error}"
-            return PassResult(quarantined=quarantine(planned[0].schedule, reason))
-        middle = len(planned) // 2
-        return _sum([_write(planned[:middle], writer), _write(planned[middle:], writer)])
+def _write(
+    planned: Sequence[Planned], writer: Callable[[Sequence[Planned]], PassResult], left_alone: SteppedOver
+) -> list[PassResult]:
+    """Write the plans, each of them in some transaction. Those that were stepped over before come last, and one by
+    one: they may well be blocked still, and must not delay the others again."""
+
+    def write(items: Sequence[Planned]) -> PassResult:
+        rest = [item for item in items if not left_alone.leaves_alone(*item.ids)] if left_alone else items
+        written = writer(rest) if rest else PassResult()
+        left_alone.forget(id_ for item in rest for id_ in item.ids)
+        return replace(written, stepped_over=len(items) - len(rest))
+
+    def step_over(item: Planned, error: Exception) -> PassResult:
+        fault = fault_of(error)
+        # What a schedule waits for is its task, or a key of its task.
+        left_alone.add([item.schedule.task_id if fault is Fault.LOCK_TIMEOUT else item.schedule.id])
+        trace = error if fault is Fault.UNEXPECTED else None
+        logger.warning("schedule.stepped_over", schedule=str(item.schedule.id), fault=fault, exc_info=trace)
+        return PassResult(stepped_over=1)
+
+    isolation = Isolation(fire=write, quarantine=_refused, step_over=step_over)
+    suspects = [item for item in planned if left_alone.knows(*item.ids)] if left_alone else []
+    results = isolation.run([item for item in planned if not left_alone.knows(*item.ids)] if suspects else planned)
+    with session.hurried():
+        for item in suspects:
+            results += isolation.run([item])
+    return results
+
+
+def _refused(item: Planned, error: Exception) -> PassResult:
+    logger.error("schedule.cannot_be_fired", schedule=str(item.schedule.id), exc_info=error)
+    return PassResult(quarantined=quarantine(item.schedule, f"cannot be fired: {type(error).__name__}: {error}"))
 
 
 def _sum(results: Sequence[PassResult]) -> PassResult:
@@ -197,6 +243,7 @@ def _sum(results: Sequence[PassResult]) -> PassResult:
         missed=sum(result.missed for result in results),
         quarantined=sum(result.quarantined for result in results),
         lost=sum(result.lost for result in results),
+        stepped_over=sum(result.stepped_over for result in results),
     )
 
 
@@ -212,25 +259,33 @@ def _fire_plain(planned: Sequence[Planned]) -> PassResult:
         )
         for item in planned
     ]
-    with transaction.atomic(), binary_cursor() as cursor:
+    with session.bounded(), binary_cursor() as cursor:
         fired = fire_plain(cursor, starts)
+        reach("before-commit")
+    reach("after-commit")
     return PassResult(runs=fired.runs, lost=len(planned) - fired.schedules)
 
 
 def fire(planned: Sequence[Planned]) -> PassResult:
     """Admit the planned runs and move the marks, in one transaction. Plans that no longer hold change nothing."""
-    with transaction.atomic(), connection.cursor() as cursor:
+    with session.bounded() as cursor:
         # Tasks before schedules: an operation that pauses a task locks in this order too.
         lock_exclusive_tasks(cursor, sorted({item.schedule.task_id for item in planned}))
         cursor.execute(
             _LOCK_PLANNED, [[item.schedule.id for item in planned], [item.schedule.version for item in planned]]
         )
         held = {schedule_id for (schedule_id,) in cursor.fetchall()}
+        reach("after-lock")
         valid = [item for item in planned if item.schedule.id in held]
         starts = [_start(item.schedule, firing) for item in valid for firing in item.plan.fire]
         admitted = admit(cursor, starts)
+        reach("after-admit")
         _record_misses(cursor, valid)
-        return _advance(cursor, planned, valid, starts, admitted)
+        reach("after-misses")
+        result = _advance(cursor, planned, valid, starts, admitted)
+        reach("before-commit")
+    reach("after-commit")
+    return result
 
 
 def _start(schedule: DueSchedule, firing: Any) -> Start:

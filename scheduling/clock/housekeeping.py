@@ -6,12 +6,14 @@ what it cannot unpickle.) Only executions that did something or failed are store
 fill the table with nothing.
 """
 
-from datetime import datetime, timedelta
+import contextlib
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 from apscheduler import events
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from django.db import close_old_connections
 from django.utils import timezone
@@ -52,6 +54,14 @@ def make_scheduler() -> BackgroundScheduler:
     for job in registered():
         scheduler.add_job(_call, "interval", seconds=job.every.total_seconds(), id=job.id, args=[job])
     return scheduler
+
+
+def start_over(scheduler: BackgroundScheduler) -> None:
+    """Run every job soon, and count its interval from there: after the host's wall clock was set back, by which
+    APScheduler waits, the jobs would rest for as long."""
+    for job in scheduler.get_jobs():
+        with contextlib.suppress(JobLookupError):
+            scheduler.modify_job(job.id, next_run_time=datetime.now(UTC))
 
 
 def show_jobs(*, now: datetime) -> None:

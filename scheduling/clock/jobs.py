@@ -9,7 +9,9 @@ from scheduling.audit.models import IdempotencyRecord
 from scheduling.audit.operations import Actor
 from scheduling.calendars.models import Calendar
 from scheduling.calendars.operations import expand_on
+from scheduling.clock.accounting import audit
 from scheduling.clock.housekeeping import prune_executions
+from scheduling.clock.zones import apply_zone_data
 from scheduling.errors import NotValid
 from scheduling.events.relay import relay_outbox
 from scheduling.housekeeping import HousekeepingJob, alone, register
@@ -74,5 +76,7 @@ def register_jobs() -> None:
     """Called when the app is ready."""
     register(HousekeepingJob("scheduling.relay_outbox", relay_outbox, timedelta(seconds=1)))
     register(HousekeepingJob("scheduling.end_snoozes", end_snoozes, timedelta(seconds=1)))
+    register(HousekeepingJob("scheduling.audit_occurrences", audit, timedelta(seconds=15)))
+    register(HousekeepingJob("scheduling.apply_zone_data", apply_zone_data, timedelta(seconds=10)))
     register(HousekeepingJob("scheduling.expand_calendars", expand_calendars, timedelta(hours=1)))
     register(HousekeepingJob("scheduling.forget_expired", forget_expired, timedelta(minutes=10)))

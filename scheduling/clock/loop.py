@@ -1,7 +1,9 @@
 """The clock's process: passes, sleeps, wake-ups, and coming back after the database was away."""
 
+import random
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,9 +13,13 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from scheduling.backfills.pacing import BackfillPacer
-from scheduling.clock import metrics
+from scheduling.clock import metrics, session
 from scheduling.clock.due import Share, seconds_to_earliest
+from scheduling.clock.faults import Fault, fault_of
 from scheduling.clock.firing import DEFAULT_BATCH, PassResult, run_pass
+from scheduling.clock.isolation import SteppedOver
+from scheduling.clock.points import reach
+from scheduling.clock.readiness import Readiness
 from scheduling.triggers.run_ends import BATCH as RUN_ENDS_BATCH
 from scheduling.triggers.run_ends import act_on_run_ends
 from scheduling.wakeup import SCHEDULES_CHANNEL
@@ -22,66 +28,79 @@ logger = structlog.get_logger(__name__)
 
 BACKSTOP = 1.0  # seconds: the longest sleep, so that a lost notification costs no more
 MAX_BACKOFF = 10.0  # seconds between tries while the database is away
-HEALTHY_WITHIN = 10.0  # seconds since the last whole pass after which the clock is not ready
+MAX_WAIT_FOR_OTHERS = 2.0  # seconds between tries while others hold what the clock needs
+MOST_FRUITLESS = 3  # passes in a row that did nothing about a full batch, without a pause between them
+FIRST_PAUSE = 0.02  # seconds: after a pass that could do nothing about what is due; doubles
 SKEW_WARNING = 1.0  # seconds
 SKEW_EVERY = 60.0  # seconds between measurements
+JUMP = 0.5  # seconds by which the host's wall clock moves otherwise than its monotonic one
+
+_PATIENCE = ("connect_timeout", "tcp_user_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count")
 
 LOST_CONNECTION = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 
 
 class Clock:
-    """Fires what is due until `stop()` is called, from any thread or a signal handler."""
+    """Fires what is due until `stop()` is called, from any thread or a signal handler.
 
-    def __init__(self, *, batch: int = DEFAULT_BATCH) -> None:
+    `on_jump` is called when the host's wall clock was set, or the host slept: for those who wait by it. The loop waits
+    by the monotonic clock, and the database's clock alone says what is due.
+    """
+
+    def __init__(self, *, batch: int = DEFAULT_BATCH, on_jump: Callable[[], None] | None = None) -> None:
         self.batch = batch
-        self._share = Share()
+        self.readiness = Readiness()
         self._backfills = BackfillPacer()
         self._stopping = threading.Event()
         self._listener: psycopg.Connection[Any] | None = None
         self._can_listen = True
-        self._failures = 0
-        self._passed_at: float | None = None
+        self._share = Share()
+        self._stepped_over = SteppedOver()
+        self._allowed = batch  # schedules in the next pass; fewer after a time-out
+        self._fruitless = 0  # passes in a row that wrote nothing
         self._skew_at: float | None = None
+        self._on_jump = on_jump
+        self._wall_ahead = time.time() - time.monotonic()
 
     def stop(self) -> None:
         self._stopping.set()
 
-    @property
-    def is_ready(self) -> bool:
-        """True where the last whole pass is not older than its budget."""
-        return self._passed_at is not None and time.monotonic() - self._passed_at < HEALTHY_WITHIN
-
     def run(self) -> None:
-        """Pass and sleep in turn. Returns after `stop()`; a database that is away is waited for."""
+        """Pass and sleep in turn. Returns after `stop()`; whatever goes wrong is counted, told, and tried again."""
         logger.info("clock.started", batch=self.batch)
         while not self._stopping.is_set():
             try:
                 result = self.run_once()
                 # What is due live goes first; backfills get a turn where nothing of it is left.
-                if not result.is_full and not self._act_on_run_ends() and not self._pace_backfills():
+                is_idle = not result.is_full and not self._act_on_run_ends() and not self._pace_backfills()
+                if is_idle or self._fruitless > MOST_FRUITLESS:
                     self._sleep()
-            except LOST_CONNECTION as error:
-                self._wait_for_database(error)
+            except Exception as error:
+                fault = fault_of(error)
+                if fault in (Fault.UNEXPECTED, Fault.SCHEMA, Fault.REFUSED):
+                    logger.exception("clock.pass_failed", fault=fault)
+                self._come_back(error, fault)
         self._close_listener()
         logger.info("clock.stopped")
 
     def run_once(self, *, now: datetime | None = None) -> PassResult:
         """One pass, counted and logged where it did anything."""
+        self._watch_wall_clock()
         self._measure_skew()
         began = time.perf_counter()
-        result = run_pass(now=now, batch=self.batch, share=self._share)
+        result = run_pass(now=now, batch=self._allowed, share=self._share, stepped_over=self._stepped_over)
         metrics.PASS_SECONDS.observe(time.perf_counter() - began)
         metrics.PASSES.inc()
         metrics.RUNS.inc(result.runs)
         metrics.SKIPPED.inc(result.skipped)
         metrics.MISSED.inc(result.missed)
         metrics.QUARANTINED.inc(result.quarantined)
-        if self._failures:
-            logger.info("clock.database_is_back", failures=self._failures)
-            self._failures = 0
         if result.missed or result.skipped:
             logger.warning("clock.occurrences_without_run", missed=result.missed, skipped=result.skipped)
-        self._passed_at = time.monotonic()
+        self._allowed = min(self.batch, self._allowed * 2)
+        self._fruitless = self._fruitless + 1 if result.is_fruitless else 0
+        if failures := self.readiness.passed():
+            logger.info("clock.passes_again", failures=failures)
         return result
 
     def _act_on_run_ends(self) -> bool:
@@ -96,20 +115,28 @@ class Clock:
         What goes wrong there is told and tried again at the next turn: live firing does not suffer by it.
         """
         try:
-            turn = self._backfills.turn()
-        except LOST_CONNECTION:
-            raise
-        except Exception:
-            logger.exception("clock.backfills_failed")
+            with session.hurried():
+                turn = self._backfills.turn()
+        except Exception as error:
+            fault = fault_of(error)
+            if fault in (Fault.CONNECTION, Fault.SERVER):
+                raise
+            metrics.FAULTS.labels(fault.value).inc()
+            logger.exception("clock.backfills_failed", fault=fault)
             return False
         metrics.BACKFILLED.inc(turn.started)
         return turn.is_more
 
     def _sleep(self) -> None:
         """Until the earliest mark, a notification, `stop()`, or the backstop."""
-        earliest = seconds_to_earliest()
-        pause = BACKSTOP if earliest is None else min(max(earliest, 0.0), BACKSTOP)
+        earliest = seconds_to_earliest(stepped_over=self._stepped_over.now())
+        waits = [BACKSTOP, *(wait for wait in (earliest, self._stepped_over.seconds_to_next()) if wait is not None)]
+        pause = max(min(waits), 0.0)
+        if pause <= 0 and self._fruitless:
+            # Somebody holds what is due: look again soon, not at once, or this loop would do nothing else.
+            pause = min(FIRST_PAUSE * 2 ** min(self._fruitless, 10), BACKSTOP)
         listener = self._listen()
+        reach("before-sleep")
         if pause <= 0 or self._stopping.is_set():
             return
         if listener is None:
@@ -136,18 +163,38 @@ class Clock:
         self._listener = listener
         return listener
 
-    def _wait_for_database(self, error: Exception) -> None:
-        self._failures += 1
-        pause = min(0.2 * 2 ** min(self._failures - 1, 10), MAX_BACKOFF)
-        logger.error("clock.database_is_away", detail=str(error).strip(), failures=self._failures, retry_in=pause)
-        self._close_listener()
-        connection.close()
+    def _come_back(self, error: Exception, fault: Fault) -> None:
+        """After a pass that broke off: start from a clean connection, after a wait that grows and is spread."""
+        failures = self.readiness.failed(fault)
+        metrics.FAULTS.labels(fault.value).inc()
+        longest = MAX_WAIT_FOR_OTHERS if fault.is_contention else MAX_BACKOFF
+        pause = min(0.2 * 2 ** min(failures - 1, 10), longest) * random.uniform(0.75, 1)  # noqa: S311 (no secret)
+        if fault.is_contention:
+            self._allowed = max(1, self._allowed // 2)
+        event = "clock.database_is_away" if fault in (Fault.CONNECTION, Fault.SERVER) else "clock.pass_broke_off"
+        detail = str(error).strip()[:500]
+        logger.error(event, fault=fault, detail=detail, failures=failures, retry_in=round(pause, 3))
+        try:
+            self._close_listener()
+            connection.close()
+        except Exception:
+            logger.exception("clock.connection_not_closed")
         self._stopping.wait(pause)
 
     def _close_listener(self) -> None:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
+
+    def _watch_wall_clock(self) -> None:
+        ahead = time.time() - time.monotonic()
+        jumped, self._wall_ahead = ahead - self._wall_ahead, ahead
+        if abs(jumped) < JUMP:
+            return
+        logger.warning("clock.wall_clock_jumped", seconds=round(jumped, 3), hint="The database's clock decides.")
+        self._skew_at = None
+        if self._on_jump is not None:
+            self._on_jump()
 
     def _measure_skew(self) -> None:
         """Compare this host's clock with the database's, which judges; warn past a second. At most once a minute."""
@@ -161,11 +208,16 @@ class Clock:
             after = datetime.now(UTC)
         skew = (before + (after - before) / 2 - database_now).total_seconds()
         metrics.SKEW_SECONDS.set(skew)
+        self.readiness.measured(skew)
         self._skew_at = time.monotonic()
         if abs(skew) > SKEW_WARNING:
             logger.warning("clock.skew", seconds=round(skew, 3), hint="The database's clock decides; check NTP.")
 
 
 def _of_this_database(url: str) -> str:
-    """The direct address, with the name of the database that Django has open (tests have their own)."""
-    return psycopg.conninfo.make_conninfo(url, dbname=connection.settings_dict["NAME"])
+    """The direct address, with the name of the database that Django has open (tests have their own), and as patient
+    with a server that falls silent as Django's connection is; the address's own options win."""
+    given = psycopg.conninfo.conninfo_to_dict(url)
+    options = connection.settings_dict.get("OPTIONS") or {}
+    patience = {name: options[name] for name in _PATIENCE if name in options and name not in given}
+    return psycopg.conninfo.make_conninfo(url, dbname=connection.settings_dict["NAME"], **patience)

@@ -11,6 +11,9 @@ from scheduling.schedules.models import WAITING_KINDS, Schedule, ScheduleKind, S
 
 _BEFORE_EVERYTHING = datetime(1900, 1, 2, tzinfo=UTC)
 
+# What is over has no further occurrence to account for.
+ACCOUNTED_FOR_EVER = datetime(9999, 12, 31, tzinfo=UTC)
+
 # The columns that say when; a change of any other leaves the mark where it is.
 RULE_COLUMNS = (
     "kind",
@@ -118,9 +121,19 @@ def first_mark(schedule: Schedule, *, now: datetime) -> datetime | None:
     )
 
 
+def account_up_to_mark(schedule: Schedule) -> None:
+    """Begin the audit at the mark: what lies before it was settled by another rule than the present one, or by hand."""
+    mark = schedule.next_fire_at
+    schedule.accounted_until = ACCOUNTED_FOR_EVER if mark is None else mark - timedelta(microseconds=1)
+
+
 def set_mark(schedule: Schedule, mark: datetime | None) -> None:
-    """Move the mark; without one the schedule is completed, unless its kind has none. A paused one stays paused."""
+    """Move the mark; without one the schedule is completed, unless its kind has none. A paused one stays paused.
+
+    Whoever does this has accounted for what lies before the mark; the clock's auditor begins there.
+    """
     schedule.next_fire_at = mark
+    account_up_to_mark(schedule)
     if mark is None and (schedule.kind not in WAITING_KINDS or schedule.remaining == 0):
         schedule.state, schedule.state_reason = ScheduleState.COMPLETED, ""
         schedule.paused_until = None

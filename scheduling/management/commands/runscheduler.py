@@ -1,6 +1,7 @@
 """`manage.py runscheduler`: a clock process."""
 
 import signal
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -8,8 +9,9 @@ from django.utils import timezone
 
 from scheduling.checks import require_service_settings
 from scheduling.clock.firing import DEFAULT_BATCH
-from scheduling.clock.housekeeping import make_scheduler, show_jobs
+from scheduling.clock.housekeeping import make_scheduler, show_jobs, start_over
 from scheduling.clock.loop import LOST_CONNECTION, Clock
+from scheduling.clock.points import arm
 from scheduling.probe import ProbeServer
 
 
@@ -26,18 +28,18 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         require_service_settings()
-        clock = Clock(batch=options["batch"])
+        arm()
+        scheduler = None if options["no_housekeeping"] else make_scheduler()
+        clock = Clock(batch=options["batch"], on_jump=None if scheduler is None else partial(start_over, scheduler))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: clock.stop())
         probe = None
         if options["probe_port"] is not None:
             probe = ProbeServer(
-                host=options["probe_host"], port=options["probe_port"], readiness=lambda: (clock.is_ready, {})
+                host=options["probe_host"], port=options["probe_port"], readiness=clock.readiness.answer
             )
             probe.start()
-        scheduler = None
-        if not options["no_housekeeping"]:
-            scheduler = make_scheduler()
+        if scheduler is not None:
             scheduler.start()
             try:
                 show_jobs(now=timezone.now())

@@ -1,6 +1,7 @@
 """Every page of the console opens for an admin, and each row of the engine is there to be read only."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -128,3 +129,13 @@ def test_a_log_in_without_a_destination_lands_on_the_dashboard(client, db):
     answer = client.post("/admin/login/", {"username": operator.username, "password": "correct horse battery"})
 
     assert answer.headers["Location"] == "/admin/"
+
+
+def test_the_dashboard_shows_schedules_that_nobody_fires(client, db):
+    ScheduleFactory(next_fire_at=datetime.now(UTC) - timedelta(hours=2))
+    client.force_login(OperatorFactory(admin=True))
+
+    page = client.get("/admin/").content.decode()
+
+    assert "Overdue" in page
+    assert "no clock fires them, one for 2 h" in page

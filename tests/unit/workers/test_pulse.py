@@ -4,8 +4,8 @@ import asyncio
 import uuid
 from datetime import timedelta
 
+from scheduling.instants import boottime
 from workers import pulse as pulses
-from workers.clock import boottime
 from workers.links import Link
 from workers.pulse import Pulse
 

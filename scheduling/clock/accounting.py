@@ -1,0 +1,308 @@
+"""The clock's auditor: an occurrence that the mark has passed has a run or a miss, or else it *did not run*.
+
+The pass moves a schedule's mark together with its runs and misses, so a hole cannot come of it; a restored table, a
+hand-made UPDATE or a mistake of ours can make one. This job recomputes the occurrences between what was seen before
+(`accounted_until`) and the mark, independently of the pass, and looks for each. A hole is told once: a warning, the
+metric `ordinaut_clock_did_not_run`, an event `schedule.did_not_run`, and a miss with the reason `unaccounted`.
+
+No false alarm: whoever moves a mark on purpose (a new schedule, an edit, the end of a pause) sets `accounted_until`
+with it (`set_mark`), and has written the miss, where there is one, in the same transaction. The pass commits runs,
+misses and mark at once, so that what is read after the mark sees all that belongs to it. Before anything is told, the
+schedule is locked, and must be as it was read.
+
+Bounded at any size: it walks the primary key in windows, for a fraction of a second each time, and goes on from there
+the next time. A walk over 1,000,000 schedules takes some minutes; each clock walks on its own.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from scheduling import conf
+from scheduling.audit.operations import Actor
+from scheduling.clock import metrics, session
+from scheduling.core.recurrence import ScheduleError
+from scheduling.events.operations import publish
+from scheduling.schedules.models import Miss, MissReason, Schedule
+from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, load_calendars, recurrence_of
+
+logger = structlog.get_logger(__name__)
+
+TOPIC = "schedule.did_not_run"
+WINDOW = 20_000  # schedules looked over by one statement
+BATCH = 500  # schedules recomputed at once
+AT_ONCE = 200  # occurrences of one schedule recomputed at once; the rest comes with the next look
+SPEND = 0.5  # seconds a round
+COUNTED_AT_MOST = 10_000
+
+_SMALLEST = timedelta(microseconds=1)
+_FIRST_ID = UUID(int=0)
+_ACTOR = Actor.system("clock")
+
+# Purpose: the last id of the next window. Index: primary key. Locks: none.
+_END_OF_WINDOW = """
+SELECT id FROM (SELECT id FROM scheduling_schedule WHERE id > %s ORDER BY id LIMIT %s) AS looked_over
+ORDER BY id DESC LIMIT 1
+"""
+
+# Purpose: those of a window whose mark has moved since they were looked at. Index: primary key. Locks: none.
+_MOVED = """
+SELECT id FROM scheduling_schedule
+WHERE id > %s AND id <= %s AND kind NOT IN ('event', 'after')
+  AND (state IN ('active', 'paused')
+           AND next_fire_at > COALESCE(accounted_until, GREATEST(created_at, updated_at)) + interval '1 microsecond'
+       OR state = 'completed' AND (accounted_until IS NULL OR accounted_until < %s))
+ORDER BY id LIMIT %s
+"""
+
+# Purpose: the occurrences that have neither a run nor a miss. Index: run_occurrence_unique, run_check_unique, the
+# schedule's misses. A miss that stopped counting reaches to when it was written. Locks: none.
+_HOLES = """
+SELECT asked.schedule_id, asked.at
+FROM unnest(%s::uuid[], %s::timestamptz[]) AS asked (schedule_id, at)
+WHERE NOT EXISTS (
+    SELECT FROM scheduling_run run
+    WHERE run.schedule_id = asked.schedule_id AND run.scheduled_for = asked.at AND run.trigger_kind = 'schedule'
+) AND NOT EXISTS (
+    SELECT FROM scheduling_run run
+    WHERE run.schedule_id = asked.schedule_id AND run.scheduled_for = asked.at AND run.trigger_kind = 'check'
+) AND NOT EXISTS (
+    SELECT FROM scheduling_miss miss
+    WHERE miss.schedule_id = asked.schedule_id AND asked.at >= miss.first_at
+      AND asked.at <= CASE WHEN miss.is_at_least THEN GREATEST(miss.last_at, miss.recorded_at) ELSE miss.last_at END
+)
+"""
+
+# Purpose: those that still are as they were read. Index: primary key. Locks: the schedules; one that somebody holds is
+# looked at again the next time.
+_LOCK_UNCHANGED = """
+SELECT schedule.id
+FROM scheduling_schedule schedule
+JOIN unnest(%s::uuid[], %s::timestamptz[], %s::timestamptz[]) AS seen (id, accounted_until, updated_at) USING (id)
+WHERE schedule.accounted_until IS NOT DISTINCT FROM seen.accounted_until AND schedule.updated_at = seen.updated_at
+ORDER BY schedule.id
+FOR NO KEY UPDATE OF schedule SKIP LOCKED
+"""
+
+# Purpose: remember how far each was seen. Index: primary key. Locks: rows that are locked already.
+_ACCOUNT = """
+UPDATE scheduling_schedule schedule
+SET accounted_until = seen.until, missed_count = schedule.missed_count + seen.missed
+FROM unnest(%s::uuid[], %s::timestamptz[], %s::int[]) AS seen (id, until, missed)
+WHERE schedule.id = seen.id
+"""
+
+# Purpose: how many marks are overdue, up to a limit, and the oldest. Index: schedule_due_idx. Locks: none.
+_OVERDUE = """
+SELECT count(*), EXTRACT(EPOCH FROM clock_timestamp() - min(next_fire_at))
+FROM (
+    SELECT next_fire_at FROM scheduling_schedule
+    WHERE state = 'active' AND held_at IS NULL AND next_fire_at < statement_timestamp() - %s
+    ORDER BY next_fire_at, id LIMIT %s
+) AS overdue
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """Marks that are past by more than the budget of a pass, and that nobody fires."""
+
+    count: int
+    oldest_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """What is to be looked for: `occurrences` of the schedule, all of them up to `until`."""
+
+    schedule: Schedule
+    occurrences: list[datetime]
+    until: datetime
+
+
+class Auditor:
+    """Walks over all schedules, again and again; `round()` is one step of the walk."""
+
+    def __init__(self) -> None:
+        self._after = _FIRST_ID
+
+    def round(self, *, spend: float = SPEND) -> int:
+        """Look over schedules for about `spend` seconds, at most all of them once; return how many occurrences did
+        not run. Opens its own transactions."""
+        ends_at = time.monotonic() + spend
+        began_after, has_wrapped, holes = self._after, False, 0
+        while time.monotonic() < ends_at:
+            last = _end_of_window(self._after)
+            if last is None:
+                if has_wrapped or began_after == _FIRST_ID:
+                    self._after = _FIRST_ID
+                    return holes
+                self._after, has_wrapped = _FIRST_ID, True
+                continue
+            moved = _moved(self._after, last)
+            holes += account_for(moved)
+            self._after = moved[-1] if len(moved) == BATCH else last
+        return holes
+
+
+_auditor = Auditor()
+_latest: list[Overdue] = []
+
+
+def audit() -> int:
+    """The housekeeping job: one round of the walk, and the gauges of what is overdue."""
+    tell_overdue()
+    return _auditor.round()
+
+
+def latest_overdue() -> Overdue | None:
+    """What this process saw last; None where it does not look."""
+    return _latest[-1] if _latest else None
+
+
+def tell_overdue() -> Overdue:
+    """Measure what is overdue, and warn of it."""
+    overdue = read_overdue()
+    metrics.OVERDUE.set(overdue.count)
+    metrics.OLDEST_OVERDUE_SECONDS.set(overdue.oldest_seconds)
+    if overdue.count:
+        logger.warning(
+            "clock.overdue",
+            schedules=overdue.count,
+            oldest_seconds=round(overdue.oldest_seconds, 1),
+            hint="No clock fires them: look for locks that are held for long, and at the clocks' logs.",
+        )
+    _latest[:] = [overdue]
+    return overdue
+
+
+def read_overdue() -> Overdue:
+    """Counted up to a limit, by the database's clock."""
+    with session.bounded() as cursor:
+        cursor.execute(_OVERDUE, [conf.clock_pass_budget(), COUNTED_AT_MOST])
+        count, oldest = cursor.fetchone()
+    return Overdue(count=count, oldest_seconds=float(oldest or 0.0))
+
+
+def account_for(ids: Sequence[UUID]) -> int:
+    """Look for the occurrences of these schedules that the mark has passed; tell of those that did not run."""
+    schedules = list(Schedule.objects.filter(pk__in=ids).order_by("pk"))
+    load_calendars(schedules)
+    with session.bounded() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (now,) = cursor.fetchone()
+    stretches = [stretch for schedule in schedules if (stretch := _stretch_of(schedule, now)) is not None]
+    if not stretches:
+        return 0
+    with session.bounded() as cursor:
+        held = _lock_unchanged(cursor, [stretch.schedule for stretch in stretches])
+        valid = [stretch for stretch in stretches if stretch.schedule.pk in held]
+        holes = _holes(cursor, valid)
+        for stretch in valid:
+            if missing := holes.get(stretch.schedule.pk):
+                _tell(stretch, missing)
+        cursor.execute(
+            _ACCOUNT,
+            [
+                [stretch.schedule.pk for stretch in valid],
+                [stretch.until for stretch in valid],
+                [len(holes.get(stretch.schedule.pk, ())) for stretch in valid],
+            ],
+        )
+    found = sum(len(missing) for missing in holes.values())
+    metrics.DID_NOT_RUN.inc(found)
+    return found
+
+
+def _end_of_window(after: UUID) -> UUID | None:
+    with session.bounded() as cursor:
+        cursor.execute(_END_OF_WINDOW, [after, WINDOW])
+        row = cursor.fetchone()
+    return None if row is None else row[0]
+
+
+def _moved(after: UUID, last: UUID) -> list[UUID]:
+    with session.bounded() as cursor:
+        cursor.execute(_MOVED, [after, last, ACCOUNTED_FOR_EVER, BATCH])
+        return [id_ for (id_,) in cursor.fetchall()]
+
+
+def _stretch_of(schedule: Schedule, now: datetime) -> _Stretch | None:
+    """The occurrences after what was seen, and before the mark; of a completed schedule, those before now.
+
+    None where the rule cannot be read any more: the pass quarantines such a schedule when it comes to it.
+    """
+    after = schedule.accounted_until or max(schedule.created_at, schedule.updated_at)
+    is_over = schedule.next_fire_at is None
+    end = _end_of_completed(schedule, after, now) if is_over else schedule.next_fire_at
+    assert end is not None, "a schedule has a mark, or is over"
+    try:
+        found = recurrence_of(schedule).occurrences(after, AT_ONCE)
+    except ScheduleError:
+        return None
+    passed = [at for at in found if at < end]
+    # A mark that was set too far ahead has passed over what is still to come: that is told when its time has come.
+    occurrences = [at for at in passed if at <= now]
+    if len(occurrences) < len(passed) or len(passed) == AT_ONCE:
+        return _Stretch(schedule, occurrences, occurrences[-1]) if occurrences else None
+    return _Stretch(schedule, occurrences, ACCOUNTED_FOR_EVER if is_over else end - _SMALLEST)
+
+
+def _end_of_completed(schedule: Schedule, after: datetime, now: datetime) -> datetime:
+    """One whose number of runs is limited ended with its last run, whatever its rule goes on to say."""
+    if schedule.max_occurrences is None:
+        return now
+    return after if schedule.last_fired_at is None else schedule.last_fired_at + _SMALLEST
+
+
+def _lock_unchanged(cursor: Any, schedules: Sequence[Schedule]) -> set[UUID]:
+    cursor.execute(
+        _LOCK_UNCHANGED,
+        [
+            [schedule.pk for schedule in schedules],
+            [schedule.accounted_until for schedule in schedules],
+            [schedule.updated_at for schedule in schedules],
+        ],
+    )
+    return {id_ for (id_,) in cursor.fetchall()}
+
+
+def _holes(cursor: Any, stretches: Sequence[_Stretch]) -> dict[UUID, list[datetime]]:
+    asked = [(stretch.schedule.pk, at) for stretch in stretches for at in stretch.occurrences]
+    if not asked:
+        return {}
+    cursor.execute(_HOLES, [[id_ for id_, _ in asked], [at for _, at in asked]])
+    holes: dict[UUID, list[datetime]] = {}
+    for id_, at in sorted(cursor.fetchall()):
+        holes.setdefault(id_, []).append(at.astimezone(UTC))
+    return holes
+
+
+def _tell(stretch: _Stretch, missing: Sequence[datetime]) -> None:
+    """Write one miss for each contiguous part, and publish one event for all of them."""
+    schedule = stretch.schedule
+    for part in _contiguous(stretch.occurrences, missing):
+        Miss.objects.create(
+            schedule=schedule, first_at=part[0], last_at=part[-1], count=len(part), reason=MissReason.UNACCOUNTED
+        )
+    facts = {
+        "schedule": str(schedule.pk),
+        "task": str(schedule.task_id),
+        "first_at": missing[0].isoformat(),
+        "last_at": missing[-1].isoformat(),
+        "count": len(missing),
+    }
+    publish(actor=_ACTOR, topic=TOPIC, payload=facts)
+    logger.warning("schedule.did_not_run", **facts)
+
+
+def _contiguous(occurrences: Sequence[datetime], missing: Sequence[datetime]) -> list[list[datetime]]:
+    """The missing ones, divided where there is an occurrence between them that is accounted for."""
+    lost = set(missing)
+    return [list(part) for is_lost, part in groupby(occurrences, key=lost.__contains__) if is_lost]

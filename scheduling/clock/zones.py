@@ -1,0 +1,141 @@
+"""New rules of time zones: marks that were computed by the old ones are computed again.
+
+A schedule's mark is an instant; when a government changes its clocks, and the zone data is updated, the wall time that
+it stood for is another instant. The release of the data that marks agree with is told by the newest event
+`zones.updated`. A clock that carries a later one moves the marks that are still to come, once, and says so. What is
+due already is fired as it stood; what has passed is history. A clock that carries an older release (while an update is
+rolled out) changes nothing.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from importlib import import_module
+from uuid import UUID
+
+import structlog
+
+from scheduling.audit.operations import Actor, record
+from scheduling.clock import session
+from scheduling.core.recurrence import ScheduleError
+from scheduling.events.models import Event
+from scheduling.events.operations import publish
+from scheduling.housekeeping import alone
+from scheduling.instants import database_now
+from scheduling.schedules.models import WAITING_KINDS, Schedule, ScheduleState
+from scheduling.schedules.rules import load_calendars, recurrence_of, set_mark
+from scheduling.wakeup import SCHEDULES_CHANNEL, after_commit
+
+logger = structlog.get_logger(__name__)
+
+TOPIC = "zones.updated"
+BATCH = 500
+
+_RELEASE = re.compile(r"\d{4}[a-z]{1,2}", re.ASCII)
+_FIRST_ID = UUID(int=0)
+_ACTOR = Actor.system("clock")
+
+# What this process has seen to be applied; its own data does not change while it lives.
+_applied: set[str] = set()
+
+
+def carried_release() -> str:
+    """The release of the data that this process plans by, such as `2025b`."""
+    return str(import_module("tzdata").IANA_VERSION)
+
+
+def apply_zone_data(release: str | None = None) -> int:
+    """Move the marks that the zone data of `release` (None: the carried one) sees elsewhere; return how many.
+
+    Nothing is done where the marks agree with this release, or with a later one. Opens its own transactions, one a
+    batch: interrupted, it begins again, and two clocks that do it at once move each mark once.
+    """
+    release = release or carried_release()
+    if release in _applied:
+        return 0
+    known = _known_release()
+    if known is not None and known >= release:
+        _applied.add(release)
+        return 0
+    moved = _move_all()
+    with alone("zone_data") as is_alone:
+        if is_alone and _known_release() == known:
+            _remember(release, known, moved)
+            _applied.add(release)
+    return moved
+
+
+def _remember(release: str, known: str | None, moved: int) -> None:
+    """The first release of an installation, with which all marks agree, is no news and is told to nobody."""
+    facts = {"release": release, "before": known or "", "moved": moved}
+    if known is None and not moved:
+        Event.objects.create(topic=TOPIC, payload=facts)
+        return
+    publish(actor=_ACTOR, topic=TOPIC, payload=facts)
+    logger.warning(TOPIC, **facts)
+
+
+def _known_release() -> str | None:
+    """What our own newest event says; an agent may publish on the topic, and is not believed."""
+    newest = Event.objects.filter(topic=TOPIC, agent=None).order_by("-created_at", "-id").first()
+    found = "" if newest is None else str(newest.payload.get("release", ""))
+    return found if _RELEASE.fullmatch(found) else None
+
+
+def _move_all() -> int:
+    moved, after = 0, _FIRST_ID
+    while True:
+        now = database_now()
+        schedules = list(
+            Schedule.objects.filter(pk__gt=after, state__in=(ScheduleState.ACTIVE, ScheduleState.PAUSED))
+            .exclude(timezone="UTC")
+            .exclude(kind__in=WAITING_KINDS)
+            .order_by("pk")[:BATCH]
+        )
+        if not schedules:
+            return moved
+        load_calendars(schedules)
+        elsewhere = [schedule for schedule in schedules if _lies_elsewhere(schedule, now)]
+        if elsewhere:
+            moved += _move(elsewhere)
+        after = schedules[-1].pk
+
+
+def _lies_elsewhere(schedule: Schedule, now: datetime) -> bool:
+    """True where the mark lies ahead, and its place is another by the present rules. A rule that cannot be read any
+    more is left for the pass to quarantine."""
+    if schedule.next_fire_at is None or schedule.next_fire_at <= now:
+        return False
+    try:
+        return recurrence_of(schedule).next_after(now) != schedule.next_fire_at
+    except ScheduleError:
+        return False
+
+
+def _move(schedules: Sequence[Schedule]) -> int:
+    """Lock those that still are as they were read, and move their marks. One transaction."""
+    versions = {schedule.pk: schedule.version for schedule in schedules}
+    moved = 0
+    with session.bounded():
+        now = database_now()
+        for schedule in Schedule.objects.select_for_update(no_key=True).filter(pk__in=versions).order_by("pk"):
+            if schedule.version != versions[schedule.pk] or not _lies_elsewhere(schedule, now):
+                continue
+            before = schedule.next_fire_at
+            set_mark(schedule, recurrence_of(schedule).next_after(now))
+            schedule.version += 1
+            schedule.save(force_update=True)
+            record(
+                actor=_ACTOR,
+                action="schedule.move",
+                target=schedule,
+                before={"next_fire_at": _text(before)},
+                after={"next_fire_at": _text(schedule.next_fire_at)},
+            )
+            moved += 1
+        after_commit(SCHEDULES_CHANNEL)
+    return moved
+
+
+def _text(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat()

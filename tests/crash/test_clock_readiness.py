@@ -1,0 +1,118 @@
+"""A clock that cannot pass says so, whatever holds it up, and is ready again by itself."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from django.db import connection, connections
+
+from scheduling.models import Run
+from tests.counterparts import free_port
+from tests.factories import ScheduleFactory
+from tests.processes import manage
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+NAME = "watched clock"
+
+
+@dataclass
+class WatchedClock:
+    process: subprocess.Popen[bytes]
+    probe: str
+    log: Path
+
+    def answer(self, status: int) -> dict[str, Any] | None:
+        """The body where the probe answers with that status."""
+        try:
+            got = httpx2.get(f"{self.probe}/readyz", timeout=5)
+        except httpx2.TransportError:
+            return None
+        return got.json() if got.status_code == status else None
+
+    def sample(self, name: str) -> float:
+        lines = httpx2.get(f"{self.probe}/metrics", timeout=5).text.splitlines()
+        (sample,) = [line for line in lines if line.startswith(f"{name} ")]
+        return float(sample.split()[-1])
+
+
+@pytest.fixture
+def clock(process_env: dict[str, str], tmp_path: Path) -> Iterator[WatchedClock]:
+    port = free_port()
+    env = {
+        **process_env,
+        "PGAPPNAME": NAME,
+        "ORDINAUT_CLOCK_PASS_BUDGET": "1.5",
+        "ORDINAUT_CLOCK_LOCK_TIMEOUT": "0.2",
+    }
+    arguments = ("runscheduler", "--no-housekeeping", "--probe-port", str(port))
+    with manage(*arguments, env=env, log=tmp_path / "log") as process:
+        clock = WatchedClock(process, f"http://127.0.0.1:{port}", tmp_path / "log")
+        wait_until(lambda: clock.answer(200), what="the clock to be ready")
+        yield clock
+
+
+@contextmanager
+def locked_tables() -> Iterator[None]:
+    other = connections.create_connection("default")
+    other.set_autocommit(False)
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("LOCK TABLE scheduling_schedule IN ACCESS EXCLUSIVE MODE")
+        yield
+    finally:
+        other.close()
+
+
+def backends() -> list[int]:
+    """The server's processes that serve the clock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pid FROM pg_stat_activity WHERE application_name = %s", [NAME])
+        return [pid for (pid,) in cursor.fetchall()]
+
+
+def make_due() -> None:
+    at = datetime.now(UTC)
+    ScheduleFactory(kind="once", expression=at.isoformat(), next_fire_at=at)
+
+
+def test_a_clock_that_waits_for_locks_is_not_ready_until_they_are_gone(clock: WatchedClock) -> None:
+    with locked_tables():
+        told = wait_until(lambda: clock.answer(503), what="the clock to say that it is late")
+
+    assert told["status"] == "unavailable"
+    assert told["last_pass_seconds_ago"] > told["budget_seconds"] == 1.5
+    assert told["failures"] >= 1
+    assert (told["last_failure"], told["database"]) == ("lock_timeout", "ok")
+    assert told["skew_seconds"] is not None
+    make_due()
+    wait_until(lambda: clock.answer(200), what="the clock to be ready again")
+    wait_until(Run.objects.exists, what="the clock to fire")
+    assert clock.process.poll() is None
+    assert clock.sample('ordinaut_clock_faults_total{kind="lock_timeout"}') >= 1
+
+
+def test_a_server_that_stands_still_is_seen_and_waited_for(clock: WatchedClock) -> None:
+    stopped = backends()
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        told = wait_until(lambda: clock.answer(503), what="the clock to say that it is late")
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+
+    assert (told["failures"], told["database"]) == (0, "silent")
+    make_due()
+    wait_until(lambda: clock.answer(200), what="the clock to be ready again")
+    wait_until(Run.objects.exists, what="the clock to fire")
+    assert clock.process.poll() is None

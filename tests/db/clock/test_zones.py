@@ -1,0 +1,115 @@
+"""Zone data that changed, and zones that are gone."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from scheduling.audit.models import AuditEntry
+from scheduling.clock import zones
+from scheduling.clock.accounting import Auditor
+from scheduling.clock.firing import run_pass
+from scheduling.clock.zones import apply_zone_data
+from scheduling.events.models import Event, Outbox
+from scheduling.models import Run, Schedule
+from scheduling.schedules.models import ScheduleState
+from scheduling.schedules.rules import recurrence_of
+from tests.factories import AgentFactory, OperatorFactory, ScheduleFactory
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that has just started remembers nothing."""
+    monkeypatch.setattr(zones, "_applied", set())
+
+
+def daily(*, off_by: timedelta = timedelta(0), **fields: Any) -> Schedule:
+    """At nine in Berlin, its mark computed by rules that saw nine elsewhere."""
+    schedule = ScheduleFactory.build(expression="0 9 * * *", timezone="Europe/Berlin")
+    mark = recurrence_of(schedule).next_after(datetime.now(UTC) + timedelta(days=2))
+    assert mark is not None
+    return ScheduleFactory(
+        **{"expression": f"0 9 {mark.day} {mark.month} *", "timezone": "Europe/Berlin", **fields},
+        next_fire_at=mark + off_by,
+    )
+
+
+def test_new_zone_data_moves_the_marks_that_lie_ahead_once_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = daily()
+    wrong = daily(off_by=timedelta(hours=1))
+    paused = daily(off_by=timedelta(hours=1), state=ScheduleState.PAUSED)
+
+    assert apply_zone_data("2990a") == 2
+    monkeypatch.setattr(zones, "_applied", set())
+    assert apply_zone_data("2990a") == 0
+
+    for schedule in (right, wrong, paused):
+        version, expected = schedule.version, recurrence_of(schedule).next_after(datetime.now(UTC))
+        schedule.refresh_from_db()
+        assert schedule.next_fire_at == expected
+        assert schedule.version == version + (schedule.pk != right.pk)
+    assert paused.state == ScheduleState.PAUSED
+    assert Event.objects.get().payload == {"release": "2990a", "before": "", "moved": 2}
+    entries = AuditEntry.objects.filter(action="schedule.move")
+    assert {entry.object_id for entry in entries} == {str(wrong.pk), str(paused.pk)}
+    assert Auditor().round() == 0
+
+
+def test_what_is_due_fires_as_it_stood() -> None:
+    due = daily(off_by=-timedelta(days=4))
+    before = due.next_fire_at
+
+    assert apply_zone_data("2990a") == 0
+
+    due.refresh_from_db()
+    assert due.next_fire_at == before
+
+
+def test_a_clock_with_older_data_changes_nothing_nor_does_an_agents_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    apply_zone_data("2990b")
+    monkeypatch.setattr(zones, "_applied", set())
+    wrong = daily(off_by=timedelta(hours=1))
+    Event.objects.create(topic=zones.TOPIC, payload={"release": "2999z"}, agent=AgentFactory())
+
+    assert apply_zone_data("2990a") == 0
+    monkeypatch.setattr(zones, "_applied", set())
+    assert apply_zone_data("2990c") == 1
+
+    wrong.refresh_from_db()
+    assert wrong.next_fire_at == recurrence_of(wrong).next_after(datetime.now(UTC))
+
+
+def test_the_first_release_of_an_installation_is_no_news() -> None:
+    daily()
+
+    assert apply_zone_data() == 0
+
+    assert Event.objects.get().payload["release"] == zones.carried_release()
+    assert not Outbox.objects.exists()
+
+
+def test_more_than_a_batch_is_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zones, "BATCH", 3)
+    for _ in range(7):
+        daily(off_by=timedelta(hours=1))
+
+    assert apply_zone_data("2990a") == 7
+
+
+def test_a_zone_that_an_update_removed_is_quarantined_and_seen_in_the_console_while_others_fire(client: Any) -> None:
+    at = datetime.now(UTC)
+    gone = ScheduleFactory(timezone="Europe/Atlantis")
+    other = ScheduleFactory(kind="once", expression=at.isoformat(), next_fire_at=at)
+
+    assert apply_zone_data("2990a") == 0
+    run_pass()
+    client.force_login(OperatorFactory(admin=True))
+    page = client.get(f"/admin/scheduling/schedule/{gone.pk}/change/", follow=True).content.decode()
+
+    gone.refresh_from_db()
+    assert Run.objects.get().schedule_id == other.pk
+    assert gone.state == ScheduleState.QUARANTINED
+    assert "Europe/Atlantis" in gone.state_reason
+    assert gone.state_reason in page.replace("&#x27;", "'").replace("&quot;", '"')

@@ -1,0 +1,233 @@
+"""Passes that meet the locks of others, hung statements, deadlocks and another release's tables: others still fire."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import OperationalError, ProgrammingError, connection, connections, transaction
+
+from scheduling.clock import metrics, session
+from scheduling.clock.firing import run_pass
+from scheduling.clock.isolation import SteppedOver
+from scheduling.clock.loop import Clock
+from scheduling.models import Run, Schedule, Task
+from scheduling.schedules.models import ScheduleState
+from tests.factories import ScheduleFactory, TaskFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def short_limits(settings: Any) -> None:
+    settings.ORDINAUT_CLOCK_LOCK_TIMEOUT = timedelta(milliseconds=100)
+    settings.ORDINAUT_CLOCK_STATEMENT_TIMEOUT = timedelta(milliseconds=500)
+
+
+@contextmanager
+def somebody_holds(statement: str, *parameters: Any) -> Iterator[Any]:
+    """A second connection that has executed the statement and does not commit."""
+    other = connections.create_connection("default")
+    other.set_autocommit(False)
+    try:
+        with other.cursor() as cursor:
+            cursor.execute(statement, parameters)
+        yield other
+    finally:
+        other.close()
+
+
+@contextmanager
+def inserts_of_runs_do(body: str) -> Iterator[None]:
+    """A trigger on the table of runs, and a sequence `calls` that counts it: a sequence is never rolled back."""
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE SEQUENCE calls")
+        cursor.execute(
+            f"CREATE FUNCTION obstruct() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NEW; END $$"
+        )
+        cursor.execute(
+            "CREATE TRIGGER obstruct BEFORE INSERT ON scheduling_run FOR EACH ROW EXECUTE FUNCTION obstruct()"
+        )
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TRIGGER obstruct ON scheduling_run")
+            cursor.execute("DROP FUNCTION obstruct")
+            cursor.execute("DROP SEQUENCE calls")
+
+
+def due(task: Task | None = None, *, overlap: str = "allow") -> Schedule:
+    """A schedule with one occurrence, a moment ago."""
+    at = datetime.now(UTC)
+    task = task or TaskFactory(overlap=overlap)
+    return ScheduleFactory(task=task, kind="once", expression=at.isoformat(), next_fire_at=at)
+
+
+def faults(kind: str) -> float:
+    return metrics.FAULTS.labels(kind)._value.get()
+
+
+def test_a_locked_task_holds_up_its_own_schedules_only_and_fires_when_it_is_free() -> None:
+    free = [due() for _ in range(20)] + [due(overlap="skip") for _ in range(20)]
+    blocked = due(overlap="skip")
+    before = faults("lock_timeout")
+    now = [0.0]
+    stepped_over = SteppedOver(now=lambda: now[0])
+
+    with somebody_holds("SELECT FROM scheduling_task WHERE id = %s FOR UPDATE", blocked.task_id):
+        result = run_pass(stepped_over=stepped_over)
+        assert (result.runs, result.stepped_over, result.quarantined) == (len(free), 1, 0)
+        assert run_pass(stepped_over=stepped_over).schedules == 0
+
+    now[0] += 2
+    assert run_pass(stepped_over=stepped_over).runs == 1
+    assert set(Run.objects.values_list("schedule", flat=True)) == {schedule.id for schedule in (*free, blocked)}
+    assert not Schedule.objects.filter(state=ScheduleState.QUARANTINED).exists()
+    assert faults("lock_timeout") > before
+
+
+def test_a_locked_task_that_fills_the_batch_does_not_hide_the_others() -> None:
+    task = TaskFactory(overlap="queue_all")
+    for _ in range(20):
+        due(task)
+    other = due()
+    stepped_over = SteppedOver()
+
+    with somebody_holds("SELECT FROM scheduling_task WHERE id = %s FOR UPDATE", task.id):
+        first = run_pass(batch=10, stepped_over=stepped_over)
+        second = run_pass(batch=10, stepped_over=stepped_over)
+
+    assert (first.stepped_over, second.runs) == (10, 1)
+    assert Run.objects.get().schedule_id == other.id
+
+
+def test_what_waits_for_a_key_of_its_task_is_stepped_over_alone() -> None:
+    blocked = due(TaskFactory(dedupe_key="one", dedupe_window=timedelta(hours=1)))
+    other = due()
+
+    with somebody_holds(
+        "INSERT INTO scheduling_dedupekey (task_id, key, run_id, expires_at) VALUES (%s, 'one', %s, now())",
+        blocked.task_id,
+        blocked.id,
+    ):
+        result = run_pass()
+
+    assert (result.runs, result.stepped_over) == (1, 1)
+    assert Run.objects.get().schedule_id == other.id
+
+
+def test_a_schedule_that_somebody_edits_is_left_to_them_without_a_wait() -> None:
+    other = due()
+    edited = due()
+
+    with somebody_holds("UPDATE scheduling_schedule SET version = version + 1 WHERE id = %s", edited.id):
+        result = run_pass()
+        again = run_pass()
+
+    assert (result.runs, result.stepped_over) == (1, 0)
+    assert again.is_fruitless
+    assert Run.objects.get().schedule_id == other.id
+
+
+def test_a_hung_statement_is_cut_off_and_only_its_schedule_waits() -> None:
+    hung = due()
+    others = [due() for _ in range(3)]
+    before = faults("statement_timeout")
+
+    with inserts_of_runs_do(f"IF NEW.schedule_id = '{hung.id}' THEN PERFORM pg_sleep(600); END IF;"):
+        result = run_pass()
+
+    assert (result.runs, result.stepped_over, result.quarantined) == (len(others), 1, 0)
+    assert faults("statement_timeout") > before
+    assert run_pass().runs == 1
+
+
+@pytest.mark.parametrize(("code", "kind"), [("40P01", "deadlock"), ("40001", "serialization")])
+def test_a_transaction_that_lost_against_another_is_tried_again_and_nobody_is_blamed(code: str, kind: str) -> None:
+    for _ in range(3):
+        due()
+    before = faults(kind)
+
+    with inserts_of_runs_do(f"IF nextval('calls') <= 2 THEN RAISE EXCEPTION 'lost' USING ERRCODE = '{code}'; END IF;"):
+        result = run_pass()
+
+    assert (result.runs, result.stepped_over, result.quarantined) == (3, 0, 0)
+    assert faults(kind) == before + 2
+
+
+def test_who_always_loses_is_stepped_over_and_never_quarantined() -> None:
+    loser = due()
+    due()
+
+    with inserts_of_runs_do(
+        f"IF NEW.schedule_id = '{loser.id}' THEN RAISE EXCEPTION 'lost' USING ERRCODE = '40P01'; END IF;"
+    ):
+        result = run_pass()
+
+    loser.refresh_from_db()
+    assert (result.runs, result.stepped_over) == (1, 1)
+    assert loser.state == ScheduleState.ACTIVE
+
+
+def test_a_table_that_is_locked_fails_the_pass_and_blames_nobody() -> None:
+    for _ in range(8):
+        due()
+
+    with somebody_holds("LOCK TABLE scheduling_schedule IN ACCESS EXCLUSIVE MODE"), pytest.raises(OperationalError):
+        run_pass()
+
+    assert run_pass().runs == 8
+
+
+def test_the_tables_of_another_release_quarantine_nobody() -> None:
+    for _ in range(4):
+        due()
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE scheduling_run RENAME COLUMN triggered_by TO triggered_by_whom")
+    try:
+        with pytest.raises(ProgrammingError):
+            run_pass()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE scheduling_run RENAME COLUMN triggered_by_whom TO triggered_by")
+
+    assert set(Schedule.objects.values_list("state", flat=True)) == {ScheduleState.ACTIVE}
+    assert run_pass().runs == 4
+
+
+def test_the_limits_are_those_of_the_transaction_and_leave_no_trace_on_the_connection() -> None:
+    def shown() -> tuple[str, ...]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'),"
+                " current_setting('idle_in_transaction_session_timeout')"
+            )
+            return tuple(cursor.fetchone())
+
+    before = shown()
+    with session.bounded():
+        assert shown() == ("500ms", "100ms", "15s")
+    with transaction.atomic(), session.bounded():
+        assert shown() == before
+
+    assert shown() == before
+
+
+def test_the_loop_takes_fewer_at_once_after_a_time_out_and_says_what_went_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(batch=100)
+    due()
+    monkeypatch.setattr(clock._stopping, "wait", lambda seconds: clock.stop())
+
+    with somebody_holds("LOCK TABLE scheduling_schedule IN ACCESS EXCLUSIVE MODE"):
+        clock.run()
+
+    assert clock._allowed == 50
+    is_ready, told = clock.readiness.answer()
+    assert (is_ready, told["last_failure"], told["failures"]) == (False, "lock_timeout", 1)
+    assert clock.run_once().runs == 1
+    assert clock.readiness.answer()[0] is True
+    assert clock._allowed == 100
