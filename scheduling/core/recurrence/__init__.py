@@ -5,10 +5,11 @@
     cron, rrule by days  -> pattern of wall times   -> WallRecurrence     zone attached last, gap and fold policies
     rrule by hour, finer -> counted units           -> ElapsedRecurrence  elapsed time, wall clock as a filter
     interval, once       -> arithmetic
+    several lines        -> UnionRecurrence     each of the above, as one set
 
 The parts, from the ground up: `rule` (words and the error), `zones` (segments of constant offset), `clockface` (times
 of day), `days` (tables of matching days), `periods` (INTERVAL), `patterns` (their product), `units` (the same for
-hours and finer), `base` and `elapsed` (patterns met with zones), and a module for each kind.
+hours and finer), `base` and `elapsed` (patterns met with zones), a module for each kind, and `union` (several rules).
 """
 
 from dataclasses import replace
@@ -22,6 +23,7 @@ from scheduling.core.recurrence.interval import compile_interval
 from scheduling.core.recurrence.once import compile_once
 from scheduling.core.recurrence.rrule import compile_rrule
 from scheduling.core.recurrence.rule import Rule, ScheduleError
+from scheduling.core.recurrence.union import compile_lines
 from scheduling.core.recurrence.zones import get_zone
 
 __all__ = ["Recurrence", "Rule", "ScheduleError", "anchored", "compile_rule"]
@@ -32,12 +34,14 @@ _COMPILERS = {
     "interval": (compile_interval, "shift"),
     "once": (compile_once, "shift"),
 }
+_OF_LINES = frozenset({"cron", "rrule"})
 
 
 @lru_cache(maxsize=4096)
 def compile_rule(rule: Rule) -> Recurrence:
     """Turn a rule's words into its instants; equal rules get the same object.
 
+    The expression of a cron or rrule may be several rules, one a line, and names what any of them names.
     Raises ScheduleError for what is malformed, for what can never occur, and for an rrule or interval without
     `starts_at` (see `anchored`). A rule whose last occurrence is over is valid and has no next one.
     """
@@ -49,7 +53,10 @@ def compile_rule(rule: Rule) -> Recurrence:
             hint=f"The kinds are {', '.join(_COMPILERS)}",
         )
     compiler, default_gap = _COMPILERS[rule.kind]
-    return compiler(rule.expression, read_context(rule, default_gap=default_gap))
+    context = read_context(rule, default_gap=default_gap)
+    if rule.kind in _OF_LINES:
+        return compile_lines(compiler, rule.expression, context, code=f"invalid_{rule.kind}")
+    return compiler(rule.expression, context)
 
 
 def anchored(rule: Rule, *, at: datetime) -> Rule:

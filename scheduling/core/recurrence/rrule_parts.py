@@ -100,7 +100,9 @@ def _split(expression: str) -> dict[str, str]:
     if len(text) > MAX_LENGTH:
         _refuse(f"The rule is longer than {MAX_LENGTH} characters")
     if len(text.splitlines()) > 1 or text.upper().startswith(("DTSTART", "EXDATE", "RDATE", "EXRULE")):
-        _refuse("One RRULE is expected", hint="Give DTSTART as starts_at, EXDATE as exdates and RDATE as rdates")
+        _refuse(
+            "Only rules stand here, one a line", hint="Give DTSTART as starts_at, EXDATE as exdates and RDATE as rdates"
+        )
     text = text.upper().removeprefix("RRULE:")
     if not text:
         _refuse("The rule is empty", hint="Write FREQ=DAILY;BYHOUR=8, for example")
