@@ -98,20 +98,8 @@ def _refuse(detail: str, *, hint: str | None = None) -> NoReturn:
 
 
 def _split(expression: str) -> dict[str, str]:
-    text = expression.strip()
-    if len(text) > MAX_LENGTH:
-        _refuse(f"The rule is longer than {MAX_LENGTH} characters")
-    if len(text.splitlines()) > 1 or text.upper().startswith(("DTSTART", "EXDATE", "RDATE", "EXRULE")):
-        _refuse(
-            "Only rules stand here, one a line", hint="Give DTSTART as starts_at, EXDATE as exdates and RDATE as rdates"
-        )
-    if not text.isascii():
-        _refuse("A rule is written in ASCII letters and digits")
-    text = text.upper().removeprefix("RRULE:")
-    if not text:
-        _refuse("The rule is empty", hint="Write FREQ=DAILY;BYHOUR=8, for example")
     given: dict[str, str] = {}
-    for part in text.split(";"):
+    for part in _bare(expression).split(";"):
         name, equals, value = part.partition("=")
         if not part:
             _refuse("There is an empty part between two semicolons, or after the last")
@@ -125,6 +113,23 @@ def _split(expression: str) -> dict[str, str]:
             _refuse(f"{name} has no value")
         given[name] = value
     return given
+
+
+def _bare(expression: str) -> str:
+    """The rule in capitals, without what may stand around it."""
+    text = expression.strip()
+    if len(text) > MAX_LENGTH:
+        _refuse(f"The rule is longer than {MAX_LENGTH} characters")
+    if len(text.splitlines()) > 1 or text.upper().startswith(("DTSTART", "EXDATE", "RDATE", "EXRULE")):
+        _refuse(
+            "Only rules stand here, one a line", hint="Give DTSTART as starts_at, EXDATE as exdates and RDATE as rdates"
+        )
+    if not text.isascii():
+        _refuse("A rule is written in ASCII letters and digits")
+    text = text.upper().removeprefix("RRULE:")
+    if not text:
+        _refuse("The rule is empty", hint="Write FREQ=DAILY;BYHOUR=8, for example")
+    return text
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> str:
