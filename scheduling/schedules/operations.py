@@ -19,6 +19,7 @@ from scheduling.definitions.strict import parse, problems_in
 from scheduling.errors import IllegalTransition, LimitReached, NotValid, VersionMismatch
 from scheduling.instants import database_now
 from scheduling.schedules.definition import ScheduleChanges, ScheduleDefinition, apply, build, refused
+from scheduling.schedules.limits import require_spacing
 from scheduling.schedules.models import Miss, MissReason, Schedule, ScheduleState
 from scheduling.schedules.rules import RULE_COLUMNS, count_passed, first_mark, recurrence_of, rule_of, set_mark
 from scheduling.tasks.models import Task, TaskState
@@ -42,12 +43,16 @@ def add_schedule(*, actor: Actor, task: Task, definition: Mapping[str, Any]) -> 
     return attach(actor=actor, task=held, values=values, now=now)
 
 
-def attach(*, actor: Actor, task: Task, values: Mapping[str, Any], now: datetime) -> Schedule:
-    """Store a schedule of validated values. Requires a transaction that holds the task's row."""
+def attach(*, actor: Actor, task: Task, values: Mapping[str, Any], now: datetime, pointer: str = "") -> Schedule:
+    """Store a schedule of validated values. Requires a transaction that holds the task's row.
+
+    NotValid `too_frequent` by the agent's minimum interval; `pointer` is the schedule's place in what was given.
+    """
     schedule = build(values, now=now)
     schedule.task = task
     schedule.held_at = now if task.state == TaskState.PAUSED else None
     set_mark(schedule, first_mark(schedule, now=now))
+    require_spacing(schedule, agent=task.agent, now=now, pointer=pointer)
     schedule.save(force_insert=True)
     record(actor=actor, action="schedule.create", target=schedule, after=snapshot(schedule))
     after_commit(SCHEDULES_CHANNEL)
@@ -75,6 +80,7 @@ def update_schedule(
         held.starts_at = anchored(rule_of(held), at=now).starts_at
         if any(before[column] != snapshot(held)[column] for column in RULE_COLUMNS):
             set_mark(held, first_mark(held, now=now))
+            require_spacing(held, agent=held.task.agent, now=now)
     except ScheduleError as error:
         raise NotValid.because(problems_in(refused(error).detail)) from error
     return _save(actor=actor, action="schedule.update", schedule=held, before=before)

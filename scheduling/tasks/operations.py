@@ -47,8 +47,8 @@ def create_task(*, actor: Actor, agent: Agent, definition: Mapping[str, Any]) ->
     revise(actor=actor, task=task, document=values["pipeline"])
     task.save(update_fields=["current_revision"])
     record(actor=actor, action="task.create", target=task, after=snapshot(task, leave_out=_NOT_AUDITED))
-    for schedule in values["schedules"]:
-        attach(actor=actor, task=task, values=schedule, now=now)
+    for at, schedule in enumerate(values["schedules"]):
+        attach(actor=actor, task=task, values=schedule, now=now, pointer=f"/schedules/{at}")
     task.refresh_from_db(fields=["created_at", "updated_at"])
     return task
 
