@@ -29,6 +29,15 @@ _POPULATION = {
         Rule(kind="rrule", expression="FREQ=MINUTELY;INTERVAL=7", timezone="Europe/Paris", starts_at=_OLD),
         Rule(kind="rrule", expression="FREQ=MONTHLY;BYDAY=-1FR", timezone="Asia/Tokyo", starts_at=_OLD),
     ],
+    "several rules": [
+        Rule(kind="cron", expression="0 8 * * 1-5\n0 10 * * 6", timezone="Europe/Chisinau"),
+        Rule(
+            kind="rrule",
+            expression="FREQ=WEEKLY;BYDAY=MO,WE;BYHOUR=8\nFREQ=MONTHLY;BYMONTHDAY=-1;BYHOUR=17",
+            timezone="Europe/Paris",
+            starts_at=_OLD,
+        ),
+    ],
     "interval": [Rule(kind="interval", expression="PT15M", starts_at=_OLD)],
 }
 
