@@ -11,7 +11,7 @@ from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from scheduling.agents import operations
 from scheduling.agents.models import Agent, AgentToken
@@ -21,6 +21,7 @@ from scheduling.console.badges import badge
 from scheduling.console.deeds import Deed, actor_of, refusal_words
 from scheduling.console.forms import OperationAdmin, OperationForm
 from scheduling.console.listing import ConsoleAdmin, change_url, exact_time, list_url
+from scheduling.definitions.durations import duration_text
 from scheduling.errors import SchedulingError
 from scheduling.instants import database_now
 from scheduling.tasks.models import Task
@@ -38,11 +39,22 @@ class AgentForm(OperationForm):
         help_text="What its tokens may do at most.",
     )
 
+    minimum_interval = forms.CharField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Its schedules fire no oftener than this. ISO 8601, such as PT5M. Empty: no bound.",
+    )
+
     class Meta:
         model = Agent
-        fields = ("name", "description", "scopes", "max_tasks", "requests_per_minute")
+        fields = ("name", "description", "scopes", "max_tasks", "minimum_interval", "requests_per_minute")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial["minimum_interval"] = duration_text(self.instance.minimum_interval)
 
     def carry_out(self, given: dict[str, Any]) -> Agent:
+        given = {**given, "minimum_interval": given["minimum_interval"].strip() or "PT0S"}
         if self.is_new:
             return operations.create_agent(actor=self.actor, **given)
         return operations.update_agent(actor=self.actor, agent=self.instance, changes=given)

@@ -1,11 +1,12 @@
 """What an agent is made of, as it is written."""
 
+from datetime import timedelta
 from typing import Any
 
 from rest_framework import serializers
 
 from scheduling.agents.scopes import SCOPES, problems_of_scopes
-from scheduling.definitions.fields import Instant, Number, Slug, Text
+from scheduling.definitions.fields import Duration, Instant, Number, Slug, Text
 from scheduling.definitions.strict import StrictSerializer, refusal_of
 from scheduling.errors import Problem
 
@@ -33,6 +34,9 @@ class AgentDefinition(StrictSerializer):
     description = Text(required=False, allow_blank=True, default="", max_length=2000)
     scopes = Scopes(max_length=len(SCOPES), help_text="What its tokens may do at most.")
     max_tasks = Number(required=False, default=1000, min_value=0, max_value=1_000_000)
+    minimum_interval = Duration(
+        required=False, default=timedelta(0), help_text="Its schedules fire no oftener than this. PT0S: no bound."
+    )
     requests_per_minute = Number(required=False, default=600, min_value=1, max_value=1_000_000)
 
 

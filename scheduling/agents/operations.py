@@ -14,6 +14,7 @@ from scheduling.agents.scopes import problems_of_scopes
 from scheduling.agents.tokens import new_token
 from scheduling.audit.operations import Actor, record
 from scheduling.audit.snapshots import difference, snapshot
+from scheduling.definitions.durations import duration_text
 from scheduling.definitions.strict import did_you_mean, parse
 from scheduling.errors import IllegalTransition, KeyTaken, NotValid, Problem
 from scheduling.instants import database_now
@@ -27,14 +28,19 @@ def create_agent(
     scopes: Sequence[str],
     description: str = "",
     max_tasks: int = 1000,
+    minimum_interval: timedelta | str = timedelta(0),
     requests_per_minute: int = 600,
 ) -> Agent:
-    """Make an agent without a token. NotValid for unknown scopes, KeyTaken for a name in use (in any case)."""
+    """Make an agent without a token. NotValid for unknown scopes, KeyTaken for a name in use (in any case).
+
+    `minimum_interval` may be the text of an ISO 8601 duration; NotValid where it is none.
+    """
     given = {
         "name": name,
         "scopes": list(scopes),
         "description": description,
         "max_tasks": max_tasks,
+        "minimum_interval": minimum_interval if isinstance(minimum_interval, str) else duration_text(minimum_interval),
         "requests_per_minute": requests_per_minute,
     }
     values = parse(AgentDefinition, given)

@@ -5,7 +5,7 @@ from rest_framework import serializers
 from scheduling.agents.models import AgentToken
 from scheduling.agents.selectors import scopes_of
 from scheduling.api.shapes import Shape
-from scheduling.definitions.fields import Instant
+from scheduling.definitions.fields import Duration, Instant
 
 
 class AgentShape(Shape):
@@ -16,6 +16,7 @@ class AgentShape(Shape):
     description = serializers.CharField(allow_blank=True)
     scopes = serializers.ListField(child=serializers.CharField())
     max_tasks = serializers.IntegerField()
+    minimum_interval = Duration()
     requests_per_minute = serializers.IntegerField()
     disabled_at = Instant(allow_null=True)
     created_at = Instant()

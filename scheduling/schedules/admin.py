@@ -46,8 +46,8 @@ def _text(*, required: bool = False, help_text: str = "") -> forms.CharField:
     return forms.CharField(required=required, help_text=help_text, widget=UnfoldAdminTextInputWidget)
 
 
-def _lines(help_text: str) -> forms.CharField:
-    return forms.CharField(required=False, help_text=help_text, widget=UnfoldAdminTextareaWidget({"rows": 2}))
+def _lines(help_text: str, *, required: bool = False) -> forms.CharField:
+    return forms.CharField(required=required, help_text=help_text, widget=UnfoldAdminTextareaWidget({"rows": 2}))
 
 
 def _choice(choices: Any, *, empty: str = "") -> forms.ChoiceField:
@@ -59,11 +59,11 @@ class ScheduleForm(OperationForm):
     """The fields as text, because the operation reads text: one parser for console and API."""
 
     kind = _choice(ScheduleKind.choices)
-    expression = _text(
+    expression = _lines(
         required=True,
         help_text=(
             "cron: 0 8 * * 1-5 · rrule: FREQ=WEEKLY;BYDAY=MO · interval: PT15M · once: 2030-01-31T08:00:00 · "
-            "event: order.* · condition: PT5M · after: success"
+            "event: order.* · condition: PT5M · after: success. Several rules of cron or rrule: one a line."
         ),
     )
     timezone = _text(required=True, help_text="An IANA name, such as Europe/Chisinau.")
@@ -118,6 +118,8 @@ class ScheduleForm(OperationForm):
 def _definition(given: dict[str, Any]) -> dict[str, Any]:
     """What the form says, in the words of the API. An empty text is a field that is not given."""
     plain = {name: given[name] for name in ("kind", "expression", "timezone", "jitter") if given[name]}
+    if "expression" in plain:
+        plain["expression"] = plain["expression"].replace("\r\n", "\n")  # as browsers send the lines of a text area
     misfire = {part: given[f"misfire_{part}"] for part in ("policy", "grace", "limit") if given[f"misfire_{part}"]}
     return {
         **plain,

@@ -28,7 +28,7 @@ from scheduling.instants import database_now
 from scheduling.schedules import operations
 from scheduling.schedules.definition import ScheduleChanges, ScheduleDefinition, refused
 from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
-from scheduling.schedules.rules import rule_of
+from scheduling.schedules.rules import instant, rule_of
 from scheduling.schedules.selectors import edit_mark, visible_schedules
 from scheduling.schedules.shapes import PreviewShape, ScheduleShape
 from scheduling.tasks.models import Task
@@ -62,7 +62,7 @@ class UpcomingParameters(StrictSerializer):
     """How many coming occurrences, and from when."""
 
     count = serializers.IntegerField(required=False, default=5, min_value=1, max_value=1000)
-    after = Moment(required=False, help_text="An instant; without it now.")
+    after = Moment(required=False, help_text="An instant, or a local time of the schedule; without it now.")
 
 
 class SchedulePause(StrictSerializer):
@@ -190,7 +190,7 @@ class SchedulePreviewView(View):
         """The coming occurrences of a schedule, in its local time and in UTC."""
         schedule = find(request, visible_schedules, schedule_id)
         now = database_now()
-        after = self.given.get("after") or now
+        after = instant(self.given.get("after"), schedule.timezone) or now
         try:
             found = preview(rule_of(schedule), after=after, now=now, count=self.given["count"])
         except ScheduleError as error:

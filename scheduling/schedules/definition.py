@@ -51,7 +51,7 @@ class ScheduleChanges(StrictSerializer):
     """The fields of a schedule. Judged one by one; whether they make a rule is judged by `build` and `apply`."""
 
     kind = Choice(choices=ScheduleKind.values)
-    expression = Text(max_length=1000, allow_blank=True, help_text="Of its kind: a cron line, an RRULE, PT15M, ...")
+    expression = Text(max_length=4000, allow_blank=True, help_text="Of its kind: cron lines, RRULEs, PT15M, ...")
     timezone = Text(max_length=64, required=False, default="UTC", allow_blank=True, help_text="An IANA name.")
     starts_at = LocalTime(
         required=False, allow_null=True, default=None, help_text="The anchor; without it the day of creation, 00:00."

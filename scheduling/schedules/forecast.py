@@ -1,13 +1,21 @@
-"""What a rule says and when it fires next, for people who look at it. Reads nothing; `now` is an argument."""
+"""What a rule says and when it fires next, for people who look at it: the one preview, in the console's words.
+
+Reads nothing; `now` is an argument.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from scheduling.console.words import local_moment, moment, since
-from scheduling.core.recurrence import Recurrence, Rule, ScheduleError, anchored, compile_rule
+from scheduling.core.preview import Preview, answer, parse_request, preview
+from scheduling.core.recurrence import ScheduleError
 from scheduling.schedules.models import Schedule
-from scheduling.schedules.rules import recurrence_of
+from scheduling.schedules.rules import rule_of
+
+_TEXTS = ("kind", "starts_at", "ends_at", "gap", "fold")
+_LISTS = ("exdates", "rdates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,51 +38,36 @@ class Forecast:
 def forecast_of(schedule: Schedule, *, now: datetime, count: int) -> Forecast:
     """The next `count` occurrences of a schedule after `now`, whatever its state."""
     try:
-        return _told(recurrence_of(schedule), schedule.timezone, now=now, count=count)
+        return _told(preview(rule_of(schedule), after=now, now=now, count=count), schedule.timezone, now=now)
     except ScheduleError as error:
         return Forecast(problem=_problem(error))
 
 
 def forecast_of_words(words: Mapping[str, str], *, now: datetime, count: int) -> Forecast:
-    """The same for a rule that is being written: `kind`, `expression`, `timezone`, `starts_at`, `gap`, `fold`."""
+    """The same for a rule that is being written, from the form's own texts: dates to leave out or add stand in lines.
+
+    What the form has beside the rule plays no part.
+    """
     if not words.get("expression", "").strip():
         return Forecast()
+    line: dict[str, Any] = {name: words.get(name, "").strip() or None for name in _TEXTS}
+    line |= {name: words.get(name, "").split() for name in _LISTS}
+    line |= {"kind": line["kind"] or "", "expression": words["expression"].strip()}
+    line |= {"timezone": words.get("timezone", "").strip() or "UTC", "after": now.isoformat(), "count": count}
     try:
-        rule = Rule(
-            kind=words.get("kind", ""),
-            expression=words["expression"].strip(),
-            timezone=words.get("timezone", "").strip() or "UTC",
-            starts_at=_local(words.get("starts_at", "")),
-            gap=words.get("gap") or None,
-            fold=words.get("fold") or None,
-        )
-        return _told(compile_rule(anchored(rule, at=now)), rule.timezone, now=now, count=count)
+        request = parse_request(line)
+        return _told(answer(request, now), request.rule.timezone, now=now)
     except ScheduleError as error:
         return Forecast(problem=_problem(error))
 
 
-def _told(recurrence: Recurrence, timezone: str, *, now: datetime, count: int) -> Forecast:
-    instants = recurrence.occurrences(now, count)
+def _told(found: Preview, timezone: str, *, now: datetime) -> Forecast:
+    instants = [datetime.fromisoformat(each.utc) for each in found.next]
     fires = [
         Fire(local=local_moment(instant, timezone), utc=moment(instant), wait=since(instant, now=now))
         for instant in instants
     ]
-    notes = recurrence.remarks(now, instants[-1]) if instants else ["There is no further occurrence."]
-    return Forecast(sentence=recurrence.sentence, fires=fires, notes=notes)
-
-
-def _local(text: str) -> datetime | None:
-    if not text.strip():
-        return None
-    try:
-        return datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise ScheduleError(
-            "invalid_anchor",
-            f"{text!r} is no local date and time",
-            field="starts_at",
-            hint="Write it like 2026-03-29T08:30:00",
-        ) from None
+    return Forecast(sentence=found.sentence, fires=fires, notes=list(found.notes))
 
 
 def _problem(error: ScheduleError) -> str:

@@ -20,6 +20,7 @@ from scheduling.definitions.strict import parse, problems_in
 from scheduling.errors import IllegalTransition, LimitReached, NotValid, VersionMismatch
 from scheduling.instants import database_now
 from scheduling.schedules.definition import ScheduleChanges, ScheduleDefinition, apply, build, refused, require_whole
+from scheduling.schedules.limits import require_spacing
 from scheduling.schedules.models import Miss, MissReason, Schedule, ScheduleState
 from scheduling.schedules.rules import RULE_COLUMNS, count_passed, first_mark, recurrence_of, rule_of, set_mark
 from scheduling.tasks.models import Task, TaskState
@@ -48,7 +49,8 @@ def add_schedule(*, actor: Actor, task: Task, definition: Mapping[str, Any]) -> 
 def attach(*, actor: Actor, task: Task, values: Mapping[str, Any], now: datetime) -> Schedule:
     """Store a schedule of validated values. Requires a transaction that holds the task's row.
 
-    NotValid at `/calendars` for a key that is none, and where a calendar leaves nothing of a `once`.
+    NotValid at `/calendars` for a key that is none, and where a calendar leaves nothing of a `once`; NotValid
+    `too_frequent` by the agent's minimum interval.
     """
     schedule = build(values, now=now)
     schedule.task = task
@@ -59,6 +61,7 @@ def attach(*, actor: Actor, task: Task, values: Mapping[str, Any], now: datetime
         set_mark(schedule, first_mark(schedule, now=now))
     except ScheduleError as error:
         raise NotValid.because(problems_in(refused(error).detail)) from error
+    require_spacing(schedule, agent=task.agent, now=now)
     schedule.save(force_insert=True)
     record(actor=actor, action="schedule.create", target=schedule, after=snapshot(schedule))
     after_commit(SCHEDULES_CHANNEL)
@@ -91,6 +94,7 @@ def update_schedule(
         held.starts_at = anchored(rule_of(held), at=now).starts_at
         if any(before[column] != snapshot(held)[column] for column in RULE_COLUMNS):
             set_mark(held, first_mark(held, now=now))
+            require_spacing(held, agent=held.task.agent, now=now)
         elif before["max_occurrences"] != held.max_occurrences:
             _heed_maximum(held, now)
     except ScheduleError as error:

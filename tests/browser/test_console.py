@@ -64,9 +64,9 @@ def test_a_schedule_previews_itself_while_it_is_written(visit: Visit):
     log_in(visit, Role.AUTHOR)
     visit.open(f"/admin/scheduling/schedule/{schedule.pk}/change/")
 
-    visit.page.fill("input[name=expression]", "30 17 * * 5")
+    visit.page.fill("[name=expression]", "30 17 * * 5")
     visit.page.wait_for_selector("[data-preview] >> text=17:30")
-    visit.page.fill("input[name=expression]", "never")
+    visit.page.fill("[name=expression]", "never")
     visit.page.wait_for_selector("[data-preview] .ord-error")
 
     assert "five fields" in visit.page.inner_text("[data-preview]")

@@ -10,7 +10,7 @@ document.addEventListener("submit", (event) => {
 });
 
 // Show what a schedule would do while it is being written.
-const PREVIEWED = ["kind", "expression", "timezone", "starts_at", "gap", "fold"];
+const PREVIEWED = ["kind", "expression", "timezone", "starts_at", "ends_at", "exdates", "rdates", "gap", "fold"];
 
 function schedulePreview(panel) {
   const form = document.getElementById("schedule_form");
@@ -29,9 +29,10 @@ function schedulePreview(panel) {
     }
     try {
       const answer = await fetch(`${panel.dataset.preview}?${asked}`, { credentials: "same-origin" });
-      if (answer.ok) {
-        panel.innerHTML = await answer.text(); // our own server's markup, escaped there
+      if (!answer.ok) {
+        throw new Error(answer.statusText);
       }
+      panel.innerHTML = await answer.text(); // our own server's markup, escaped there
     } catch (error) {
       panel.textContent = "The preview could not be read. It is shown again when you save.";
     }

@@ -7,10 +7,12 @@
     interval, once       -> arithmetic
     condition            -> the interval at which it looks
     event, after         -> no instants: WaitingRecurrence
+    several lines        -> UnionRecurrence     each of the above, as one set
 
 The parts, from the ground up: `rule` (words and the error), `zones` (segments of constant offset), `clockface` (times
 of day), `days` (tables of matching days), `periods` (INTERVAL), `patterns` (their product), `units` (the same for
-hours and finer), `exclusions` (calendars), `base` and `elapsed` (patterns met with zones), and a module for each kind.
+hours and finer), `exclusions` (calendars), `base` and `elapsed` (patterns met with zones), a module for each kind, and
+`union` (several rules).
 """
 
 from dataclasses import replace
@@ -25,6 +27,7 @@ from scheduling.core.recurrence.interval import compile_interval
 from scheduling.core.recurrence.once import compile_once
 from scheduling.core.recurrence.rrule import compile_rrule
 from scheduling.core.recurrence.rule import Rule, ScheduleError
+from scheduling.core.recurrence.union import compile_lines
 from scheduling.core.recurrence.waiting import compile_after, compile_condition, compile_event
 from scheduling.core.recurrence.zones import get_zone
 
@@ -39,12 +42,14 @@ _COMPILERS = {
     "event": (compile_event, "shift"),
     "after": (compile_after, "shift"),
 }
+_OF_LINES = frozenset({"cron", "rrule"})
 
 
 @lru_cache(maxsize=4096)
 def compile_rule(rule: Rule) -> Recurrence:
     """Turn a rule's words into its instants; equal rules get the same object.
 
+    The expression of a cron or rrule may be several rules, one a line, and names what any of them names.
     Raises ScheduleError for what is malformed, for what can never occur, and for an rrule or interval without
     `starts_at` (see `anchored`). A rule whose last occurrence is over is valid and has no next one.
     """
@@ -63,7 +68,12 @@ def compile_rule(rule: Rule) -> Recurrence:
             hint="Days in a row and spans that touch count as one; leave out days that are over",
         )
     compiler, default_gap = _COMPILERS[rule.kind]
-    recurrence: Recurrence = compiler(rule.expression, read_context(rule, default_gap=default_gap))
+    context = read_context(rule, default_gap=default_gap)
+    recurrence: Recurrence
+    if rule.kind in _OF_LINES:
+        recurrence = compile_lines(compiler, rule.expression, context, code=f"invalid_{rule.kind}")
+    else:
+        recurrence = compiler(rule.expression, context)
     recurrence.calendars = rule.calendars
     return recurrence
 

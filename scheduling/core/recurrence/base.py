@@ -63,12 +63,12 @@ class Recurrence(ABC):
         low, high = _naive(start), _naive(end)
         excluded = [wall for wall in sorted(self.excluded) if low <= wall - self.zone.offset_at(wall) <= high]
         return [
-            *self._transition_remarks(low, high),
+            *self.transition_remarks(low, high),
             *(f"{_shown(wall)} is excluded." for wall in excluded),
             *self._calendar_remarks(low, high),
         ]
 
-    def _transition_remarks(self, start: datetime, end: datetime) -> Iterator[str]:
+    def transition_remarks(self, start: datetime, end: datetime) -> Iterator[str]:
         """Remarks about changes of the zone's offset between two naive instants; none where elapsed time counts."""
         yield from ()
 
@@ -77,7 +77,7 @@ class Recurrence(ABC):
 
     def _first_from(self, instant: datetime) -> datetime | None:
         """The first instant at or after a naive one that the rule or an addition names, before the schedule's end."""
-        found = self._next_from(instant)
+        found = self.rule_from(instant)
         at = bisect_left(self.added, instant)
         if at < len(self.added) and (found is None or self.added[at] < found):
             found = self.added[at]
@@ -123,7 +123,7 @@ class Recurrence(ABC):
         return remarks
 
     @abstractmethod
-    def _next_from(self, instant: datetime) -> datetime | None:
+    def rule_from(self, instant: datetime) -> datetime | None:
         """The first of the rule's own instants at or after a naive one, before `ends_at` and `added` are looked at."""
 
 
@@ -142,7 +142,7 @@ class WallRecurrence(Recurrence):
     until: datetime | None = None
     follows_elapsed_time: bool = False
 
-    def _next_from(self, instant: datetime) -> datetime | None:
+    def rule_from(self, instant: datetime) -> datetime | None:
         for segment in self.zone.segments_from(instant):
             found = self._first_in(segment, instant)
             if found is not None:
@@ -151,7 +151,7 @@ class WallRecurrence(Recurrence):
             if upcoming is None:
                 return None
             if upcoming - _REACH > segment.end:
-                return self._next_from(upcoming - _REACH)
+                return self.rule_from(upcoming - _REACH)
         return None
 
     def _first_in(self, segment: Segment, instant: datetime) -> datetime | None:
@@ -178,7 +178,7 @@ class WallRecurrence(Recurrence):
             return None
         return segment.start if self.gap == "next" else wall - segment.before
 
-    def _transition_remarks(self, start: datetime, end: datetime) -> Iterator[str]:
+    def transition_remarks(self, start: datetime, end: datetime) -> Iterator[str]:
         if self.follows_elapsed_time:
             return
         for segment in self.zone.segments_from(start - ONE_DAY):

@@ -76,7 +76,7 @@ class ElapsedRecurrence(Recurrence):
             left -= size
         return None
 
-    def _next_from(self, instant: datetime) -> datetime | None:
+    def rule_from(self, instant: datetime) -> datetime | None:
         while True:
             found = self.first_from(instant)
             if found is None or (self.until is not None and found > self.until):

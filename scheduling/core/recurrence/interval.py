@@ -23,7 +23,7 @@ class IntervalRecurrence(Recurrence):
     anchor: datetime
     step: timedelta
 
-    def _next_from(self, instant: datetime) -> datetime | None:
+    def rule_from(self, instant: datetime) -> datetime | None:
         steps = max(0, -((self.anchor - instant) // self.step))
         following = self.anchor + steps * self.step
         while self._is_excluded(following):

@@ -20,7 +20,7 @@ class OnceRecurrence(Recurrence):
 
     instants: tuple[datetime, ...]
 
-    def _next_from(self, instant: datetime) -> datetime | None:
+    def rule_from(self, instant: datetime) -> datetime | None:
         return next((at for at in self.instants if at >= instant), None)
 
 

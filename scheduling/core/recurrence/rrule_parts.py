@@ -19,7 +19,7 @@ MAX_NUMBER = 999_999_999
 
 # Lowest and highest magnitude of each list of numbers, and whether a minus counts from the end.
 _NUMBER_LISTS = {
-    "BYSECOND": (0, 59, False),
+    "BYSECOND": (0, 60, False),
     "BYMINUTE": (0, 59, False),
     "BYHOUR": (0, 23, False),
     "BYMONTHDAY": (1, 31, True),
@@ -29,6 +29,8 @@ _NUMBER_LISTS = {
     "BYSETPOS": (1, 366, True),
 }
 _NAMES = ("FREQ", "UNTIL", "COUNT", "INTERVAL", "BYDAY", "WKST", *_NUMBER_LISTS)
+# A leap second, which no clock of ours shows, is read as the second before it (RFC 5545 3.3.12).
+_LAST_SECOND = 59
 _UNSIGNED = re.compile(r"[0-9]{1,9}", re.ASCII)
 _SIGNED = re.compile(r"[+-]?[0-9]{1,3}", re.ASCII)
 _DAY = re.compile(r"([+-]?[0-9]{1,2})?(MO|TU|WE|TH|FR|SA|SU)", re.ASCII)
@@ -84,7 +86,7 @@ def parse_parts(expression: str) -> Parts:
         by_month_day=numbers.get("BYMONTHDAY", ()),
         by_hour=numbers.get("BYHOUR", ()),
         by_minute=numbers.get("BYMINUTE", ()),
-        by_second=numbers.get("BYSECOND", ()),
+        by_second=tuple(sorted({min(each, _LAST_SECOND) for each in numbers.get("BYSECOND", ())})),
         by_position=numbers.get("BYSETPOS", ()),
     )
     _check_together(parts)
@@ -96,16 +98,8 @@ def _refuse(detail: str, *, hint: str | None = None) -> NoReturn:
 
 
 def _split(expression: str) -> dict[str, str]:
-    text = expression.strip()
-    if len(text) > MAX_LENGTH:
-        _refuse(f"The rule is longer than {MAX_LENGTH} characters")
-    if len(text.splitlines()) > 1 or text.upper().startswith(("DTSTART", "EXDATE", "RDATE", "EXRULE")):
-        _refuse("One RRULE is expected", hint="Give DTSTART as starts_at, EXDATE as exdates and RDATE as rdates")
-    text = text.upper().removeprefix("RRULE:")
-    if not text:
-        _refuse("The rule is empty", hint="Write FREQ=DAILY;BYHOUR=8, for example")
     given: dict[str, str] = {}
-    for part in text.split(";"):
+    for part in _bare(expression).split(";"):
         name, equals, value = part.partition("=")
         if not part:
             _refuse("There is an empty part between two semicolons, or after the last")
@@ -119,6 +113,23 @@ def _split(expression: str) -> dict[str, str]:
             _refuse(f"{name} has no value")
         given[name] = value
     return given
+
+
+def _bare(expression: str) -> str:
+    """The rule in capitals, without what may stand around it."""
+    text = expression.strip()
+    if len(text) > MAX_LENGTH:
+        _refuse(f"The rule is longer than {MAX_LENGTH} characters")
+    if len(text.splitlines()) > 1 or text.upper().startswith(("DTSTART", "EXDATE", "RDATE", "EXRULE")):
+        _refuse(
+            "Only rules stand here, one a line", hint="Give DTSTART as starts_at, EXDATE as exdates and RDATE as rdates"
+        )
+    if not text.isascii():
+        _refuse("A rule is written in ASCII letters and digits")
+    text = text.upper().removeprefix("RRULE:")
+    if not text:
+        _refuse("The rule is empty", hint="Write FREQ=DAILY;BYHOUR=8, for example")
+    return text
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> str:
@@ -138,7 +149,8 @@ def _numbers(name: str, value: str) -> tuple[int, ...]:
     found = set()
     for item in value.split(","):
         form = _SIGNED if is_signed else _UNSIGNED
-        if not form.fullmatch(item) or not low <= abs(int(item)) <= high:
+        has_digits = form.fullmatch(item) and len(item.lstrip("+-")) <= len(str(high))
+        if not has_digits or not low <= abs(int(item)) <= high:
             sides = f"{low} to {high}, or -{high} to -{low} from the end" if is_signed else f"{low} to {high}"
             _refuse(f"{name} takes numbers from {sides}, not {item[:40]!r}")
         found.add(int(item))
@@ -161,6 +173,7 @@ def _days(value: str) -> tuple[tuple[int, int | None], ...]:
 def _until(value: str) -> tuple[datetime, bool]:
     if not _UNTIL.fullmatch(value):
         _refuse(f"UNTIL cannot be {value[:40]!r}", hint="Write 20301231T235959Z (UTC) or 20301231T235959 (local)")
+    value = re.sub(r"60(Z?)\Z", rf"{_LAST_SECOND}\1", value) if "T" in value else value
     try:
         until = datetime.strptime(value.removesuffix("Z"), "%Y%m%dT%H%M%S" if "T" in value else "%Y%m%d")
     except ValueError:

@@ -19,7 +19,7 @@ class WaitingRecurrence(Recurrence):
 
     has_times: ClassVar[bool] = False
 
-    def _next_from(self, instant: datetime) -> datetime | None:
+    def rule_from(self, instant: datetime) -> datetime | None:
         return None
 
 

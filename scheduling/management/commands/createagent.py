@@ -28,6 +28,10 @@ class Command(BaseCommand):
             ),
         )
         parser.add_argument("--description", default="", help="What a new agent is for.")
+        parser.add_argument(
+            "--minimum-interval",
+            help="A new agent's schedules fire no oftener than this, such as PT5M. Default: no bound.",
+        )
         parser.add_argument("--token-name", default="", help="A name for the token, such as the machine it is for.")
         parser.add_argument("--expires-in", help="How long the token opens the API, such as P90D. Default: for ever.")
 
@@ -54,11 +58,12 @@ class Command(BaseCommand):
                 name=options["name"],
                 scopes=DEFAULT_SCOPES if scopes is None else scopes,
                 description=options["description"],
+                minimum_interval=options["minimum_interval"] or "PT0S",
             )
             scopes = None
             self.stderr.write(f"Agent {agent.name} is created with the scopes {', '.join(agent.scopes)}.")
-        elif options["description"]:
-            raise CommandError(f"The agent {agent.name} exists; its description is changed in the console.")
+        elif options["description"] or options["minimum_interval"]:
+            raise CommandError(f"The agent {agent.name} exists; description and limits are changed in the console.")
         token, text = operations.issue_token(
             actor=actor,
             agent=agent,

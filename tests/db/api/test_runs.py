@@ -203,12 +203,13 @@ def test_an_agent_manages_others_within_its_own_scopes(db):
     admin = gateway_of("agents:admin", "tasks:read")
     stronger = AgentFactory(scopes=["tasks:write"])
 
-    made = admin.post("agents", {"name": "helper", "scopes": ["tasks:read"]})
+    made = admin.post("agents", {"name": "helper", "scopes": ["tasks:read"], "minimum_interval": "PT5M"})
     token = admin.post(f"agents/{made.json()['id']}/tokens", {"name": "first"})
     beyond = admin.post("agents", {"name": "other", "scopes": ["tasks:write"]})
     borrowed = admin.post(f"agents/{stronger.pk}/tokens", {})
 
     assert (made.status_code, token.status_code) == (201, 201)
+    assert made.json()["minimum_interval"] == "PT5M"
     assert token.json()["token"].startswith("ord_")
     assert_problem(beyond, 403, "forbidden")
     assert_problem(borrowed, 403, "forbidden")

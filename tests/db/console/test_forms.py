@@ -1,5 +1,6 @@
 """Forms save through operations: the same rules as the API, told on the field."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -175,6 +176,50 @@ def test_an_agent_is_made_by_its_operation(admin: Client):
 
     assert Agent.objects.get().scopes == ["tasks:read"]
     assert "name" in errors_of(taken)
+
+
+def test_the_minimum_interval_of_an_agent_is_a_text_of_the_form(admin: Client):
+    form = {"name": "helper", "scopes": ["tasks:read"], "max_tasks": "10", "requests_per_minute": "60"}
+    admin.post("/admin/scheduling/agent/add/", {**form, "minimum_interval": "PT5M"})
+    page = f"/admin/scheduling/agent/{Agent.objects.get().pk}/change/"
+
+    shown = admin.get(page).context["adminform"].form["minimum_interval"].value()
+    wrong = admin.post(page, {**form, "minimum_interval": "5 minutes"})
+    admin.post(page, {**form, "minimum_interval": "PT1H"})
+
+    assert shown == "PT5M"
+    assert "minimum_interval" in errors_of(wrong)
+    assert Agent.objects.get().minimum_interval == timedelta(hours=1)
+
+
+def test_the_preview_takes_the_end_and_the_dates_of_the_form(viewer: Client):
+    found = viewer.get(
+        "/admin/scheduling/schedule/preview/",
+        {
+            "kind": "cron",
+            "expression": "0 8 * * *\r\n0 9 * * 6",
+            "timezone": "UTC",
+            "starts_at": "2090-01-02T00:00:00",
+            "ends_at": "2090-01-05T12:00:00Z",
+            "exdates": "2090-01-03T08:00:00\r\n2090-01-04T08:00:00",
+            "rdates": "2090-01-03T10:00:00",
+        },
+    ).context["forecast"]
+
+    assert [fire.utc for fire in found.fires] == [
+        "2090-01-02 08:00:00 UTC",
+        "2090-01-03 10:00:00 UTC",
+        "2090-01-05 08:00:00 UTC",
+    ]
+    assert found.notes[-1] == "The schedule ends with the last occurrence shown."
+
+
+def test_the_lines_of_a_text_area_are_stored_as_lines(author: Client):
+    task = TaskFactory()
+
+    author.post("/admin/scheduling/schedule/add/", schedule_form(task=task.pk, expression="0 8 * * 1-5\r\n0 10 * * 6"))
+
+    assert Schedule.objects.get().expression == "0 8 * * 1-5\n0 10 * * 6"
 
 
 def test_an_operator_gets_one_role_and_a_password_by_djangos_own_forms(admin: Client):

@@ -1,5 +1,6 @@
 """`manage.py createagent` prints a token that opens the API, once."""
 
+from datetime import timedelta
 from io import StringIO
 
 import pytest
@@ -37,6 +38,14 @@ def test_an_agent_that_is_there_gets_one_more_token():
     assert (token.expires_at - database_now()).days in (89, 90)
 
 
+def test_a_new_agent_may_get_a_minimum_interval():
+    createagent("assistant", "--minimum-interval", "PT5M")
+
+    assert Agent.objects.get().minimum_interval == timedelta(minutes=5)
+    with pytest.raises(CommandError, match="limits"):
+        createagent("assistant", "--minimum-interval", "PT1M")
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
@@ -45,6 +54,7 @@ def test_an_agent_that_is_there_gets_one_more_token():
         (["a", "--scopes", ""], "at least one scope"),
         (["a", "--expires-in", "soon"], "duration"),
         (["a", "--expires-in", "PT0S"], "."),
+        (["a", "--minimum-interval", "often"], "duration"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(arguments, word):

@@ -12,12 +12,18 @@ FREQS = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY
 instants = st.datetimes(datetime(2008, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC))
 
 
+def several(rules: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.lists(rules, min_size=2, max_size=4).map("\n".join)
+
+
 @st.composite
 def recurrences(draw: st.DrawFn) -> Recurrence:
     kind, expression = draw(
         st.one_of(
             st.tuples(st.just("cron"), cron_expressions()),
+            st.tuples(st.just("cron"), several(cron_expressions())),
             st.tuples(st.just("rrule"), rrules(freqs=FREQS, most_interval=90)),
+            st.tuples(st.just("rrule"), several(rrules(freqs=FREQS, most_interval=90))),
             st.tuples(st.just("interval"), st.integers(1, 200_000).map(lambda seconds: f"PT{seconds}S")),
         )
     )
@@ -76,3 +82,53 @@ def test_nothing_lies_between_two_neighbours(recurrence: Recurrence, after: date
 
     assert recurrence.next_after(first - timedelta(microseconds=1)) == first
     assert recurrence.next_after(after + (first - after) / 2) == first
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    recurrence=recurrences(),
+    after=instants,
+    pauses=st.lists(st.tuples(st.integers(0, 100), st.integers(0, 60 * 86_400)), min_size=1, max_size=5),
+)
+def test_pausing_and_restarting_anywhere_gives_the_same_set(
+    recurrence: Recurrence, after: datetime, pauses: list[tuple[int, int]]
+) -> None:
+    """What is asked for from any instant is the tail of what would have come without the interruption."""
+    undisturbed = recurrence.occurrences(after, 150)
+    assume(undisturbed)
+
+    for position, length in pauses:
+        stopped = undisturbed[min(position, len(undisturbed) - 1)]
+        resumed = stopped + timedelta(seconds=length)
+        expected = [at for at in undisturbed if at > resumed]
+        assert recurrence.occurrences(resumed, len(expected)) == expected
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rules=st.one_of(
+        st.tuples(st.just("cron"), st.lists(cron_expressions(), min_size=2, max_size=5)),
+        st.tuples(st.just("rrule"), st.lists(rrules(freqs=FREQS, most_interval=90), min_size=2, max_size=5)),
+    ),
+    anchor=anchors,
+    zone=zones,
+    gap=gaps,
+    fold=folds,
+    after=instants,
+)
+def test_several_rules_are_the_union_of_each(
+    rules: tuple[str, list[str]], anchor: datetime, zone: str, gap: str, fold: str, after: datetime
+) -> None:
+    kind, lines = rules
+
+    def compiled(expression: str) -> Recurrence:
+        rule = Rule(kind=kind, expression=expression, timezone=zone, starts_at=anchor, gap=gap, fold=fold)
+        try:
+            return compile_rule(rule)
+        except ScheduleError:
+            assume(False)
+            raise
+
+    apart = {at for line in lines for at in compiled(line).occurrences(after, 40)}
+
+    assert compiled("\n".join(lines)).occurrences(after, 40) == sorted(apart)[:40]

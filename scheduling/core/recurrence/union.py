@@ -1,0 +1,94 @@
+"""Several rules in one schedule, a line each: the instants of all of them, as a set.
+
+RFC 5545 lets a component have more than one RRULE; the recurrence set is their union, less the exclusions (3.8.5.3).
+COUNT and UNTIL of a line end that line alone.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from scheduling.core.recurrence.base import Recurrence
+from scheduling.core.recurrence.context import Context
+from scheduling.core.recurrence.rule import ScheduleError
+from scheduling.core.recurrence.sentences import in_zone
+
+MAX_LINES = 20
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+@dataclass(slots=True, kw_only=True)
+class UnionRecurrence(Recurrence):
+    """What any member names. Members know the exclusions, which are one set for all; the rest is asked for here.
+
+    The last answer of each member is kept with the instant that was asked: a schedule that fires moves on in one or
+    two members, and what the others say still holds. An entry is replaced whole, so that threads may share one.
+    """
+
+    members: tuple[Recurrence, ...]
+    _known: list[tuple[datetime, datetime | None] | None] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._known = [None] * len(self.members)
+
+    def rule_from(self, instant: datetime) -> datetime | None:
+        found = [self._of_member(at, instant) for at in range(len(self.members))]
+        return min((each for each in found if each is not None), default=None)
+
+    def transition_remarks(self, start: datetime, end: datetime) -> Iterator[str]:
+        yield from dict.fromkeys(remark for each in self.members for remark in each.transition_remarks(start, end))
+
+    def _of_member(self, at: int, instant: datetime) -> datetime | None:
+        known = self._known[at]
+        if known is not None and known[0] <= instant and (known[1] is None or instant <= known[1]):
+            return known[1]
+        found = self.members[at].rule_from(instant)
+        self._known[at] = (instant, found)
+        return found
+
+
+def compile_lines(
+    compile_line: Callable[[str, Context], Recurrence], expression: str, context: Context, *, code: str
+) -> Recurrence:
+    """Compile an expression of one rule or of several, one a line; empty lines say nothing.
+
+    ScheduleError with `code` for more than `MAX_LINES` rules, and the error of a line, whose number it then names.
+    """
+    lines = [(number, line) for number, line in enumerate(_LINE_END.split(expression), start=1) if line.strip()]
+    if len(lines) < 2:
+        return compile_line(expression, context)
+    if len(lines) > MAX_LINES:
+        raise ScheduleError(
+            code,
+            f"A schedule has at most {MAX_LINES} rules, here are {len(lines)}",
+            field="expression",
+            hint="Join the rules that differ in one part only, or make a second schedule of the task",
+        )
+    alone = replace(context, ends_at=None, added=())
+    members = tuple(_compile_numbered(compile_line, number, line, alone) for number, line in lines)
+    return UnionRecurrence(
+        zone=context.zone,
+        sentence=_joined([member.sentence for member in members], context.zone.name),
+        ends_at=context.ends_at,
+        added=context.added,
+        excluded=context.excluded,
+        members=members,
+    )
+
+
+def _compile_numbered(
+    compile_line: Callable[[str, Context], Recurrence], number: int, line: str, context: Context
+) -> Recurrence:
+    try:
+        return compile_line(line, context)
+    except ScheduleError as error:
+        if error.field != "expression":
+            raise
+        raise ScheduleError(error.code, f"Line {number}: {error.detail}", field=error.field, hint=error.hint) from error
+
+
+def _joined(sentences: list[str], zone: str) -> str:
+    """Every weekday at 08:00; and every Saturday at 10:00 (Europe/Chisinau)."""
+    said = list(dict.fromkeys(sentence.removesuffix(in_zone("", zone)) for sentence in sentences))
+    return in_zone("; and ".join([said[0], *(f"{each[0].lower()}{each[1:]}" for each in said[1:])]), zone)

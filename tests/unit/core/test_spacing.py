@@ -1,0 +1,75 @@
+"""How close the occurrences of a schedule come."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from scheduling.core.recurrence import Rule, compile_rule
+from scheduling.core.recurrence.spacing import comes_closer
+
+NOW = datetime(2025, 6, 4, 10, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def closer(kind: str, expression: str, than: timedelta = HOUR, **fields) -> timedelta | None:
+    rule = Rule(kind=kind, expression=expression, starts_at=datetime(2015, 1, 1), **fields)
+    return comes_closer(compile_rule(rule), than=than, after=NOW)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expression", "distance"),
+    [
+        ("cron", "*/5 * * * *", timedelta(minutes=5)),
+        ("cron", "0,50 * * * *", timedelta(minutes=50)),
+        ("cron", "*/10 * 24 12 *", timedelta(minutes=10)),
+        ("cron", "0 8 * * *\n30 8 25 12 *", timedelta(minutes=30)),
+        ("rrule", "FREQ=SECONDLY;BYMONTH=2;BYMONTHDAY=27", timedelta(seconds=1)),
+        ("rrule", "FREQ=DAILY;BYHOUR=8\nFREQ=MINUTELY;INTERVAL=7;BYMONTH=3", timedelta(minutes=7)),
+        ("interval", "PT59M59S", timedelta(minutes=59, seconds=59)),
+    ],
+)
+def test_what_comes_closer_is_found_out(kind, expression, distance):
+    found = closer(kind, expression)
+
+    assert found is not None
+    assert found <= distance
+
+
+@pytest.mark.parametrize(
+    ("kind", "expression"),
+    [
+        ("cron", "0 * * * *"),
+        ("cron", "0 8 * * *\n0 9 * * *\n0 8 1 * *"),
+        ("rrule", "FREQ=HOURLY"),
+        ("rrule", "FREQ=MINUTELY;INTERVAL=60"),
+        ("rrule", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29;BYDAY=MO"),
+        ("interval", "PT1H"),
+        ("once", "2026-01-01T00:00:00Z"),
+    ],
+)
+def test_what_keeps_its_distance_passes(kind, expression):
+    assert closer(kind, expression) is None
+
+
+def test_an_added_time_is_compared_with_those_before_and_after_it():
+    near = (datetime(2027, 3, 1, 8, 40),)
+
+    assert closer("cron", "0 9 * * *", rdates=near) == timedelta(minutes=20)
+    assert closer("cron", "0 8 * * *", rdates=near) == timedelta(minutes=40)
+    assert closer("cron", "0 7 * * *", rdates=near) is None
+
+
+def test_what_lies_after_the_end_does_not_count():
+    text = "FREQ=DAILY;BYHOUR=8\nFREQ=MINUTELY;BYMONTH=12"
+
+    assert closer("rrule", text, ends_at=datetime(2025, 11, 30, 12, tzinfo=UTC)) is None
+
+
+def test_the_look_is_bounded_for_the_dearest_rules():
+    text = "\n".join(f"FREQ=YEARLY;INTERVAL={step};BYWEEKNO=53;BYDAY=MO;BYMONTHDAY=28" for step in range(1, 9))
+    began = time.thread_time()
+
+    closer("rrule", text)
+
+    assert time.thread_time() - began < 2
