@@ -23,10 +23,12 @@ SHOWN = 8
 
 BYSETPOS = "3.3.10: BYSETPOS 'operates on a set of recurrence instances in one interval of the recurrence rule'"
 FILTERS = "3.3.10: BYxxx parts for the period or greater 'reduce or limit the number of occurrences'; the start as well"
-BYWEEKNO = "3.3.10: BYWEEKNO 'specifies a list of ordinals specifying weeks of the year'"
-WEEK_OF_DTSTART = "3.3.10: what the rule leaves out is 'derived from DTSTART': the weekday of a BYWEEKNO alone"
-WEEK_ONE = "3.3.10: week 1 'contains at least four days in that calendar year', so a year of 52 weeks has no 53rd"
-NTH_OF_YEAR = "3.3.10: '+1MO'... within YEARLY 'represents the first Monday' of the year; so does 20MO the twentieth"
+BYWEEKNO = "3.3.10: BYWEEKNO is 'a COMMA-separated list of ordinals specifying weeks of the year'"
+WEEK_OF_DTSTART = (
+    "3.3.10: what the rule leaves out is 'derived from the Start Time' (DTSTART): the weekday of a BYWEEKNO"
+)
+WEEK_ONE = "3.3.10: week one 'contains at least four (4) days in that calendar year', so a year of 52 weeks has no 53rd"
+NTH_OF_YEAR = "3.3.10: a number is 'the nth occurrence of a specific day within the MONTHLY or YEARLY' rule"
 FROM_THE_END = "3.3.10: BYMONTHDAY 'Valid values are 1 to 31 or -31 to -1'"
 INVALID_DATES = "3.3.10: an 'invalid date (e.g., February 30)' 'MUST be ignored and MUST NOT be counted'"
 EXPANDS = "3.3.10, table of expansions: in a YEARLY rule BYMONTHDAY, BYHOUR and BYMINUTE expand"
