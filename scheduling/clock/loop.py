@@ -14,6 +14,8 @@ from scheduling.backfills.pacing import BackfillPacer
 from scheduling.clock import metrics
 from scheduling.clock.due import Share, seconds_to_earliest
 from scheduling.clock.firing import DEFAULT_BATCH, PassResult, run_pass
+from scheduling.triggers.run_ends import BATCH as RUN_ENDS_BATCH
+from scheduling.triggers.run_ends import act_on_run_ends
 from scheduling.wakeup import SCHEDULES_CHANNEL
 
 logger = structlog.get_logger(__name__)
@@ -56,7 +58,7 @@ class Clock:
             try:
                 result = self.run_once()
                 # What is due live goes first; backfills get a turn where nothing of it is left.
-                if not result.is_full and not self._pace_backfills():
+                if not result.is_full and not self._act_on_run_ends() and not self._pace_backfills():
                     self._sleep()
             except LOST_CONNECTION as error:
                 self._wait_for_database(error)
@@ -81,6 +83,12 @@ class Clock:
             logger.warning("clock.occurrences_without_run", missed=result.missed, skipped=result.skipped)
         self._passed_at = time.monotonic()
         return result
+
+    def _act_on_run_ends(self) -> bool:
+        """Start what follows the runs that have ended; True where there may be more."""
+        ended = act_on_run_ends()
+        metrics.RUN_ENDS.inc(ended)
+        return ended == RUN_ENDS_BATCH
 
     def _pace_backfills(self) -> bool:
         """One turn of the backfills; True where there is more to do for them at once.
