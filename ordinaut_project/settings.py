@@ -235,6 +235,7 @@ EMAIL_BACKEND = (
 # Ordinaut's own; each app reads its own through its `conf.py`.
 
 ORDINAUT_DATABASE_DIRECT_URL = env.text("DATABASE_DIRECT_URL", env.text("DATABASE_URL"))
+ORDINAUT_MAX_EVENT_DEPTH = env.integer("ORDINAUT_MAX_EVENT_DEPTH", 16, minimum=1)
 ORDINAUT_REDIS_URL = env.text("REDIS_URL")
 ORDINAUT_PIPELINE_PORT = "pipelines.port.PipelinePort"
 ORDINAUT_HTTP_ALLOW = env.words("ORDINAUT_HTTP_ALLOW")

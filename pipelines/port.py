@@ -1,6 +1,6 @@
 """What scheduling may ask of pipelines, named to it by the setting ORDINAUT_PIPELINE_PORT."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipelines.document import (
@@ -12,8 +12,9 @@ from pipelines.document import (
     parse,
     validate,
 )
+from pipelines.document.names import Names
 from pipelines.document.problems import from_expression
-from pipelines.expressions import ExpressionError, compile_template
+from pipelines.expressions import ExpressionError, compile_condition, compile_template
 from pipelines.tools.base import Catalog
 
 
@@ -58,6 +59,25 @@ class PipelinePort:
         """The value of a template over `context`. Raises TemplateRefused."""
         try:
             return compile_template(template).render(context)
+        except ExpressionError as error:
+            raise TemplateRefused(from_expression(error, "")) from error
+
+    def check_expression(self, expression: str, *, names: Collection[str]) -> list[dict[str, Any]]:
+        """What is wrong with a condition outside of a document: its form, its functions, the names it speaks of."""
+        try:
+            condition = compile_condition(expression)
+        except ExpressionError as error:
+            return _shown([from_expression(error, "")])
+        known = Names(
+            roots=frozenset(names), steps=frozenset(), all_steps=frozenset(), params=None, secrets=frozenset()
+        )
+        ordered = sorted(condition.references, key=lambda each: (each.root, each.member or ""))
+        return _shown([problem for reference in ordered for problem in known.problems(reference, "")])
+
+    def is_true(self, expression: str, context: Mapping[str, Any]) -> bool:
+        """The truth of a condition, as JMESPath has it. Raises TemplateRefused."""
+        try:
+            return compile_condition(expression).is_true(context)
         except ExpressionError as error:
             raise TemplateRefused(from_expression(error, "")) from error
 

@@ -4,14 +4,14 @@ The implementation is named by a dotted path in the setting ORDINAUT_PIPELINE_PO
 system check verifies it (`scheduling.E001`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from django.utils.module_loading import import_string
 
 from scheduling import conf
 
-METHODS = ("validate", "normalise", "parse", "check_params", "render")
+METHODS = ("validate", "normalise", "parse", "check_params", "render", "check_expression", "is_true")
 
 
 class PipelinePort(Protocol):
@@ -35,6 +35,14 @@ class PipelinePort(Protocol):
 
     def render(self, template: str, context: Mapping[str, Any]) -> Any:
         """The value of a template such as `${params.city}`."""
+        ...
+
+    def check_expression(self, expression: str, *, names: Collection[str]) -> Sequence[Mapping[str, Any]]:
+        """What is wrong with a condition such as `event.payload.total > 100` that may speak of `names`."""
+        ...
+
+    def is_true(self, expression: str, context: Mapping[str, Any]) -> bool:
+        """The truth of a condition over `context`, by the language's rules and within its fuel. Raises ValueError."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -16,11 +17,12 @@ from workers import conf
 from workers.claim import ClaimedRun
 from workers.columns import Uuids
 from workers.connection import Database
+from workers.encoding import decode
 from workers.history import load_histories
 from workers.recent import Recent
 from workers.retries import parse_retry
 from workers.revisions import Compiled, compile_revision, missing_revision
-from workers.statements import REVISIONS, TASK_FACTS
+from workers.statements import EVENTS, REVISIONS, TASK_FACTS
 
 logger = structlog.get_logger(__name__)
 
@@ -42,12 +44,16 @@ _NO_TASK = TaskFacts(id="", title="", labels={}, retry=NO_RETRY)
 
 @dataclass(frozen=True)
 class Brief:
-    """A claimed run with all that its slot needs. `pipeline` is an error where there is nothing to run."""
+    """A claimed run with all that its slot needs. `pipeline` is an error where there is nothing to run.
+
+    `event` is what started the run, as its expressions see it; None where nothing did.
+    """
 
     run: ClaimedRun
     task: TaskFacts
     pipeline: Compiled
     history: Sequence[StepEntry]
+    event: Mapping[str, Any] | None = None
 
     @cached_property
     def run_text(self) -> str:
@@ -71,6 +77,7 @@ class Briefing:
         """The briefs of the runs, in their order. Raises DatabaseUnavailable; a damaged row fails its own run."""
         pipelines = await self._compiled(claimed)
         tasks = await self._facts(claimed)
+        events = await self._events(claimed)
         resumed = [run.run_id for run in claimed if run.may_have_history]
         histories, damaged = await load_histories(self._database, resumed) if resumed else ({}, {})
         briefs = []
@@ -78,8 +85,26 @@ class Briefing:
             pipeline = pipelines.get(run.revision_id) or missing_revision()
             if run.run_id in damaged:
                 pipeline = PipelineError("journal_damaged", ErrorClass.INTERNAL, damaged[run.run_id])
-            briefs.append(Brief(run, tasks.get(run.task_id, _NO_TASK), pipeline, histories.get(run.run_id, ())))
+            event = None if run.event_id is None else events.get(run.event_id)
+            history = histories.get(run.run_id, ())
+            briefs.append(Brief(run, tasks.get(run.task_id, _NO_TASK), pipeline, history, event))
         return briefs
+
+    async def _events(self, claimed: Sequence[ClaimedRun]) -> dict[UUID, Mapping[str, Any]]:
+        """The events that started these runs; no query where none did."""
+        wanted = {run.event_id for run in claimed if run.event_id is not None}
+        if not wanted:
+            return {}
+        rows = await self._database.fetch(EVENTS, {"ids": Uuids(wanted)})
+        return {
+            event_id: {
+                "id": str(event_id),
+                "topic": topic,
+                "payload": decode(payload),
+                "at": at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+            }
+            for event_id, topic, payload, at in rows
+        }
 
     async def _compiled(self, claimed: Sequence[ClaimedRun]) -> dict[UUID | None, Compiled]:
         known: dict[UUID | None, Compiled] = {}

@@ -49,6 +49,7 @@ class ClaimedRun:
     was_waiting: bool | None
     has_started_before: bool | None
     task_version: int | None
+    event_id: UUID | None
     read_at: datetime
 
     @property

@@ -296,6 +296,7 @@ def _context(brief: Brief) -> RunContext:
         task=_task(brief),
         params=params if isinstance(params, dict) else {},
         now=run.started_at,
+        event=brief.event,
         run_attempt=run.attempt,
         simulated=bool(run.simulated),
     )

@@ -10,8 +10,8 @@ from scheduling.definitions.strict import did_you_mean
 from scheduling.errors import Problem
 
 SCOPES: dict[str, str] = {
-    "tasks:read": "See tasks, their revisions and schedules; preview schedules; validate pipelines.",
-    "tasks:write": "Create, change, pause, resume and archive tasks and schedules.",
+    "tasks:read": "See tasks, their revisions and schedules, and calendars; preview schedules; validate pipelines.",
+    "tasks:write": "Create, change, pause, resume and archive tasks and schedules; write calendars.",
     "runs:read": "See runs and their steps.",
     "runs:write": "Start, cancel and retry runs.",
     "events:write": "Publish events.",

@@ -41,7 +41,7 @@ def _cancel_with_runs(actor: Actor, backfill: Backfill) -> SafeString:
 
 @admin.register(Backfill)
 class BackfillAdmin(DeedsAdmin, ReadOnlyAdmin):
-    list_display = ("schedule", "state_shown", "progress", "overlap", "range_start", "range_end", "created")
+    list_display = ("schedule", "task", "state_shown", "progress", "overlap", "range_start", "range_end", "created")
     list_select_related = ("schedule__task",)
     list_filter = ("state",)
     ordering = ("-id",)
@@ -124,6 +124,10 @@ class BackfillAdmin(DeedsAdmin, ReadOnlyAdmin):
             **context,
         }
         return TemplateResponse(request, "console/backfill.html", page)
+
+    @admin.display(description="task")
+    def task(self, backfill: Backfill) -> str:
+        return backfill.schedule.task.title
 
     @admin.display(description="state", ordering="state")
     def state_shown(self, backfill: Backfill) -> SafeString:

@@ -18,7 +18,7 @@ from scheduling.backfills.definition import BackfillDefinition, BackfillRange
 from scheduling.backfills.models import Backfill, BackfillOverlap, BackfillState
 from scheduling.backfills.selectors import allowed_actions, have_run, live_runs
 from scheduling.core.backfill import occurrences_in, rule_words
-from scheduling.core.recurrence import Recurrence, ScheduleError, compile_rule
+from scheduling.core.recurrence import Recurrence, Rule, ScheduleError, compile_rule
 from scheduling.definitions.strict import parse
 from scheduling.errors import Conflict, IllegalTransition, NotValid
 from scheduling.instants import database_now
@@ -39,6 +39,7 @@ class BackfillPreview:
     `ran_count` of the `occurrence_count` have run before; `start_count` would be started.
     """
 
+    rule: Rule
     start_at: datetime
     end_at: datetime
     occurrence_count: int
@@ -72,14 +73,15 @@ def create_backfill(*, actor: Actor, schedule: Schedule, definition: Mapping[str
     _require_pace(values)
     counted = _counted(schedule, values, now=database_now())  # before the locks: it may take a second
     held = _lock(schedule)
-    if rule_of(held) != rule_of(schedule):
+    rule = _rule(held)
+    if rule != counted.rule:
         raise Conflict("The schedule was changed meanwhile.", hint="Preview the range again.")
     _require_starts(held, counted)
     if held.backfills.filter(state=BackfillState.RUNNING).exists():
         raise BackfillRunning(hint="Wait until it is completed, or cancel it.", allowed_actions=())
     backfill = Backfill.objects.create(
         schedule=held,
-        rule=rule_words(rule_of(held)),
+        rule=rule_words(rule),
         start_at=counted.start_at,
         end_at=counted.end_at,
         cursor_at=counted.start_at,
@@ -125,18 +127,18 @@ def cancel_backfill(*, actor: Actor, backfill: Backfill, reason: str = "", cance
 
 
 def _counted(schedule: Schedule, values: Mapping[str, Any], *, now: datetime) -> BackfillPreview:
+    rule = _rule(schedule)
     try:
-        recurrence = compile_rule(rule_of(schedule))
         start, end = (instant(values[name], schedule.timezone) for name in ("start", "end"))
         assert start is not None
         assert end is not None
         _require_past_range(start, end, now=now)
-        found = _occurrences(recurrence, start, end)
+        found = _occurrences(compile_rule(rule), start, end)
     except ScheduleError as error:
-        pointer = f"/{error.field}" if error.field in ("start", "end") else ""
-        raise NotValid.at(pointer, error.code, f"{error.detail}.", error.hint and f"{error.hint}.") from error
+        raise _refused(error) from error
     ran = have_run(schedule.pk, found)
     return BackfillPreview(
+        rule=rule,
         start_at=start,
         end_at=end,
         occurrence_count=len(found),
@@ -145,6 +147,18 @@ def _counted(schedule: Schedule, values: Mapping[str, Any], *, now: datetime) ->
         first_at=found[0] if found else None,
         last_at=found[-1] if found else None,
     )
+
+
+def _rule(schedule: Schedule) -> Rule:
+    try:
+        return rule_of(schedule)
+    except ScheduleError as error:
+        raise _refused(error) from error
+
+
+def _refused(error: ScheduleError) -> NotValid:
+    pointer = f"/{error.field}" if error.field in ("start", "end") else ""
+    return NotValid.at(pointer, error.code, f"{error.detail}.", error.hint and f"{error.hint}.")
 
 
 def _occurrences(recurrence: Recurrence, start: datetime, end: datetime) -> list[datetime]:

@@ -7,11 +7,12 @@ a day is refused, and so is a calendar that holds more than schedules can be ask
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from scheduling.core.recurrence import Exclusions, Rule, ScheduleError, compile_rule
+from scheduling.core.recurrence.exclusions import MAX_STRETCHES
 from scheduling.core.recurrence.zones import get_zone
 
 MAX_TEXT = 256 * 1024
@@ -20,14 +21,15 @@ MAX_EVENTS = 1_000
 MAX_RECURRING = 200
 MAX_OCCURRENCES = 4_000
 MAX_DAYS = 3_660
-# Jumps that one search may need, at some 20 microseconds each.
-MAX_STRETCHES = 1_000
 
 _BEHIND, _AHEAD = timedelta(days=366), timedelta(days=2 * 366)
-_SMALLEST = timedelta(microseconds=1)
+_YEARS = (1900, 9800)  # the longest event that begins in them ends in a year that schedules know
 _WITHIN_A_DAY = re.compile(r"(?:^|;)(?:FREQ=(?:HOURLY|MINUTELY|SECONDLY)|BY(?:HOUR|MINUTE|SECOND)=[^;]*,)", re.I)
 # Zones are named, not described: what a VTIMEZONE says would be expanded by the library, without a bound.
 _ZONE_DESCRIPTION = re.compile(r"^BEGIN:VTIMEZONE\s*$.*?^END:VTIMEZONE\s*$", re.M | re.S | re.I)
+
+
+_KINDS = {"DTSTART": date, "DTEND": date, "RECURRENCE-ID": date, "DURATION": timedelta}
 
 
 class CalendarTextError(ValueError):
@@ -79,6 +81,7 @@ def expand(text: str, *, now: datetime) -> Expansion:
     days: set[date] = set()
     spans: list[tuple[datetime, datetime]] = []
     goes_on = False
+    days_named = 0  # by any event, once for each
     left = MAX_OCCURRENCES
     for event in events:
         try:
@@ -90,11 +93,24 @@ def expand(text: str, *, now: datetime) -> Expansion:
         if not event.is_all_day:
             spans.extend((start, start + event.length) for start in starts if event.length)
             continue
-        for start in starts:
-            days.update(start.date() + timedelta(days=at) for at in range(event.length.days))
-            if len(days) > MAX_DAYS:
-                raise too_many_days()
+        of_event = _days(event, starts)
+        days_named += len(of_event)
+        days.update(of_event)
+        if len(days) > MAX_DAYS or days_named > 10 * MAX_DAYS:
+            raise too_many_days()
     return Expansion(days=frozenset(days), spans=tuple(spans), until=now + _AHEAD if goes_on else None)
+
+
+def _days(event: _Event, starts: Iterable[datetime]) -> list[date]:
+    """The days of an all-day event, each once, though its occurrences may overlap. CalendarTextError for too many."""
+    named: list[date] = []
+    for start in starts:
+        first = start.date() if not named else max(start.date(), named[-1] + timedelta(days=1))
+        behind = start.date() + event.length
+        named.extend(first + timedelta(days=at) for at in range((behind - first).days))
+        if len(named) > MAX_DAYS:
+            raise too_many_days()
+    return named
 
 
 def require_few(exclusions: Exclusions) -> None:
@@ -150,6 +166,9 @@ def _read(component: Any, name: str, default_zone: str | None) -> _Event:
             raise CalendarTextError("invalid_event", f"{name}: {once} is given more than once.")
     if "DTSTART" not in component:
         raise CalendarTextError("invalid_event", f"{name}: DTSTART is missing.")
+    for prop, kind in _KINDS.items():
+        if prop in component and not isinstance(getattr(component[prop], "dt", None), kind):
+            raise CalendarTextError("invalid_event", f"{name}: {prop} is not what it should be.")
     given = component["DTSTART"].dt
     is_all_day = not isinstance(given, datetime)
     zone = "UTC" if is_all_day else _zone_of(component["DTSTART"], name, default_zone)
@@ -244,15 +263,11 @@ def _starts(event: _Event, now: datetime, limit: int) -> tuple[list[datetime], b
     """The instants at which it begins, at most `limit`, and whether it goes on after what is expanded."""
     if event.replaces is not None and not event.length:
         return [], False
-    anchor = Rule(kind="once", expression=event.start.isoformat(), timezone=event.zone)
-    walls = [event.start, *event.added]
-    starts = {
-        compile_rule(replace(anchor, expression=wall.isoformat())).occurrences(_ever(), 1)[0]
-        for wall in dict.fromkeys(walls)
-        if wall not in event.left_out
-    }
+    walls = {event.start, *event.added} - set(event.left_out)
+    _within(event, walls, limit)
+    starts = {_instant(wall, event.zone) for wall in walls}
     if not event.rule:
-        return _within(event, sorted(starts), limit), False
+        return _within(event, starts, limit), False
     recurrence = compile_rule(
         Rule(
             kind="rrule",
@@ -267,19 +282,22 @@ def _starts(event: _Event, now: datetime, limit: int) -> tuple[list[datetime], b
     while following is not None and following < end and len(starts) <= limit:
         starts.add(following)
         following = recurrence.next_after(following)
-    return _within(event, sorted(starts), limit), following is not None
+    return _within(event, starts, limit), following is not None
 
 
-def _within(event: _Event, starts: list[datetime], limit: int) -> list[datetime]:
-    if len(starts) > limit:
+def _within(event: _Event, starts: Iterable[datetime], limit: int) -> list[datetime]:
+    """The starts in order, or CalendarTextError where there are more than `limit`."""
+    ordered = sorted(starts)
+    if len(ordered) > limit:
         raise CalendarTextError(
             "too_many_occurrences", f"{event.name}: the calendar has more than {MAX_OCCURRENCES} occurrences."
         )
-    return starts
+    return ordered
 
 
 def _wall(value: date | datetime, zone: str, start: date | datetime) -> datetime:
     """A date or time as local time of the event's zone; a bare date of a timed event is the day at its time."""
+    _require_year(value)
     if not isinstance(value, datetime):
         at = start.time() if isinstance(start, datetime) else time()
         return datetime.combine(value, at)
@@ -287,13 +305,17 @@ def _wall(value: date | datetime, zone: str, start: date | datetime) -> datetime
     return wall if isinstance(start, datetime) else datetime.combine(wall.date(), time())
 
 
+def _require_year(value: date | datetime) -> None:
+    if not _YEARS[0] <= value.year < _YEARS[1]:
+        raise ScheduleError(
+            "invalid_datetime", f"The year must be between {_YEARS[0]} and {_YEARS[1] - 1}", field="expression"
+        )
+
+
 def _instant(value: date | datetime, zone: str) -> datetime:
+    _require_year(value)
     if not isinstance(value, datetime):
         return datetime.combine(value, time(), UTC)
     if value.tzinfo is not None:
         return value.astimezone(UTC)
     return get_zone(zone).resolve(value, gap="shift", fold="first")[0].replace(tzinfo=UTC)
-
-
-def _ever() -> datetime:
-    return datetime(1900, 1, 2, tzinfo=UTC)

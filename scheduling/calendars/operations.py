@@ -18,7 +18,7 @@ from scheduling.calendars.definition import CalendarDefinition, apply, expand_co
 from scheduling.calendars.models import Calendar
 from scheduling.core.recurrence import ScheduleError
 from scheduling.definitions.strict import parse
-from scheduling.errors import Conflict, KeyTaken, LimitReached, VersionMismatch
+from scheduling.errors import Conflict, KeyTaken, LimitReached, NotValid, VersionMismatch
 from scheduling.instants import database_now
 from scheduling.schedules.models import Schedule, ScheduleState
 from scheduling.schedules.rules import account_up_to_mark, load_calendars, recurrence_of, set_mark
@@ -144,7 +144,10 @@ def _save(calendar: Calendar, *, now: datetime, changed: Mapping[str, Any]) -> N
 
 
 def _move_marks(calendar: Calendar, now: datetime) -> None:
-    """Set the marks that lie ahead anew. One that is due stays: the pass accounts for it by the new days."""
+    """Set the marks that lie ahead anew. One that is due stays: the pass accounts for it by the new days.
+
+    NotValid where a schedule would have more to leave out, with its other calendars, than a search can pass over.
+    """
     naming = schedules_naming(calendar).filter(state__in=_LIVE)
     task_ids = sorted(set(naming.values_list("task_id", flat=True)))
     for at in range(0, len(task_ids), _BATCH):
@@ -162,11 +165,15 @@ def _set_marks(schedules: Sequence[Schedule], now: datetime) -> None:
     for schedule in schedules:
         schedule.version += 1
         account_up_to_mark(schedule)
+        try:
+            recurrence = recurrence_of(schedule)
+        except ScheduleError as error:
+            if error.code == "too_many_stretches":
+                detail = f"The schedule {schedule.pk} names other calendars too: {error.detail}."
+                raise NotValid.at("", error.code, detail, error.hint) from error
+            continue  # it was broken before; the clock sets it aside, with its reason
         if schedule.next_fire_at is not None and schedule.next_fire_at > now:
-            try:
-                set_mark(schedule, recurrence_of(schedule).next_after(now))
-            except ScheduleError:
-                continue  # the clock sets it aside, with its reason
+            set_mark(schedule, recurrence.next_after(now))
     Schedule.objects.bulk_update(
         schedules, ["next_fire_at", "accounted_until", "state", "state_reason", "paused_until", "version"]
     )

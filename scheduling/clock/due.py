@@ -23,6 +23,7 @@ SELECT schedule.id, schedule.version, schedule.task_id, schedule.next_fire_at, s
        schedule.timezone, schedule.starts_at, schedule.ends_at, schedule.exdates, schedule.rdates, schedule.gap,
        schedule.fold, schedule.jitter, schedule.misfire_policy, schedule.misfire_grace, schedule.misfire_limit,
        schedule.misfire_window, schedule.calendars, schedule.max_occurrences - schedule.fired_count,
+       schedule.check_revision_id,
        task.overlap = 'allow' AND task.concurrency_key = '' AND task.dedupe_key = '' AND schedule.kind <> 'condition'
            AND schedule.max_occurrences IS NULL,
        COALESCE(%(now)s::timestamptz, statement_timestamp())
@@ -55,7 +56,8 @@ class DueSchedule:
 
     `remaining`: how many runs it may still have, None without a maximum. `is_plain`: it has none, and its task allows
     overlap and has no keys, so that a start of it is admitted without a decision. `known_calendars` holds those that
-    exist among the `calendars` of all schedules that were read with it.
+    exist among the `calendars` of all schedules that were read with it. `check_revision_id` is of a `condition`, whose
+    occurrences are checks.
     """
 
     id: UUID
@@ -78,6 +80,7 @@ class DueSchedule:
     misfire_window: timedelta | None
     calendars: list[UUID]
     remaining: int | None
+    check_revision_id: UUID | None
     is_plain: bool
     now: datetime
     known_calendars: Mapping[UUID, Exclusions] = field(default_factory=dict, repr=False)

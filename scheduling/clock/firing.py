@@ -289,12 +289,16 @@ def fire(planned: Sequence[Planned]) -> PassResult:
 
 
 def _start(schedule: DueSchedule, firing: Any) -> Start:
+    """The start of an occurrence: a run of the task, or of the check where the schedule is a condition."""
+    is_check = schedule.check_revision_id is not None
     return Start(
         task_id=schedule.task_id,
-        trigger_kind=TriggerKind.SCHEDULE,
+        trigger_kind=TriggerKind.CHECK if is_check else TriggerKind.SCHEDULE,
         schedule_id=schedule.id,
         scheduled_for=firing.scheduled_for,
         available_at=firing.available_at,
+        revision_id=schedule.check_revision_id,
+        is_beside_others=is_check,
     )
 
 
@@ -320,6 +324,8 @@ def _advance(
     for start, result in zip(starts, admitted, strict=True):
         if result.run_id is None or start.schedule_id is None:
             continue
+        if result.state is not RunState.SKIPPED and start.trigger_kind is TriggerKind.CHECK:
+            continue  # a check is no firing
         counts = skipped if result.state is RunState.SKIPPED else fired
         counts[start.schedule_id] = counts.get(start.schedule_id, 0) + 1
     missed = {item.schedule.id: sum(span.count for span in item.plan.missed) for item in valid}

@@ -20,6 +20,8 @@ from scheduling.clock.firing import DEFAULT_BATCH, PassResult, run_pass
 from scheduling.clock.isolation import SteppedOver
 from scheduling.clock.points import reach
 from scheduling.clock.readiness import Readiness
+from scheduling.triggers.run_ends import BATCH as RUN_ENDS_BATCH
+from scheduling.triggers.run_ends import act_on_run_ends
 from scheduling.wakeup import SCHEDULES_CHANNEL
 
 logger = structlog.get_logger(__name__)
@@ -70,7 +72,7 @@ class Clock:
             try:
                 result = self.run_once()
                 # What is due live goes first; backfills get a turn where nothing of it is left.
-                is_idle = not result.is_full and not self._pace_backfills()
+                is_idle = not result.is_full and not self._act_on_run_ends() and not self._pace_backfills()
                 if is_idle or self._fruitless > MOST_FRUITLESS:
                     self._sleep()
             except Exception as error:
@@ -100,6 +102,22 @@ class Clock:
         if failures := self.readiness.passed():
             logger.info("clock.passes_again", failures=failures)
         return result
+
+    def _act_on_run_ends(self) -> bool:
+        """Start what follows the runs that have ended; True where there may be more."""
+        try:
+            with session.hurried():
+                ended = act_on_run_ends()
+        except Exception as error:
+            fault = fault_of(error)
+            if not fault.is_contention:
+                raise
+            # Somebody holds the task that is to start: live firing does not wait for them.
+            metrics.FAULTS.labels(fault.value).inc()
+            logger.warning("clock.run_ends_put_off", fault=fault)
+            return False
+        metrics.RUN_ENDS.inc(ended)
+        return ended == RUN_ENDS_BATCH
 
     def _pace_backfills(self) -> bool:
         """One turn of the backfills; True where there is more to do for them at once.

@@ -67,7 +67,9 @@ def preview(rule: Rule, *, after: datetime | None, now: datetime, count: int) ->
     start = after or _before_anchor(rule) or now
     found = recurrence.occurrences(start, count)
     notes = recurrence.remarks(start, found[-1]) if found else []
-    if not found:
+    if not recurrence.has_times:
+        notes = ["It names no instants: it waits for something to happen."]
+    elif not found:
         notes = ["The schedule has ended: it has no occurrence after this time."]
     elif len(found) < count:
         notes.append("The schedule ends with the last occurrence shown.")

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 
@@ -11,6 +13,7 @@ from scheduling.audit.operations import Actor, record
 from scheduling.definitions.fields import JSONObject, Text
 from scheduling.definitions.strict import StrictSerializer, parse, refusal
 from scheduling.events.models import Event, Outbox
+from scheduling.triggers.events import start_runs_of
 
 _TOPIC = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.ASCII)
 _TOPIC_HINT = 'Words of letters, digits, "_" and "-", joined by dots: "order.paid".'
@@ -28,12 +31,36 @@ class EventDefinition(StrictSerializer):
         return value
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """An event that was stored, and the runs that it started."""
+
+    event: Event
+    run_ids: list[UUID]
+
+
 @transaction.atomic
-def publish(*, actor: Actor, topic: str, payload: Mapping[str, Any] | None = None) -> Event:
-    """Store an event and its way out to Redis, in one transaction: both or neither. NotValid for a malformed topic."""
+def publish(*, actor: Actor, topic: str, payload: Mapping[str, Any] | None = None, depth: int = 0) -> Published:
+    """Store an event, its way out to Redis, and the runs that it starts, in one transaction: all or nothing.
+
+    NotValid for a malformed topic. `depth` is one more than that of the event that started the publishing run.
+    """
     values = parse(EventDefinition, {"topic": topic, "payload": {} if payload is None else payload})
     agent_id = actor.id if actor.kind == ActorKind.AGENT else None
-    event = Event.objects.create(topic=values["topic"], payload=values["payload"], agent_id=agent_id)
+    event = store(topic=values["topic"], payload=values["payload"], agent_id=agent_id, depth=depth)
+    run_ids = start_runs_of(event)
+    record(
+        actor=actor,
+        action="event.publish",
+        target=event,
+        after={"topic": event.topic, "runs": [str(run_id) for run_id in run_ids]},
+    )
+    return Published(event, run_ids)
+
+
+def store(*, topic: str, payload: Mapping[str, Any], agent_id: Any, depth: int) -> Event:
+    """Write an event of a valid topic and its way out. Requires an open transaction; starts nothing."""
+    event = Event.objects.create(topic=topic, payload=payload, agent_id=agent_id, depth=depth)
+    event.refresh_from_db(fields=["created_at"])
     Outbox.objects.create(event=event)
-    record(actor=actor, action="event.publish", target=event, after={"topic": event.topic})
     return event

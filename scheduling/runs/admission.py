@@ -110,6 +110,18 @@ WHERE is_exclusive AND task_id = %(task)s AND lease_owner IS NOT NULL AND cancel
 RETURNING run_id
 """
 
+# Purpose: which of these conditions are being checked right now: their newest check is live.
+# Index: run_check_unique, read backwards; primary key of the due work. Locks: none.
+_LIVE_CHECKS = """
+SELECT asked.schedule_id
+FROM unnest(%s::uuid[]) AS asked (schedule_id) CROSS JOIN LATERAL (
+    SELECT run.id FROM scheduling_run run
+    WHERE run.schedule_id = asked.schedule_id AND run.trigger_kind = 'check'
+    ORDER BY run.scheduled_for DESC LIMIT 1
+) AS newest
+JOIN scheduling_duework work ON work.run_id = newest.id
+"""
+
 # Purpose: take deduplication keys whose window is over. Index: dedupe_key_unique_for_task. Locks: the key's row.
 _TAKE_DEDUPE_KEYS = """
 INSERT INTO scheduling_dedupekey (task_id, key, run_id, expires_at)
@@ -229,6 +241,7 @@ def admit(cursor: Any, starts: Sequence[Start]) -> list[Admitted]:
         return []
     facts = _read_facts(cursor, {start.task_id for start in starts})
     rows = [_draft(start, facts[start.task_id]) for start in starts]
+    _skip_checks_that_overlap(cursor, rows)
     _apply_deduplication(cursor, rows)
     _apply_overlap(cursor, rows)
     _give_back_dedupe_keys(cursor, rows)
@@ -304,6 +317,20 @@ def _apply_overlap(cursor: Any, rows: list[_Row]) -> None:
                     earlier.skip_reason, earlier.gate = SkipReason.OVERLAP, None
                 row.gate = Gate.OVERLAP
                 held[task.id] = 1
+
+
+def _skip_checks_that_overlap(cursor: Any, rows: list[_Row]) -> None:
+    """A condition is not looked at twice at once, neither beside its last check nor for two ticks of one pass."""
+    checks = [row for row in rows if row.is_check]
+    if not checks:
+        return
+    cursor.execute(_LIVE_CHECKS, [sorted({row.start.schedule_id for row in checks if row.start.schedule_id})])
+    busy = {schedule_id for (schedule_id,) in cursor.fetchall()}
+    for row in checks:
+        if row.start.schedule_id in busy:
+            row.skip_reason = SkipReason.OVERLAP
+        elif row.start.schedule_id is not None:
+            busy.add(row.start.schedule_id)
 
 
 def _drafts_before(row: _Row, rows: list[_Row]) -> list[_Row]:

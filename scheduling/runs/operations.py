@@ -16,7 +16,7 @@ from scheduling.runs.models import ConcurrencyKey, DueWork, Run
 from scheduling.runs.selectors import allowed_actions, effective_state, with_due_work
 from scheduling.runs.statements import CANCEL_RUN, REQUEST_CANCEL
 from scheduling.runs.states import Gate, RunState, TriggerKind
-from scheduling.tasks.models import Task, TaskState
+from scheduling.tasks.models import OverlapPolicy, Task, TaskState
 from scheduling.tasks.revisions import require_fitting_params
 from scheduling.wakeup import CANCEL_CHANNEL, DUE_CHANNEL, after_commit
 
@@ -109,10 +109,11 @@ def _queue_again(run: Run, now: Any) -> DueWork:
     """Due work of a redriven run, behind the gates that a new run of its task would stand behind."""
     task = Task.objects.get(pk=run.task_id)
     key = None
-    if task.concurrency_key:
+    if task.concurrency_key and run.trigger_kind != TriggerKind.CHECK:
         key = concurrency_key(task.agent_id, task.concurrency_key, run.params or {})
         ConcurrencyKey.objects.get_or_create(key=key, defaults={"limit": task.concurrency_limit or 1})
-    gate = Gate.OVERLAP if task.is_exclusive else Gate.KEY if key is not None else None
+    is_exclusive = task.is_exclusive and not _stands_beside_others(run)
+    gate = Gate.OVERLAP if is_exclusive else Gate.KEY if key is not None else None
     return DueWork.objects.create(
         run_id=run.pk,
         task_id=task.pk,
@@ -121,9 +122,19 @@ def _queue_again(run: Run, now: Any) -> DueWork:
         available_at=now,
         started_at=run.started_at,
         gate=gate,
-        is_exclusive=task.is_exclusive,
+        is_exclusive=is_exclusive,
+        is_watched=(
+            run.trigger_kind == TriggerKind.CHECK or task.pause_after_failures is not None or task.followers.exists()
+        ),
         concurrency_key=key,
     )
+
+
+def _stands_beside_others(run: Run) -> bool:
+    """True for runs that their task's overlap policy does not see: checks, and backfills that allow overlap."""
+    if run.trigger_kind == TriggerKind.CHECK:
+        return True
+    return run.backfill is not None and run.backfill.overlap == OverlapPolicy.ALLOW
 
 
 def _require_params(params: Any) -> None:

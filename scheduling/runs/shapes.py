@@ -19,6 +19,7 @@ class RunShape(Shape):
     revision = serializers.UUIDField(source="revision_id")
     schedule = serializers.UUIDField(source="schedule_id", allow_null=True)
     backfill = serializers.UUIDField(source="backfill_id", allow_null=True)
+    event = serializers.UUIDField(source="event_id", allow_null=True, help_text="What its pipeline reads as `event`.")
     state = serializers.SerializerMethodField()
     cause = serializers.ChoiceField(choices=FailureCause.values, allow_blank=True, help_text="Why it failed.")
     skip_reason = serializers.ChoiceField(choices=SkipReason.values, allow_blank=True)

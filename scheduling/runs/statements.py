@@ -45,6 +45,9 @@ WHERE gate = 'paused' AND task_id = %s
 RETURNING queue, concurrency_key
 """
 
+# Purpose: tell the ends of a task's live runs from now on. Index: none, as above. Locks: the rows it marks.
+WATCH_RUNS = "UPDATE scheduling_duework SET is_watched = true WHERE task_id = %s AND NOT is_watched"
+
 # Purpose: judge the live runs of a task by the overlap policy that it has now. Index: none, as above.
 # Checks, and backfills that allow overlap, stand beside the others, whatever the policy.
 MARK_EXCLUSIVE = """

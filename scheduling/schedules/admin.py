@@ -18,6 +18,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, U
 from scheduling.agents.roles import OPERATE_TASK
 from scheduling.audit.operations import Actor
 from scheduling.console.badges import badge
+from scheduling.console.code import yaml_text
 from scheduling.console.deeds import Deed, actor_of, refusal_words
 from scheduling.console.forms import OperationAdmin, OperationForm
 from scheduling.console.listing import ReadOnlyAdmin, change_url, exact_time
@@ -60,7 +61,10 @@ class ScheduleForm(OperationForm):
     kind = _choice(ScheduleKind.choices)
     expression = _text(
         required=True,
-        help_text="cron: 0 8 * * 1-5 · rrule: FREQ=WEEKLY;BYDAY=MO · interval: PT15M · once: 2030-01-31T08:00:00",
+        help_text=(
+            "cron: 0 8 * * 1-5 · rrule: FREQ=WEEKLY;BYDAY=MO · interval: PT15M · once: 2030-01-31T08:00:00 · "
+            "event: order.* · condition: PT5M · after: success"
+        ),
     )
     timezone = _text(required=True, help_text="An IANA name, such as Europe/Chisinau.")
     starts_at = _text(help_text="The anchor in local time, such as 2026-03-29T08:30:00. Empty: the day of creation.")
@@ -73,6 +77,13 @@ class ScheduleForm(OperationForm):
         help_text="After so many runs it is completed. Empty: no maximum.",
         widget=UnfoldAdminTextInputWidget,
     )
+    filter = _text(help_text="event, after: event.payload.total > 100, say · condition: outputs.rain_mm > 2, say.")
+    after = _text(help_text="Kind after: the key of the task that is followed.")
+    check_pipeline = forms.CharField(
+        required=False,
+        help_text="Kind condition: the pipeline that looks, as YAML; its output `met` says whether to fire.",
+        widget=UnfoldAdminTextareaWidget({"rows": 8, "class": "ord-source", "spellcheck": "false"}),
+    )
     jitter = _text(help_text="Each start is put off by a random part of this. ISO 8601, such as PT30S.")
     misfire_policy = _choice(MisfirePolicyName.choices)
     misfire_grace = _text(help_text="An occurrence that is late by more than this is a misfire.")
@@ -83,7 +94,7 @@ class ScheduleForm(OperationForm):
     gap = _choice(GapPolicy.choices, empty="the kind's own")
     fold = _choice(FoldPolicy.choices, empty="first")
 
-    field_of_pointer: ClassVar[dict[str, str]] = {"misfire": "misfire_policy"}
+    field_of_pointer: ClassVar[dict[str, str]] = {"misfire": "misfire_policy", "check": "check_pipeline"}
 
     class Meta:
         model = Schedule
@@ -116,6 +127,9 @@ def _definition(given: dict[str, Any]) -> dict[str, Any]:
         "rdates": given["rdates"].split(),
         "calendars": given["calendars"].split(),
         "max_occurrences": given["max_occurrences"],
+        "filter": given["filter"],
+        "after": given["after"] or None,
+        "check": given["check_pipeline"] or None,
         "gap": given["gap"] or None,
         "fold": given["fold"] or None,
         "misfire": {**misfire, "window": given["misfire_window"] or None},
@@ -130,6 +144,9 @@ def _as_text(schedule: Schedule) -> dict[str, Any]:
         "rdates": "\n".join(wall.isoformat() for wall in schedule.rdates),
         "calendars": "\n".join(calendar_keys(schedule)),
         "max_occurrences": schedule.max_occurrences,
+        "filter": schedule.filter,
+        "after": schedule.after_task.key if schedule.after_task else "",
+        "check_pipeline": yaml_text(schedule.check_revision.document) if schedule.check_revision else "",
         "jitter": duration_text(schedule.jitter),
         "misfire_grace": duration_text(schedule.misfire_grace),
         "misfire_window": duration_text(schedule.misfire_window) if schedule.misfire_window else "",
@@ -172,6 +189,7 @@ class ScheduleAdmin(OperationAdmin):
             "Bounds",
             {"fields": ("starts_at", "ends_at", "max_occurrences", "exdates", "rdates", "calendars", "jitter")},
         ),
+        ("Event, condition, other task", {"fields": ("filter", "after", "check_pipeline")}),
         ("Late occurrences", {"fields": ("misfire_policy", "misfire_grace", "misfire_limit", "misfire_window")}),
         ("Clock changes", {"fields": ("gap", "fold")}),
     )

@@ -30,7 +30,7 @@ from scheduling.schedules.definition import ScheduleChanges, ScheduleDefinition,
 from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
 from scheduling.schedules.rules import rule_of
 from scheduling.schedules.selectors import edit_mark, visible_schedules
-from scheduling.schedules.shapes import PreviewShape, ScheduleShape, shown_schedules
+from scheduling.schedules.shapes import PreviewShape, ScheduleShape
 from scheduling.tasks.models import Task
 from scheduling.tasks.selectors import visible_tasks
 
@@ -91,7 +91,7 @@ class ScheduleList(View):
             column: self.given[name] for name, column in (("state", "state"), ("task", "task_id")) if name in self.given
         }
         schedules = seen(request, visible_schedules).filter(**chosen)
-        return Response(page_of(request, schedules, self.given, shown_schedules))
+        return Response(page_of(request, schedules, self.given, lambda rows: list(ScheduleShape(rows, many=True).data)))
 
 
 class SchedulesOfTask(View):
@@ -102,7 +102,7 @@ class SchedulesOfTask(View):
     def get(self, request: Request, task_id: UUID) -> Response:
         """List the schedules of a task (at most a hundred, so in one page)."""
         task: Task = find(request, visible_tasks, task_id)
-        items = shown_schedules(task.schedules.all())
+        items = ScheduleShape(task.schedules.all(), many=True).data
         return Response({"items": items, "next": None, "prev": None})
 
     @extend_schema(

@@ -9,11 +9,26 @@ from rest_framework import serializers
 from scheduling.core.recurrence import ScheduleError, anchored
 from scheduling.definitions.fields import Choice, Duration, LocalTime, Moment, Number, Slug, Text
 from scheduling.definitions.strict import StrictSerializer, refusal
-from scheduling.schedules.models import FoldPolicy, GapPolicy, MisfirePolicyName, Schedule, ScheduleKind
+from scheduling.ports import pipeline_port
+from scheduling.schedules.models import WAITING_KINDS, FoldPolicy, GapPolicy, MisfirePolicyName, Schedule, ScheduleKind
 from scheduling.schedules.rules import first_mark, instant, rule_of, wall_time
+from scheduling.tasks.pipeline_field import PipelineField
+from scheduling.triggers.filters import NAMES
 
 _PLAIN_COLUMNS = ("kind", "expression", "timezone", "jitter", "max_occurrences")
 _DATES_LIMIT = 1000
+# Fields that are of some kinds only, and the columns that they become.
+_FIELDS_OF_KINDS = {
+    "filter": (ScheduleKind.EVENT, ScheduleKind.AFTER, ScheduleKind.CONDITION),
+    "check": (ScheduleKind.CONDITION,),
+    "after": (ScheduleKind.AFTER,),
+}
+_COLUMNS_OF_FIELDS: Mapping[str, Mapping[str, Any]] = {
+    "filter": {"filter": ""},
+    "check": {"check_revision_id": None, "condition_met": None, "condition_checked_for": None},
+    "after": {"after_task_id": None},
+}
+_FIELDS_OF_TIME = ("ends_at", "exdates", "rdates", "calendars", "jitter", "gap", "fold")
 CALENDARS_LIMIT = 4
 
 
@@ -59,6 +74,26 @@ class ScheduleChanges(StrictSerializer):
         max_value=2**53,
         help_text="After so many runs of this schedule it is completed. What is skipped or missed does not count.",
     )
+    filter = Text(
+        required=False,
+        allow_blank=True,
+        default="",
+        max_length=2000,
+        help_text="Of an event or after: over `event`. Of a condition: over the check's `outputs`.",
+    )
+    check = PipelineField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="Of a condition: the pipeline that looks, at each interval. Its outputs are judged by `filter`.",
+    )
+    after = Slug(
+        required=False,
+        allow_null=True,
+        default=None,
+        max_length=120,
+        help_text="Of kind after: the key of the followed task, of the same agent.",
+    )
     jitter = Duration(required=False, default=timedelta(0))
     misfire = MisfireDefinition(required=False)
     gap = Choice(choices=GapPolicy.values, required=False, allow_null=True, default=None)
@@ -71,6 +106,7 @@ class ScheduleDefinition(ScheduleChanges):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         try:
             first_mark(build(attrs, now=self.context["now"]), now=self.context["now"])
+            require_whole(attrs["kind"], has_check=attrs.get("check") is not None, has_after=bool(attrs.get("after")))
         except ScheduleError as error:
             raise refused(error) from error
         return attrs
@@ -96,6 +132,19 @@ def apply(schedule: Schedule, values: Mapping[str, Any]) -> None:
     for column in _PLAIN_COLUMNS:
         if column in values:
             setattr(schedule, column, values[column])
+    _apply_times(schedule, values)
+    for part, value in (values.get("misfire") or {}).items():
+        setattr(schedule, f"misfire_{part}", value)
+    if "filter" in values:
+        schedule.filter = values["filter"]
+    _leave_off_what_is_of_other_kinds(schedule, values)
+    _require_room_between(schedule)
+    _require_good_filter(schedule)
+    if values.get("check") is not None:
+        _require_outputs(values["check"], schedule)
+
+
+def _apply_times(schedule: Schedule, values: Mapping[str, Any]) -> None:
     zone = schedule.timezone
     if "starts_at" in values:
         schedule.starts_at = wall_time(values["starts_at"], zone, field="starts_at")
@@ -107,9 +156,65 @@ def apply(schedule: Schedule, values: Mapping[str, Any]) -> None:
     for column in ("gap", "fold"):
         if column in values:
             setattr(schedule, column, values[column] or "")
-    for part, value in (values.get("misfire") or {}).items():
-        setattr(schedule, f"misfire_{part}", value)
-    _require_room_between(schedule)
+
+
+def require_whole(kind: str, *, has_check: bool, has_after: bool) -> None:
+    """ScheduleError where a kind lacks the field that it cannot be without."""
+    if kind == ScheduleKind.CONDITION and not has_check:
+        raise ScheduleError(
+            "missing_check",
+            "A condition looks by means of a pipeline, which is missing",
+            field="check",
+            hint="Give a pipeline document whose outputs say whether to fire, as `met`.",
+        )
+    if kind == ScheduleKind.AFTER and not has_after:
+        raise ScheduleError(
+            "missing_after",
+            "A schedule of kind after follows another task, which is missing",
+            field="after",
+            hint="Give the key of a task of the same agent.",
+        )
+
+
+def _leave_off_what_is_of_other_kinds(schedule: Schedule, values: Mapping[str, Any]) -> None:
+    """Forget what the former kind of the schedule had; ScheduleError for what is given and means nothing here."""
+    for field, kinds in _FIELDS_OF_KINDS.items():
+        if schedule.kind not in kinds:
+            if values.get(field):
+                raise _means_nothing(field, schedule.kind)
+            for column, nothing in _COLUMNS_OF_FIELDS[field].items():
+                setattr(schedule, column, nothing)
+    if schedule.kind in WAITING_KINDS:
+        for field in _FIELDS_OF_TIME:
+            if getattr(schedule, field):
+                raise _means_nothing(field, schedule.kind)
+
+
+def _means_nothing(field: str, kind: str) -> ScheduleError:
+    return ScheduleError(
+        "not_for_this_kind",
+        f"{field} means nothing for a schedule of kind {kind}",
+        field=field,
+        hint=f"Leave {field} out.",
+    )
+
+
+def _require_good_filter(schedule: Schedule) -> None:
+    found = pipeline_port().check_expression(schedule.filter, names=NAMES[schedule.kind]) if schedule.filter else ()
+    for problem in found:
+        if problem.get("severity", "error") == "error":
+            raise ScheduleError(problem["code"], problem["detail"], field="filter", hint=problem.get("hint"))
+
+
+def _require_outputs(check: Mapping[str, Any], schedule: Schedule) -> None:
+    outputs = check.get("outputs") or {}
+    if not outputs or not (schedule.filter or "met" in outputs):
+        raise ScheduleError(
+            "check_says_nothing",
+            "The check has no output `met`, and there is no filter over its other outputs",
+            field="check",
+            hint='Give it outputs: {"met": "${...}"}, or write a filter such as outputs.rain_mm > 2.',
+        )
 
 
 def _require_room_between(schedule: Schedule) -> None:

@@ -19,10 +19,11 @@ from scheduling.core.recurrence import ScheduleError, anchored
 from scheduling.definitions.strict import parse, problems_in
 from scheduling.errors import IllegalTransition, LimitReached, NotValid, VersionMismatch
 from scheduling.instants import database_now
-from scheduling.schedules.definition import ScheduleChanges, ScheduleDefinition, apply, build, refused
+from scheduling.schedules.definition import ScheduleChanges, ScheduleDefinition, apply, build, refused, require_whole
 from scheduling.schedules.models import Miss, MissReason, Schedule, ScheduleState
 from scheduling.schedules.rules import RULE_COLUMNS, count_passed, first_mark, recurrence_of, rule_of, set_mark
 from scheduling.tasks.models import Task, TaskState
+from scheduling.triggers.connections import connect
 from scheduling.wakeup import SCHEDULES_CHANNEL, after_commit
 
 SCHEDULES_LIMIT = 100
@@ -52,6 +53,7 @@ def attach(*, actor: Actor, task: Task, values: Mapping[str, Any], now: datetime
     schedule = build(values, now=now)
     schedule.task = task
     schedule.calendars = lock_named(task.agent_id, values.get("calendars", ()))
+    connect(actor=actor, schedule=schedule, values=values)
     schedule.held_at = now if task.state == TaskState.PAUSED else None
     try:
         set_mark(schedule, first_mark(schedule, now=now))
@@ -84,6 +86,8 @@ def update_schedule(
         apply(held, values)
         if "calendars" in values:
             held.calendars = calendars
+        connect(actor=actor, schedule=held, values=values)
+        require_whole(held.kind, has_check=held.check_revision_id is not None, has_after=held.after_task_id is not None)
         held.starts_at = anchored(rule_of(held), at=now).starts_at
         if any(before[column] != snapshot(held)[column] for column in RULE_COLUMNS):
             set_mark(held, first_mark(held, now=now))

@@ -7,7 +7,7 @@ from uuid import UUID
 from scheduling.calendars.exclusions import exclusions_of, in_order
 from scheduling.core.recurrence import Exclusions, Recurrence, Rule, ScheduleError, compile_rule
 from scheduling.core.recurrence.zones import get_zone
-from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
+from scheduling.schedules.models import WAITING_KINDS, Schedule, ScheduleKind, ScheduleState
 
 _BEFORE_EVERYTHING = datetime(1900, 1, 2, tzinfo=UTC)
 
@@ -128,13 +128,13 @@ def account_up_to_mark(schedule: Schedule) -> None:
 
 
 def set_mark(schedule: Schedule, mark: datetime | None) -> None:
-    """Move the mark; without one the schedule is completed. A paused schedule stays paused.
+    """Move the mark; without one the schedule is completed, unless its kind has none. A paused one stays paused.
 
     Whoever does this has accounted for what lies before the mark; the clock's auditor begins there.
     """
     schedule.next_fire_at = mark
     account_up_to_mark(schedule)
-    if mark is None:
+    if mark is None and (schedule.kind not in WAITING_KINDS or schedule.remaining == 0):
         schedule.state, schedule.state_reason = ScheduleState.COMPLETED, ""
         schedule.paused_until = None
     elif schedule.state != ScheduleState.PAUSED:

@@ -10,7 +10,7 @@ from scheduling.schedules.models import Schedule, ScheduleState
 
 def visible_schedules(agent: Agent | None) -> QuerySet[Schedule]:
     """The schedules of the agent's tasks; everybody's for None."""
-    schedules = Schedule.objects.select_related("task")
+    schedules = Schedule.objects.select_related("task", "after_task", "check_revision")
     return schedules if agent is None else schedules.filter(task__agent=agent)
 
 

@@ -1,9 +1,9 @@
 """A schedule as the API shows it."""
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Manager
 from rest_framework import serializers
 
 from scheduling.api.shapes import Shape
@@ -24,8 +24,20 @@ class MisfireShape(Shape):
     window = Duration(source="misfire_window", allow_null=True)
 
 
+class ScheduleList(serializers.ListSerializer[Any]):
+    """Many schedules, their calendars read at once."""
+
+    def to_representation(self, data: Any) -> list[Any]:
+        rows = list(data.all() if isinstance(data, Manager) else data)
+        load_calendars(rows)
+        return super().to_representation(rows)
+
+
 class ScheduleShape(Shape):
     """A rule of a task, and how far it has come."""
+
+    class Meta:
+        list_serializer_class = ScheduleList
 
     id = serializers.UUIDField()
     task = serializers.UUIDField(source="task_id")
@@ -38,6 +50,10 @@ class ScheduleShape(Shape):
     rdates = serializers.ListField(child=LocalTime())
     calendars = serializers.SerializerMethodField(help_text="Exclusion calendars, by key.")
     max_occurrences = serializers.IntegerField(allow_null=True)
+    filter = serializers.CharField(allow_blank=True)
+    check = serializers.SerializerMethodField(help_text="The pipeline by which a condition looks.")
+    after = serializers.SerializerMethodField(help_text="The key of the followed task.")
+    condition_met = serializers.BooleanField(allow_null=True, help_text="What the newest check found.")
     jitter = Duration()
     misfire = MisfireShape(source="*")
     gap = serializers.CharField(allow_blank=True, help_text="Empty: the kind's own.")
@@ -64,19 +80,18 @@ class ScheduleShape(Shape):
         except ScheduleError as error:
             return f"Not valid: {error.detail}"
 
+    def get_check(self, schedule: Schedule) -> dict[str, Any] | None:
+        return None if schedule.check_revision is None else dict(schedule.check_revision.document)
+
+    def get_after(self, schedule: Schedule) -> str | None:
+        return None if schedule.after_task is None else schedule.after_task.key
+
     def get_next_fire_at(self, schedule: Schedule) -> datetime | None:
         instant: Any = upcoming(schedule)
         return None if instant is None else Instant().to_representation(instant)  # type: ignore[return-value]
 
     def get_allowed_actions(self, schedule: Schedule) -> list[str]:
         return list(allowed_actions(schedule))
-
-
-def shown_schedules(schedules: Iterable[Schedule]) -> list[Any]:
-    """The shapes of many, their calendars read at once."""
-    rows = list(schedules)
-    load_calendars(rows)
-    return list(ScheduleShape(rows, many=True).data)
 
 
 class OccurrenceShape(Shape):

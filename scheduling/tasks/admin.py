@@ -28,7 +28,7 @@ from scheduling.runs.operations import start_run
 from scheduling.schedules.forecast import forecast_of
 from scheduling.tasks import operations
 from scheduling.tasks.forms import TaskForm
-from scheduling.tasks.models import Task, TaskRevision, TaskState
+from scheduling.tasks.models import RevisionPurpose, Task, TaskRevision, TaskState
 
 _FIRES_SHOWN = 5
 _SCHEDULES_SHOWN = 20
@@ -85,7 +85,7 @@ class TaskAdmin(OperationAdmin):
     fieldsets = (
         (None, {"fields": ("agent", "key", "title", "description")}),
         ("How", {"fields": ("pipeline", "params", "simulate")}),
-        ("Queue", {"fields": ("queue", "priority", "overlap", "timeout", "retry")}),
+        ("Queue", {"fields": ("queue", "priority", "overlap", "timeout", "retry", "pause_after_failures")}),
         ("Limits", {"fields": ("concurrency_key", "concurrency_limit", "dedupe_key", "dedupe_window", "labels")}),
     )
     deeds = (
@@ -213,7 +213,11 @@ def _read(task: Task) -> dict[str, Any]:
     """What the page shows beyond the task's row: schedules with their next fires, runs, revisions."""
     now = database_now()
     schedules = task.schedules.order_by("id")[:_SCHEDULES_SHOWN]
-    revisions = list(task.revisions.order_by("-number").defer("document")[: _REVISIONS_SHOWN + 1])
+    revisions = list(
+        task.revisions.filter(purpose=RevisionPurpose.PIPELINE)
+        .order_by("-number")
+        .defer("document")[: _REVISIONS_SHOWN + 1]
+    )
     return {
         "schedules": [(schedule, forecast_of(schedule, now=now, count=_FIRES_SHOWN)) for schedule in schedules],
         "runs": task.runs.select_related("due_work").defer("params", "output").order_by("-id")[:_RUNS_SHOWN],
@@ -244,7 +248,9 @@ class TaskRevisionAdmin(ReadOnlyAdmin):
     @admin.display(description="changes to the revision before")
     def changes(self, revision: TaskRevision) -> SafeString | str:
         before = (
-            TaskRevision.objects.filter(task=revision.task_id, number__lt=revision.number).order_by("-number").first()
+            TaskRevision.objects.filter(task=revision.task_id, purpose=revision.purpose, number__lt=revision.number)
+            .order_by("-number")
+            .first()
         )
         if before is None:
             return "It is the first."

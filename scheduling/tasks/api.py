@@ -26,7 +26,7 @@ from scheduling.runs.shapes import RunShape
 from scheduling.tasks import operations
 from scheduling.tasks.definition import TaskChanges, TaskDefinition
 from scheduling.tasks.examples import MORNING_BRIEFING
-from scheduling.tasks.models import Task, TaskState
+from scheduling.tasks.models import RevisionPurpose, Task, TaskState
 from scheduling.tasks.selectors import visible_tasks
 from scheduling.tasks.shapes import RevisionShape, TaskShape
 
@@ -175,7 +175,7 @@ class RevisionList(View):
     def get(self, request: Request, task_id: UUID) -> Response:
         """List the revisions of a task's pipeline, newest first."""
         task = find(request, visible_tasks, task_id)
-        revisions = task.revisions.all()
+        revisions = task.revisions.filter(purpose=RevisionPurpose.PIPELINE)
         return Response(page_of(request, revisions, self.given, lambda rows: list(RevisionShape(rows, many=True).data)))
 
 

@@ -17,7 +17,7 @@ from scheduling.tasks.pipeline_field import PipelineField
 _SECOND = timedelta(seconds=1)
 _SCHEDULES_LIMIT = 100
 _PLAIN_COLUMNS = (
-    "key title description params simulate priority queue overlap retry timeout labels".split()  # noqa: SIM905
+    "key title description params simulate priority queue overlap retry timeout labels pause_after_failures".split()  # noqa: SIM905
 )
 
 
@@ -92,6 +92,14 @@ class TaskChanges(StrictSerializer):
     queue = Slug(max_length=60, required=False, default=DEFAULT_QUEUE)
     overlap = Choice(choices=OverlapPolicy.values, required=False, default=OverlapPolicy.ALLOW.value)
     retry = RetryField(required=False, default=dict)
+    pause_after_failures = Number(
+        required=False,
+        allow_null=True,
+        default=None,
+        min_value=1,
+        max_value=1000,
+        help_text="Pause the task when so many of its runs in a row have failed.",
+    )
     timeout = Duration(required=False, allow_null=True, default=None, minimum=_SECOND)
     concurrency = Concurrency(required=False, allow_null=True, default=None)
     dedupe = Deduplication(required=False, allow_null=True, default=None)

@@ -75,6 +75,11 @@ class TaskForm(OperationForm):
         widget=UnfoldAdminSelectWidget,
         help_text="What to do with a start while a run of the task is live.",
     )
+    pause_after_failures = forms.IntegerField(
+        required=False,
+        help_text="Pause the task when so many runs in a row have failed. Empty: never.",
+        widget=UnfoldAdminTextInputWidget,
+    )
     timeout = _text(help_text="Of one attempt of a run, ISO 8601, such as PT10M. Empty: no limit.")
     retry = JSONText('Of the whole run, such as {"max_attempts": 3, "backoff": "exponential", "initial": "PT10S"}.')
     concurrency_key = _text(help_text="At most so many runs with the same key at once, over all tasks.")
@@ -110,6 +115,7 @@ def _definition(given: dict[str, Any]) -> dict[str, Any]:
     return {
         **{name: given[name] for name in (*_PLAIN, "pipeline") if name != "title" or given["title"]},
         "timeout": given["timeout"] or None,
+        "pause_after_failures": given["pause_after_failures"],
         "concurrency": {"key": given["concurrency_key"], "limit": given["concurrency_limit"]} if has_limit else None,
         "dedupe": {"key": given["dedupe_key"], "window": given["dedupe_window"]} if has_window else None,
     }
@@ -120,5 +126,6 @@ def _as_written(task: Task) -> dict[str, Any]:
         **{name: getattr(task, name) for name in (*_PLAIN, "concurrency_key", "concurrency_limit", "dedupe_key")},
         "pipeline": yaml_text(task.current_revision.document) if task.current_revision else NEW_PIPELINE,
         "timeout": duration_text(task.timeout) if task.timeout else "",
+        "pause_after_failures": task.pause_after_failures,
         "dedupe_window": duration_text(task.dedupe_window) if task.dedupe_window else "",
     }

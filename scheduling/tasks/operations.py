@@ -24,6 +24,7 @@ from scheduling.schedules.operations import account_for_pause, attach
 from scheduling.tasks.definition import TaskChanges, TaskDefinition, apply
 from scheduling.tasks.models import Task, TaskState
 from scheduling.tasks.revisions import require_fitting_params, revise
+from scheduling.triggers.connections import watch
 from scheduling.wakeup import DUE_CHANNEL, SCHEDULES_CHANNEL, after_commit
 
 # What changes by itself and says nothing in the audit trail.
@@ -91,6 +92,8 @@ def update_task(
         _judge_overlap_anew(held)
     if held.concurrency_limit not in (None, former_limit):
         _judge_limit_anew(held)
+    if held.pause_after_failures is not None:
+        watch(held)
     return held
 
 
@@ -127,6 +130,7 @@ def resume_task(*, actor: Actor, task: Task) -> Task:
         return held
     before = snapshot(held, leave_out=_NOT_AUDITED)
     held.state, held.paused_at, held.paused_until, held.pause_reason = TaskState.ACTIVE, None, None, ""
+    held.resumed_at = now
     _save(actor=actor, action="task.resume", task=held, before=before)
     _release_schedules(held, now)
     with connection.cursor() as cursor:

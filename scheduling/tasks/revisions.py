@@ -9,7 +9,7 @@ import orjson
 from scheduling.audit.operations import Actor
 from scheduling.errors import NotValid, Problem
 from scheduling.ports import pipeline_port
-from scheduling.tasks.models import Task, TaskRevision
+from scheduling.tasks.models import RevisionPurpose, Task, TaskRevision
 
 
 def revise(*, actor: Actor, task: Task, document: Mapping[str, Any]) -> bool:
@@ -21,11 +21,30 @@ def revise(*, actor: Actor, task: Task, document: Mapping[str, Any]) -> bool:
     current = task.current_revision
     if current is not None and current.digest == digest:
         return False
-    latest = task.revisions.order_by("-number").values_list("number", flat=True).first()
-    task.current_revision = TaskRevision.objects.create(
-        task=task, number=(latest or 0) + 1, document=dict(document), digest=digest, created_by=str(actor)
-    )
+    task.current_revision = _save(actor, task, document, digest, RevisionPurpose.PIPELINE)
     return True
+
+
+def revise_check(*, actor: Actor, task: Task, document: Mapping[str, Any]) -> TaskRevision:
+    """The revision of a check pipeline, the one that is stored already where the document is the same.
+
+    Requires a transaction that holds the task's row.
+    """
+    digest = hashlib.sha256(orjson.dumps(document)).hexdigest()
+    known = task.revisions.filter(purpose=RevisionPurpose.CHECK, digest=digest).first()
+    return known or _save(actor, task, document, digest, RevisionPurpose.CHECK)
+
+
+def _save(actor: Actor, task: Task, document: Mapping[str, Any], digest: str, purpose: RevisionPurpose) -> TaskRevision:
+    latest = task.revisions.filter(purpose=purpose).order_by("-number").values_list("number", flat=True).first()
+    return TaskRevision.objects.create(
+        task=task,
+        purpose=purpose,
+        number=(latest or 0) + 1,
+        document=dict(document),
+        digest=digest,
+        created_by=str(actor),
+    )
 
 
 def require_fitting_params(document: Mapping[str, Any], params: Mapping[str, Any]) -> None:

@@ -36,6 +36,7 @@ class TaskShape(Shape):
     overlap = serializers.ChoiceField(choices=OverlapPolicy.values)
     retry = JSONObject()
     timeout = Duration(allow_null=True)
+    pause_after_failures = serializers.IntegerField(allow_null=True)
     concurrency = serializers.SerializerMethodField()
     dedupe = serializers.SerializerMethodField()
     labels = Labels()

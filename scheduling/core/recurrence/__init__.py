@@ -5,6 +5,8 @@
     cron, rrule by days  -> pattern of wall times   -> WallRecurrence     zone attached last, gap and fold policies
     rrule by hour, finer -> counted units           -> ElapsedRecurrence  elapsed time, wall clock as a filter
     interval, once       -> arithmetic
+    condition            -> the interval at which it looks
+    event, after         -> no instants: WaitingRecurrence
 
 The parts, from the ground up: `rule` (words and the error), `zones` (segments of constant offset), `clockface` (times
 of day), `days` (tables of matching days), `periods` (INTERVAL), `patterns` (their product), `units` (the same for
@@ -18,11 +20,12 @@ from functools import lru_cache
 from scheduling.core.recurrence.base import Recurrence
 from scheduling.core.recurrence.context import read_context
 from scheduling.core.recurrence.cron import compile_cron
-from scheduling.core.recurrence.exclusions import Exclusions
+from scheduling.core.recurrence.exclusions import MAX_STRETCHES, Exclusions
 from scheduling.core.recurrence.interval import compile_interval
 from scheduling.core.recurrence.once import compile_once
 from scheduling.core.recurrence.rrule import compile_rrule
 from scheduling.core.recurrence.rule import Rule, ScheduleError
+from scheduling.core.recurrence.waiting import compile_after, compile_condition, compile_event
 from scheduling.core.recurrence.zones import get_zone
 
 __all__ = ["Exclusions", "Recurrence", "Rule", "ScheduleError", "anchored", "compile_rule"]
@@ -32,6 +35,9 @@ _COMPILERS = {
     "rrule": (compile_rrule, "shift"),
     "interval": (compile_interval, "shift"),
     "once": (compile_once, "shift"),
+    "condition": (compile_condition, "shift"),
+    "event": (compile_event, "shift"),
+    "after": (compile_after, "shift"),
 }
 
 
@@ -48,6 +54,13 @@ def compile_rule(rule: Rule) -> Recurrence:
             f"{rule.kind!r} is not a kind of schedule that can be planned",
             field="kind",
             hint=f"The kinds are {', '.join(_COMPILERS)}",
+        )
+    if sum(calendar.stretches for calendar in rule.calendars) > MAX_STRETCHES:
+        raise ScheduleError(
+            "too_many_stretches",
+            f"The calendars have more than {MAX_STRETCHES} separate days and spans between them",
+            field="calendars",
+            hint="Days in a row and spans that touch count as one; leave out days that are over",
         )
     compiler, default_gap = _COMPILERS[rule.kind]
     recurrence: Recurrence = compiler(rule.expression, read_context(rule, default_gap=default_gap))

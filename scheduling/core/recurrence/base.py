@@ -3,8 +3,9 @@
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 from scheduling.core.recurrence.exclusions import Exclusions
 from scheduling.core.recurrence.patterns import Pattern
@@ -16,6 +17,7 @@ _BEFORE_ALL = EARLIEST - ONE_DAY
 # More than any wall time lies from the instant it names: an offset, and the day that Apia left out in 2011.
 _REACH = 3 * ONE_DAY
 _MAX_NOTED = 10
+_LONG_LEAP = 8  # jumps
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,8 +25,11 @@ class Recurrence(ABC):
     """A set of instants with a cost of the next one that does not depend on the age of the anchor.
 
     `ends_at` and `added` (sorted) are naive UTC, `excluded` naive local; `sentence` is the schedule in English. What
-    `calendars` exclude is left out last: COUNT has counted it, and additions are left out too.
+    `calendars` exclude is left out last: COUNT has counted it, and additions are left out too. `has_times` is False for
+    kinds that wait for something to happen.
     """
+
+    has_times: ClassVar[bool] = True
 
     zone: Zone
     sentence: str
@@ -32,6 +37,7 @@ class Recurrence(ABC):
     added: tuple[datetime, ...] = ()
     excluded: frozenset[datetime] = frozenset()
     calendars: tuple[Exclusions, ...] = ()
+    _leap: tuple[datetime, datetime | None] | None = field(default=None, init=False, repr=False, compare=False)
 
     def next_after(self, after: datetime) -> datetime | None:
         """The first occurrence strictly after an aware instant, in UTC; None when the schedule has ended."""
@@ -39,11 +45,8 @@ class Recurrence(ABC):
             return None
         instant = _naive(after) + _SMALLEST if after.year >= _BEFORE_ALL.year else _BEFORE_ALL
         found = self._first_from(instant)
-        while found is not None and self.calendars:
-            beyond = self._end_of_exclusion(found)
-            if beyond is None:
-                break
-            found = self._first_from(beyond)
+        if found is not None and self.calendars:
+            found = self._first_not_excluded(found)
         return None if found is None else found.replace(tzinfo=UTC)
 
     def occurrences(self, after: datetime, limit: int) -> list[datetime]:
@@ -80,6 +83,23 @@ class Recurrence(ABC):
             found = self.added[at]
         if found is None or found >= LATEST or (self.ends_at is not None and found > self.ends_at):
             return None
+        return found
+
+    def _first_not_excluded(self, first: datetime) -> datetime | None:
+        """The first of the occurrences from `first` on, itself one, that no calendar excludes.
+
+        A leap over many excluded ones is kept: whoever asks from within it again is told at once.
+        """
+        kept = self._leap
+        if kept is not None and kept[0] <= first and (kept[1] is None or first < kept[1]):
+            return kept[1]
+        found: datetime | None = first
+        jumps = 0
+        while found is not None and (beyond := self._end_of_exclusion(found)) is not None:
+            found = self._first_from(beyond)
+            jumps += 1
+        if jumps > _LONG_LEAP:
+            self._leap = (first, found)
         return found
 
     def _end_of_exclusion(self, instant: datetime) -> datetime | None:

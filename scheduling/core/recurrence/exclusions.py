@@ -13,6 +13,9 @@ from typing import Any
 from scheduling.core.recurrence.rule import ONE_DAY
 from scheduling.core.recurrence.zones import Zone
 
+# Jumps that one search may need, at some 20 microseconds each, over all calendars of a rule.
+MAX_STRETCHES = 1_000
+
 _ORIGIN = datetime(1, 1, 1)
 
 Stretch = tuple[datetime, datetime]

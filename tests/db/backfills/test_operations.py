@@ -1,6 +1,6 @@
 """Backfills are counted, made and canceled; what cannot be is refused at its place."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,10 +12,10 @@ from scheduling.backfills import operations
 from scheduling.backfills.models import Backfill, BackfillState
 from scheduling.backfills.pacing import BackfillPacer
 from scheduling.errors import Conflict, IllegalTransition, NotValid
-from scheduling.models import DueWork, Run, Schedule, Task
+from scheduling.models import Calendar, DueWork, Run, Schedule, Task
 from scheduling.runs.states import RunState
 from scheduling.tasks.operations import archive_task
-from tests.factories import BackfillFactory, RunFactory, ScheduleFactory
+from tests.factories import BackfillFactory, CalendarFactory, RunFactory, ScheduleFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -146,6 +146,28 @@ def test_where_everything_has_run_nothing_is_made_unless_it_is_asked_for(actor, 
     assert create(actor, schedule, **day, only_missing=False).total_count == 1
 
 
+def test_what_a_calendar_excludes_is_left_out_as_it_was_when_the_backfill_was_made(actor, schedule):
+    calendar = CalendarFactory(agent=schedule.task.agent, dates=[date(2026, 3, 4)])
+    Schedule.objects.update(calendars=[calendar.pk])
+
+    backfill = create(actor, Schedule.objects.select_related("task").get(), overlap="allow", max_active=10)
+    type(calendar).objects.update(days=[date(2026, 3, 2)], version=2)
+    BackfillPacer().turn()
+
+    assert backfill.total_count == 6
+    days = Run.objects.order_by("scheduled_for").values_list("scheduled_for__day", flat=True)
+    assert list(days) == [2, 3, 5, 6, 7, 8]
+
+
+def test_a_schedule_whose_calendar_is_gone_is_refused(actor, schedule):
+    schedule.calendars = [schedule.pk]
+
+    with pytest.raises(NotValid) as refused:
+        create(actor, schedule)
+
+    assert refused.value.problems[0].code == "unknown_calendar"
+
+
 @pytest.mark.parametrize("kind", ["event", "condition"])
 def test_a_schedule_without_instants_is_refused(actor, schedule, kind):
     schedule.kind = kind
@@ -268,3 +290,16 @@ def test_what_ran_is_told_apart_in_a_long_range(actor):
     )
 
     assert (found.occurrence_count, found.ran_count) == (58 * 1440 + 1, 5_000)
+
+
+def test_a_backfill_leaves_out_what_a_calendar_excluded_when_it_was_made(actor, schedule):
+    calendar = CalendarFactory(agent=schedule.task.agent, days=[date(2026, 3, 3), date(2026, 3, 4)])
+    Schedule.objects.update(calendars=[calendar.pk])
+    schedule.refresh_from_db()
+
+    backfill = create(actor, schedule, overlap="allow", max_active=10)
+    Calendar.objects.update(days=[])
+    BackfillPacer().turn()
+
+    days = [run.scheduled_for.day for run in Run.objects.filter(backfill=backfill).order_by("scheduled_for")]
+    assert days == [2, 5, 6, 7, 8]

@@ -234,3 +234,22 @@ def test_a_broken_change_leaves_the_calendar_as_it_was(actor, agent):
         operations.update_calendar(actor=actor, calendar=calendar, changes={"dates": ["2030-12-26"], "ics": "x"})
 
     assert Calendar.objects.get().days == [date(2030, 12, 25)]
+
+
+def test_the_calendars_of_a_schedule_are_few_enough_to_search_together(actor, agent, task):
+    half = EVERY_OTHER_DAY[:600]
+    make(actor, agent, dates=half)
+    other = make(actor, agent, key="other", dates=half)
+    both = {**DAILY, "calendars": ["holidays", "other"]}
+
+    with pytest.raises(NotValid) as at_naming:
+        schedule_operations.add_schedule(actor=actor, task=task, definition=both)
+    operations.update_calendar(actor=actor, calendar=other, changes={"dates": half[:100]})
+    schedule = schedule_operations.add_schedule(actor=actor, task=task, definition=both)
+    with pytest.raises(NotValid) as at_growing:
+        operations.update_calendar(actor=actor, calendar=other, changes={"dates": half})
+
+    assert [(each.pointer, each.code) for each in at_naming.value.problems] == [("/calendars", "too_many_stretches")]
+    assert at_growing.value.problems[0].code == "too_many_stretches"
+    assert str(schedule.pk) in at_growing.value.detail
+    assert len(Calendar.objects.get(key="other").days) == 100

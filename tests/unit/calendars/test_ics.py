@@ -15,6 +15,12 @@ def calendar(*events: str, head: str = "") -> str:
     return f"BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//test//EN\n{head}{body}END:VCALENDAR\n"
 
 
+def many(prop: str, count: int) -> str:
+    """`count` instants of a property, an hour apart."""
+    first = datetime(2026, 1, 1, tzinfo=UTC)
+    return f"{prop}:" + ",".join(f"{first + timedelta(hours=at):%Y%m%dT%H%M%SZ}" for at in range(count))
+
+
 def test_an_all_day_event_is_its_days_and_its_end_is_not_one() -> None:
     found = expand(calendar("DTSTART;VALUE=DATE:20261224\nDTEND;VALUE=DATE:20261227"), now=NOW)
 
@@ -96,6 +102,13 @@ def test_a_time_without_a_zone_is_read_in_the_calendars_own() -> None:
         (calendar(*["DTSTART;VALUE=DATE:20261224"] * 1001), "too_many_events"),
         (calendar(*["DTSTART;VALUE=DATE:20000101\nRRULE:FREQ=DAILY"] * 200), "too_many_occurrences"),
         (calendar(*["DTSTART;VALUE=DATE:20000101\nRRULE:FREQ=YEARLY"] * 201), "too_many_events"),
+        (calendar("DTSTART:20260101T080000Z\nDURATION:PT1H\n" + many("RDATE", 12_000)), "too_many_occurrences"),
+        (calendar("DTSTART;VALUE=DATE:20260101\nRRULE:FREQ=DAILY;COUNT=x\n" + many("EXDATE", 12_000)), "invalid_event"),
+        (calendar("DTSTART;VALUE=DATE:20260101\nRRULE:" + "A=1;" * 50_000), "invalid_rrule"),
+        (calendar("DTSTART:99991231T235959Z\nDURATION:P9999D"), "invalid_datetime"),
+        (calendar(*["DTSTART;VALUE=DATE:20260101\nDURATION:P3600D"] * 1000), "too_many_days"),
+        (calendar("DTSTART:99991231T235959Z\nDURATION:P1D"), "invalid_datetime"),
+        (calendar("DTSTART:00010101T000000Z\nDURATION:P1D"), "invalid_datetime"),
         ("x" * 300_000, "too_large"),
         ("\n" * 30_000 + "x", "too_large"),
     ],

@@ -1,10 +1,12 @@
 """Exclusion calendars in the core: what they leave out, what they count, what they cost."""
 
+import json
 import time
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from scheduling.core.backfill import rule_of_words, rule_words
 from scheduling.core.recurrence import Exclusions, Rule, compile_rule
 
 CHISINAU = "Europe/Chisinau"
@@ -128,7 +130,47 @@ def test_a_year_of_excluded_days_costs_jumps_and_not_steps(kind: str, expression
     assert best < 0.020
 
 
+def test_a_long_leap_is_made_once_and_answers_as_steps_would() -> None:
+    thursdays = [date(2026, 1, 1) + timedelta(days=7 * at) for at in range(1000)]
+    rule = Rule(kind="cron", expression="0 8 * * 4", calendars=(Exclusions("thursdays", days=thursdays),))
+    recurrence = compile_rule(rule)
+    before, within, behind = (datetime(year, 1, 1, 8, tzinfo=UTC) for year in (2025, 2035, 2046))
+
+    landed = recurrence.next_after(datetime(2025, 12, 30, tzinfo=UTC))
+    again = min(_seconds(lambda: recurrence.next_after(within)) for _ in range(5))
+
+    assert landed == recurrence.next_after(within) == datetime(2045, 3, 2, 8, tzinfo=UTC)
+    assert recurrence.next_after(before) == datetime(2025, 1, 2, 8, tzinfo=UTC)
+    assert recurrence.next_after(behind) == datetime(2046, 1, 4, 8, tzinfo=UTC)
+    assert again < 0.001
+
+
+def test_a_leap_to_nowhere_is_kept_too() -> None:
+    thursdays = [date(2026, 1, 1) + timedelta(days=7 * at) for at in range(1000)]
+    rule = Rule(
+        kind="cron",
+        expression="0 8 * * 4",
+        ends_at=datetime(2040, 1, 1, tzinfo=UTC),
+        calendars=(Exclusions("thursdays", days=thursdays),),
+    )
+    recurrence = compile_rule(rule)
+
+    assert recurrence.next_after(datetime(2026, 1, 1, tzinfo=UTC)) is None
+    assert recurrence.next_after(datetime(2030, 1, 1, tzinfo=UTC)) is None
+    assert recurrence.next_after(datetime(2025, 1, 1, tzinfo=UTC)) == datetime(2025, 1, 2, 8, tzinfo=UTC)
+
+
 def _seconds(call: object) -> float:
     began = time.thread_time()
     call()  # type: ignore[operator]
     return time.thread_time() - began
+
+
+def test_a_rule_with_calendars_can_be_kept_as_words_and_read_again() -> None:
+    outage = Exclusions("outage", spans=[(datetime(2026, 1, 5, 6, tzinfo=UTC), datetime(2026, 1, 6, 6, tzinfo=UTC))])
+    rule = daily(CHRISTMAS, outage)
+
+    words = json.loads(json.dumps(rule_words(rule)))
+
+    assert rule_of_words(words) == rule
+    assert compile_rule(rule_of_words(words)) is compile_rule(rule)

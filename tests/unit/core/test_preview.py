@@ -85,7 +85,7 @@ def test_hourly_rules_need_no_note_about_clock_changes():
         ({"kind": "cron", "expression": "@daily", "cron": 1}, "unknown_field", "cron"),
         ({"kind": "cron", "expression": 5}, "invalid_field", "expression"),
         ({"kind": ["cron"], "expression": "@daily"}, "invalid_field", "kind"),
-        ({"kind": "event", "expression": "@daily"}, "unknown_kind", "kind"),
+        ({"kind": "lunar", "expression": "@daily"}, "unknown_kind", "kind"),
         ({"kind": "cron", "expression": "@daily", "timezone": "GMT+5"}, "unknown_timezone", "timezone"),
         ({"kind": "cron", "expression": "@daily", "starts_at": "tomorrow"}, "invalid_datetime", "starts_at"),
         ({"kind": "cron", "expression": "@daily", "after": "2025-02-30T00:00:00"}, "invalid_datetime", "after"),

@@ -1,0 +1,138 @@
+"""What a schedule of kind event, after or condition does when its moment has come: start its task's run, and count it.
+
+Every function requires an open transaction. Locks, in the order of the whole app: exclusive tasks by id, schedules by
+id; so two publishers of one topic, and a publisher and an operator who pauses, come one after the other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db import connection
+
+from scheduling import conf
+from scheduling.clock import metrics
+from scheduling.events.models import Event
+from scheduling.runs.admission import Start, admit, lock_exclusive_tasks
+from scheduling.runs.states import RunState, TriggerKind
+from scheduling.schedules.models import Schedule, ScheduleState
+from scheduling.triggers.filters import FilterError, is_met
+
+logger = structlog.get_logger(__name__)
+
+# Purpose: count what a schedule has started, and complete it with its last run. Index: primary key. Locks: rows that
+# are locked already.
+_COUNT = """
+UPDATE scheduling_schedule
+SET fired_count = fired_count + %(fired)s, skipped_count = skipped_count + %(skipped)s,
+    last_fired_at = CASE WHEN %(fired)s > 0 THEN now() ELSE last_fired_at END,
+    state_reason = %(reason)s,
+    state = CASE WHEN max_occurrences <= fired_count + %(fired)s THEN 'completed' ELSE state END,
+    next_fire_at = CASE WHEN max_occurrences <= fired_count + %(fired)s THEN NULL ELSE next_fire_at END,
+    version = version + 1
+WHERE id = %(id)s
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """That which fires: an event that is stored, and for whom it counts as what."""
+
+    event: Event
+    trigger_kind: TriggerKind
+    scheduled_for: datetime | None = None
+    simulated: bool = False
+
+
+def locked(schedule_ids: Sequence[UUID], task_ids: Sequence[UUID]) -> list[Schedule]:
+    """The schedules that still may fire, locked, with their tasks, in the order of their ids."""
+    with connection.cursor() as cursor:
+        lock_exclusive_tasks(cursor, sorted(set(task_ids)))
+    return list(
+        Schedule.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("task")
+        .filter(pk__in=schedule_ids, state=ScheduleState.ACTIVE, held_at=None)
+        .order_by("pk")
+    )
+
+
+def fire(schedules: Sequence[Schedule], moment: Moment) -> list[UUID]:
+    """Start a run for each locked schedule whose filter holds; return the ids of the runs, skipped ones left out.
+
+    A filter that cannot be evaluated starts nothing: the schedule says why, and it is counted as skipped. Past the
+    deepest event allowed nothing is started.
+    """
+    if moment.event.depth > conf.max_event_depth():
+        metrics.EVENTS_TOO_DEEP.inc()
+        logger.warning(
+            "event.too_deep",
+            event_id=str(moment.event.pk),
+            topic=moment.event.topic,
+            depth=moment.event.depth,
+            hint="A task starts itself through its own events. See ORDINAUT_MAX_EVENT_DEPTH.",
+        )
+        return []
+    met = [schedule for schedule in schedules if _is_met(schedule, event_context(moment.event))]
+    return start(met, moment)
+
+
+def start(schedules: Sequence[Schedule], moment: Moment) -> list[UUID]:
+    """Start a run for each locked schedule, whatever its filter says; the same event starts it once."""
+    with connection.cursor() as cursor:
+        admitted = admit(cursor, [_start(schedule, moment) for schedule in schedules])
+        started = []
+        for schedule, result in zip(schedules, admitted, strict=True):
+            is_skipped = result.state is RunState.SKIPPED
+            if result.run_id is not None:
+                _count(cursor, schedule, fired=int(not is_skipped), skipped=int(is_skipped))
+                started += [] if is_skipped else [result.run_id]
+    return started
+
+
+def refuse(schedule: Schedule, error: FilterError) -> None:
+    """Note on a locked schedule that its filter failed. It stays active: the next event may fit."""
+    logger.warning("schedule.filter_failed", schedule=str(schedule.pk), detail=str(error))
+    metrics.FILTERS_FAILED.inc()
+    with connection.cursor() as cursor:
+        _count(cursor, schedule, fired=0, skipped=1, reason=str(error)[:500])
+
+
+def event_context(event: Event) -> dict[str, Any]:
+    """The event as expressions see it."""
+    return {
+        "id": str(event.pk),
+        "topic": event.topic,
+        "payload": event.payload,
+        "at": event.created_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+    }
+
+
+def task_context(schedule: Schedule) -> Mapping[str, Any]:
+    task = schedule.task
+    return {"id": str(task.pk), "title": task.title, "labels": task.labels}
+
+
+def _is_met(schedule: Schedule, event: Mapping[str, Any]) -> bool:
+    try:
+        return is_met(schedule, {"event": event, "task": task_context(schedule), "now": event["at"]})
+    except FilterError as error:
+        refuse(schedule, error)
+        return False
+
+
+def _start(schedule: Schedule, moment: Moment) -> Start:
+    return Start(
+        task_id=schedule.task_id,
+        trigger_kind=moment.trigger_kind,
+        schedule_id=schedule.pk,
+        scheduled_for=moment.scheduled_for,
+        event_id=moment.event.pk,
+        simulated=moment.simulated,
+    )
+
+
+def _count(cursor: Any, schedule: Schedule, *, fired: int, skipped: int, reason: str = "") -> None:
+    cursor.execute(_COUNT, {"id": schedule.pk, "fired": fired, "skipped": skipped, "reason": reason})

@@ -1,0 +1,69 @@
+"""Schedules of kind `condition`: what a check has found, and whether that is a rising edge."""
+
+from collections.abc import Mapping
+
+import structlog
+from django.db.models import Q
+
+from scheduling.events.operations import store
+from scheduling.runs.models import Run
+from scheduling.runs.states import RunState, TriggerKind
+from scheduling.schedules.models import Schedule, ScheduleKind
+from scheduling.triggers.admitting import Moment, locked, refuse, start, task_context
+from scheduling.triggers.filters import FilterError, is_met
+
+logger = structlog.get_logger(__name__)
+
+TOPIC = "condition.met"
+
+
+def settle_check(run: Run) -> None:
+    """Read what the check found, remember it, and start the task where it has become true.
+
+    Requires an open transaction. A check that failed says nothing, so what was known stays. Checks are taken in the
+    order of their ticks: one that comes in late, or of a check pipeline that was replaced, is left out. What was never
+    known counts as not met, so that the first true fires.
+    """
+    if run.state != RunState.SUCCEEDED or run.schedule_id is None or run.scheduled_for is None:
+        return
+    found = locked([run.schedule_id], [run.task_id])
+    schedule = found[0] if found else None
+    if schedule is None or schedule.kind != ScheduleKind.CONDITION or schedule.check_revision_id != run.revision_id:
+        return
+    outputs = run.output if isinstance(run.output, Mapping) else {}
+    try:
+        has_become = is_met(
+            schedule,
+            {"outputs": outputs, "task": task_context(schedule), "now": run.scheduled_for.isoformat()},
+        )
+    except FilterError as error:
+        refuse(schedule, error)
+        return
+    was = schedule.condition_met
+    newer = Q(condition_checked_for=None) | Q(condition_checked_for__lt=run.scheduled_for)
+    is_newest = Schedule.objects.filter(newer, pk=schedule.pk).update(
+        condition_met=has_become, condition_checked_for=run.scheduled_for, state_reason=""
+    )
+    if not is_newest or was or not has_become:
+        return
+    event = store(
+        topic=TOPIC,
+        payload={
+            "schedule": str(schedule.pk),
+            "task": schedule.task.key,
+            "outputs": dict(outputs),
+            "checked_for": run.scheduled_for.isoformat(),
+            "check": str(run.pk),
+        },
+        agent_id=run.agent_id,
+        depth=1,
+    )
+    start(
+        [schedule],
+        Moment(
+            event=event,
+            trigger_kind=TriggerKind.CONDITION,
+            scheduled_for=run.scheduled_for,
+            simulated=run.simulated,
+        ),
+    )

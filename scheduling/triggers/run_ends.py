@@ -1,0 +1,142 @@
+"""The ends of watched runs: what follows them, and tasks that fail too often.
+
+RunEnds are consumed queue-style, each in a transaction of its own together with what follows from it, so that an end
+is acted on once, whichever clock takes it and wherever that clock is killed.
+"""
+
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+
+from scheduling.audit.operations import Actor
+from scheduling.clock import metrics, session
+from scheduling.clock.faults import fault_of
+from scheduling.events.operations import store
+from scheduling.runs.models import Run
+from scheduling.runs.states import FINAL_STATES, RunState, TriggerKind
+from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
+from scheduling.tasks.models import Task, TaskState
+from scheduling.tasks.operations import pause_task
+from scheduling.triggers.admitting import Moment, fire, locked
+from scheduling.triggers.conditions import settle_check
+
+logger = structlog.get_logger(__name__)
+
+BATCH = 200
+
+# Purpose: take the oldest end that nobody else is acting on. Index: primary key. Locks: the row it deletes.
+_TAKE = """
+DELETE FROM scheduling_runend
+WHERE id = (SELECT id FROM scheduling_runend ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING run_id
+"""
+
+# What a follower asks for, by the state in which the run ended.
+_WANTED = {
+    RunState.SUCCEEDED: ("success", "end"),
+    RunState.FAILED: ("failure", "end"),
+    RunState.CANCELED: ("end",),
+}
+
+
+def act_on_run_ends(batch: int = BATCH) -> int:
+    """Act on at most `batch` ends; return how many. Opens its own transactions.
+
+    An end that cannot be acted on is logged, counted and dropped, because it would fail for ever in front of all
+    others. Errors of the connection are the caller's; nothing is lost by them.
+    """
+    done = 0
+    while done < batch and _take_one():
+        done += 1
+    return done
+
+
+def _take_one() -> bool:
+    """Take the oldest end and act on it, in one transaction; False where there is none."""
+    with session.bounded() as cursor:
+        cursor.execute(_TAKE)
+        row = cursor.fetchone()
+        if row is None:
+            return False
+        try:
+            # A savepoint: what went wrong is undone, the end stays taken.
+            with transaction.atomic():
+                _act_on(row[0])
+        except Exception as error:
+            fault = fault_of(error)
+            if fault.is_everywhere or fault.is_contention:
+                raise
+            logger.exception("run_end.not_acted_on", run=str(row[0]))
+            metrics.RUN_ENDS_DROPPED.inc()
+    return True
+
+
+def _act_on(run_id: UUID) -> None:
+    run = Run.objects.select_related("event", "task").filter(pk=run_id).first()
+    # A failed run that was redriven meanwhile has not ended: its end will be told again.
+    if run is None or RunState(run.state) not in FINAL_STATES:
+        return
+    if run.trigger_kind == TriggerKind.CHECK:
+        settle_check(run)
+        return
+    start_followers(run)
+    if run.state == RunState.FAILED:
+        _pause_when_it_fails_too_often(run)
+
+
+def start_followers(run: Run) -> list[UUID]:
+    """Start the tasks that follow the run's task. The end becomes an event only where somebody follows.
+
+    A simulated run's followers are simulated: what a rehearsal leads to is a rehearsal.
+    """
+    followers = list(
+        Schedule.objects.filter(
+            kind=ScheduleKind.AFTER,
+            after_task=run.task_id,
+            state=ScheduleState.ACTIVE,
+            held_at=None,
+            expression__in=_WANTED[RunState(run.state)],
+        ).values_list("pk", "task_id")
+    )
+    if not followers:
+        return []
+    schedules = locked([schedule_id for schedule_id, _ in followers], [task_id for _, task_id in followers])
+    event = store(
+        topic=f"run.{run.state}",
+        payload={
+            "run": str(run.pk),
+            "task": run.task.key,
+            "state": run.state,
+            "cause": run.cause or None,
+            "output": run.output,
+            "error": run.error,
+            "scheduled_for": run.scheduled_for.isoformat() if run.scheduled_for else None,
+        },
+        agent_id=run.agent_id,
+        depth=1 + (run.event.depth if run.event is not None else 0),
+    )
+    return fire(schedules, Moment(event=event, trigger_kind=TriggerKind.AFTER, simulated=run.simulated))
+
+
+def _pause_when_it_fails_too_often(run: Run) -> None:
+    """Pause the task when its newest runs, as many as it allows, have all failed since it was resumed."""
+    task = Task.objects.filter(pk=run.task_id, state=TaskState.ACTIVE, pause_after_failures__isnull=False).first()
+    if task is None:
+        return
+    ended = (
+        Run.objects.filter(task=task, simulated=False, state__in=(RunState.SUCCEEDED, RunState.FAILED))
+        .exclude(trigger_kind=TriggerKind.CHECK)
+        .order_by("-id")
+    )
+    if task.resumed_at is not None:
+        ended = ended.filter(created_at__gt=task.resumed_at)
+    allowed = task.pause_after_failures or 0
+    states = list(ended.values_list("state", flat=True)[:allowed])
+    if len(states) < allowed or any(state != RunState.FAILED for state in states):
+        return
+    error = run.error if isinstance(run.error, dict) else {}
+    last = error.get("detail") or error.get("code") or "no error was recorded"
+    reason = f"{allowed} runs in a row have failed; the last: {last}"
+    pause_task(actor=Actor.system("clock"), task=task, reason=reason[:500])
+    logger.warning("task.paused_after_failures", task=str(task.pk), failures=allowed)

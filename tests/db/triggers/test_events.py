@@ -1,0 +1,190 @@
+"""Events that start runs: which, how often, and what keeps them from it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from scheduling.errors import NotValid
+from scheduling.events.models import Event
+from scheduling.events.operations import publish
+from scheduling.models import DueWork, Run, Schedule
+from scheduling.runs.states import RunState, SkipReason
+from scheduling.schedules.models import ScheduleState
+from scheduling.schedules.operations import add_schedule, pause_schedule, resume_schedule, update_schedule
+from scheduling.tasks.operations import pause_task, resume_task
+from scheduling.triggers.admitting import Moment, start
+from tests.db.triggers.conftest import ACTOR, listen
+from tests.factories import DueWorkFactory, RunFactory, TaskFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def tell(topic: str = "order.paid", payload: Mapping[str, Any] | None = None) -> list[Any]:
+    return publish(actor=ACTOR, topic=topic, payload=payload or {}).run_ids
+
+
+@pytest.mark.parametrize(
+    ("pattern", "topic", "fires"),
+    [
+        ("order.paid", "order.paid", True),
+        ("order.*", "order.paid", True),
+        ("*.paid", "order.paid", True),
+        ("order.**", "order.paid.twice", True),
+        ("**", "anything", True),
+        ("order.*", "order", False),
+        ("order.*", "order.paid.twice", False),
+        ("order.**", "order", False),
+        ("order.paid", "order.Paid", False),
+    ],
+)
+def test_a_pattern_says_which_topics_start_a_run(pattern: str, topic: str, fires: bool) -> None:
+    schedule = listen(pattern)
+
+    started = tell(topic)
+
+    assert [run.pk for run in Run.objects.filter(schedule=schedule)] == started
+    assert bool(started) == fires
+
+
+def test_a_run_carries_its_event_and_is_counted() -> None:
+    schedule = listen()
+
+    (run_id,) = tell(payload={"total": 12})
+
+    run = Run.objects.get(pk=run_id)
+    schedule.refresh_from_db()
+    assert (run.trigger_kind, run.event, run.scheduled_for) == ("event", Event.objects.get(), None)
+    assert (schedule.fired_count, schedule.state, schedule.next_fire_at) == (1, "active", None)
+    assert schedule.last_fired_at is not None
+    assert DueWork.objects.filter(pk=run_id).exists()
+
+
+def test_a_filter_lets_only_those_through_that_it_holds_for() -> None:
+    listen(filter="event.payload.total > `100` && event.topic == 'order.paid'")
+
+    assert tell(payload={"total": 99}) == []
+    assert len(tell(payload={"total": 101})) == 1
+    assert tell(payload={}) == []
+
+
+def test_a_filter_that_fails_starts_nothing_and_says_so() -> None:
+    schedule = listen(filter="div(10, event.payload.parts) > 1")
+    other = listen()
+
+    started = tell(payload={"parts": 0})
+
+    schedule.refresh_from_db()
+    assert [Run.objects.get(pk=run_id).schedule_id for run_id in started] == [other.pk]
+    assert (schedule.state, schedule.skipped_count, schedule.fired_count) == ("active", 1, 0)
+    assert "filter" in schedule.state_reason
+    assert len(tell(payload={"parts": 2})) == 2
+    schedule.refresh_from_db()
+    assert schedule.state_reason == ""
+
+
+def test_paused_held_and_deleted_schedules_do_not_listen() -> None:
+    paused, held, deleted = listen(), listen(), listen()
+    pause_schedule(actor=ACTOR, schedule=paused, reason="a holiday")
+    pause_task(actor=ACTOR, task=held.task)
+    deleted.delete()
+
+    assert tell() == []
+
+    resume_schedule(actor=ACTOR, schedule=paused)
+    resume_task(actor=ACTOR, task=held.task)
+    assert len(tell()) == 2
+
+
+def test_the_overlap_policy_holds_for_events_too() -> None:
+    task = TaskFactory(overlap="skip")
+    DueWorkFactory(run=RunFactory(task=task))
+    schedule = listen(task=task)
+
+    assert tell() == []
+
+    schedule.refresh_from_db()
+    skipped = Run.objects.get(schedule=schedule)
+    assert (skipped.state, skipped.skip_reason) == (RunState.SKIPPED, SkipReason.OVERLAP)
+    assert (schedule.fired_count, schedule.skipped_count) == (0, 1)
+
+
+def test_one_event_starts_a_schedule_once_however_often_it_is_told() -> None:
+    schedule = listen()
+    (first,) = tell()
+    event = Event.objects.get()
+
+    again = start([schedule], Moment(event=event, trigger_kind="event"))  # type: ignore[arg-type]
+
+    schedule.refresh_from_db()
+    assert again == []
+    assert [run.pk for run in Run.objects.all()] == [first]
+    assert schedule.fired_count == 1
+
+
+def test_the_last_of_its_runs_completes_a_schedule() -> None:
+    schedule = listen(max_occurrences=2)
+
+    assert [len(tell()) for _ in range(3)] == [1, 1, 0]
+
+    schedule.refresh_from_db()
+    assert (schedule.state, schedule.fired_count) == (ScheduleState.COMPLETED, 2)
+    update_schedule(actor=ACTOR, schedule=schedule, changes={"max_occurrences": 3})
+    assert len(tell()) == 1
+
+
+def test_an_event_that_is_too_deep_starts_nothing(settings: Any) -> None:
+    settings.ORDINAUT_MAX_EVENT_DEPTH = 3
+    listen()
+
+    assert len(publish(actor=ACTOR, topic="order.paid", depth=3).run_ids) == 1
+    assert publish(actor=ACTOR, topic="order.paid", depth=4).run_ids == []
+
+
+def test_an_event_that_is_refused_starts_nothing() -> None:
+    listen("**")
+
+    with pytest.raises(NotValid):
+        publish(actor=ACTOR, topic="not a topic")
+
+    assert not Run.objects.exists()
+
+
+def test_a_schedule_in_time_may_become_one_that_listens_and_back() -> None:
+    schedule = add_schedule(actor=ACTOR, task=TaskFactory(), definition={"kind": "cron", "expression": "0 8 * * *"})
+
+    listening = update_schedule(actor=ACTOR, schedule=schedule, changes={"kind": "event", "expression": "order.paid"})
+    assert (listening.state, listening.next_fire_at) == ("active", None)
+    assert len(tell()) == 1
+
+    timed = update_schedule(actor=ACTOR, schedule=schedule, changes={"kind": "cron", "expression": "0 8 * * *"})
+    assert timed.next_fire_at is not None
+    assert tell() == []
+
+
+@pytest.mark.parametrize(
+    ("definition", "pointer", "code"),
+    [
+        ({"expression": "order."}, "/expression", "invalid_topic"),
+        ({"expression": "order.**.paid"}, "/expression", "invalid_topic"),
+        ({"expression": "a.b.c.d.e.f.g.h.i.j.k"}, "/expression", "invalid_topic"),
+        ({"expression": "*.*.*.*"}, "/expression", "invalid_topic"),
+        ({"expression": ""}, "/expression", "invalid_topic"),
+        ({"filter": "event..x"}, "/filter", "syntax"),
+        ({"filter": "evnt.payload"}, "/filter", "unknown_name"),
+        ({"filter": "outputs.met"}, "/filter", "unknown_name"),
+        ({"filter": "frobnicate(event)"}, "/filter", "unknown_function"),
+        ({"ends_at": "2030-01-01T00:00:00Z"}, "/ends_at", "not_for_this_kind"),
+        ({"jitter": "PT5S"}, "/jitter", "not_for_this_kind"),
+        ({"exdates": ["2030-01-01T00:00:00"]}, "/exdates", "not_for_this_kind"),
+        ({"after": "other"}, "/after", "not_for_this_kind"),
+        ({"check": {"version": 1, "steps": [{"id": "a", "set": {"b": 1}}]}}, "/check", "not_for_this_kind"),
+        ({"kind": "cron", "expression": "* * * * *", "filter": "event"}, "/filter", "not_for_this_kind"),
+    ],
+)
+def test_what_makes_no_listener_is_refused_with_its_place(definition: Any, pointer: str, code: str) -> None:
+    with pytest.raises(NotValid) as refused:
+        listen(**{"expression": "order.*", **definition})
+
+    assert [(problem.pointer, problem.code) for problem in refused.value.problems] == [(pointer, code)]
+    assert not Schedule.objects.exists()
