@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import connection, transaction
+from scheduling.clock import session
+
+_STATEMENT_TIMEOUT = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,9 @@ def registered() -> list[HousekeepingJob]:
 
 @contextmanager
 def alone(name: str) -> Iterator[bool]:
-    """A transaction that tells whether it is the only one under `name`, on any host. Never waits."""
-    with transaction.atomic(), connection.cursor() as cursor:
+    """A transaction that tells whether it is the only one under `name`, on any host. Never waits for that, nor for
+    ever for anything in it: it has the clock's time-outs, with a minute for a statement."""
+    with session.bounded(statement=_STATEMENT_TIMEOUT) as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [0x0D1, zlib.crc32(name.encode()) - 2**31])
         (is_alone,) = cursor.fetchone()
         yield is_alone

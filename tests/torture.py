@@ -1,7 +1,8 @@
 """`python -m tests.torture`: the crash tests again and again, each round with another seed, for a given time.
 
 The seed decides the order of the tests and is handed to them as ORDINAUT_TEST_TORTURE_SEED, for the moments at which
-they kill. It is printed before each round: `--seed N --rounds 1` repeats that round.
+they kill and for the faults that befall; under it tests take their long forms. It is printed before each round:
+`--seed N --rounds 1` repeats that round.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 _NO_TESTS = 5
+TESTS = ["tests/crash", "tests/races"]
 
 
 def main(arguments: list[str]) -> int:
@@ -21,7 +23,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=None, help="of the first round; each next one adds 1")
     parser.add_argument("--minutes", type=float, default=5.0, help="start no round after this time (default: 5)")
     parser.add_argument("--rounds", type=int, default=sys.maxsize, help="stop after so many rounds")
-    parser.add_argument("tests", nargs="*", default=["tests/crash"], help="what to run (default: tests/crash)")
+    parser.add_argument("tests", nargs="*", default=TESTS, help=f"what to run (default: {' '.join(TESTS)})")
     options = parser.parse_args(arguments)
     seed = random.randrange(1_000_000) if options.seed is None else options.seed
     ends_at = time.monotonic() + options.minutes * 60

@@ -15,6 +15,7 @@ from apscheduler import events
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
 from django.db import close_old_connections
 from django.utils import timezone
 from django_apscheduler.jobstores import DjangoMemoryJobStore
@@ -23,6 +24,15 @@ from django_apscheduler.models import DjangoJob, DjangoJobExecution
 from scheduling.housekeeping import HousekeepingJob, registered
 
 logger = structlog.get_logger(__name__)
+
+
+class FromNow(IntervalTrigger):
+    """An interval that is counted from now. APScheduler's own counts from the last time, by the wall clock: after that
+    jumped forward by years it walks through every second in between, with all its jobs locked."""
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        next_at: datetime = now + self.interval
+        return next_at
 
 
 class MemoryJobStore(DjangoMemoryJobStore):
@@ -52,13 +62,14 @@ def make_scheduler() -> BackgroundScheduler:
         timezone="UTC",
     )
     for job in registered():
-        scheduler.add_job(_call, "interval", seconds=job.every.total_seconds(), id=job.id, args=[job])
+        trigger = FromNow(seconds=job.every.total_seconds(), timezone="UTC")
+        scheduler.add_job(_call, trigger, id=job.id, args=[job])
     return scheduler
 
 
 def start_over(scheduler: BackgroundScheduler) -> None:
-    """Run every job soon, and count its interval from there: after the host's wall clock was set back, by which
-    APScheduler waits, the jobs would rest for as long."""
+    """Run every job soon, and count its interval from there: after the host's wall clock, by which APScheduler waits,
+    was set back by an hour, the jobs would rest for an hour."""
     for job in scheduler.get_jobs():
         with contextlib.suppress(JobLookupError):
             scheduler.modify_job(job.id, next_run_time=datetime.now(UTC))

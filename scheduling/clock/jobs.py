@@ -1,15 +1,20 @@
 """The housekeeping jobs of the scheduling app."""
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import TypeVar
 
 import structlog
+from django.db import transaction
 from django.utils import timezone
 
 from scheduling.audit.models import IdempotencyRecord
 from scheduling.audit.operations import Actor
 from scheduling.calendars.models import Calendar
 from scheduling.calendars.operations import expand_on
+from scheduling.clock import session
 from scheduling.clock.accounting import audit
+from scheduling.clock.faults import fault_of
 from scheduling.clock.housekeeping import prune_executions
 from scheduling.clock.zones import apply_zone_data
 from scheduling.errors import NotValid
@@ -24,6 +29,8 @@ from scheduling.tasks.operations import resume_task
 
 logger = structlog.get_logger(__name__)
 
+Row = TypeVar("Row")
+
 BATCH = 200
 # How far ahead the recurring events of calendars are expanded at least; writing a calendar expands twice as far.
 EXPANDED_AHEAD = timedelta(days=366)
@@ -31,19 +38,33 @@ EXPANDED_AHEAD = timedelta(days=366)
 
 def end_snoozes() -> int:
     """Resume the tasks and the schedules whose snooze is over."""
-    with alone("end_snoozes") as is_alone:
+    with session.hurried(), alone("end_snoozes") as is_alone:
         if not is_alone:
             return 0
         clock, now = Actor.system("clock"), database_now()
         tasks = list(Task.objects.filter(state=TaskState.PAUSED, paused_until__lte=now).order_by("id")[:BATCH])
-        for task in tasks:
-            resume_task(actor=clock, task=task)
+        ended = _one_by_one(tasks, lambda task: resume_task(actor=clock, task=task))
         # Tasks come first: a schedule that was held with its task is accounted for once, by whichever ends last.
         snoozed = Schedule.objects.filter(paused_until__lte=now).exclude(task__state=TaskState.ARCHIVED)
         schedules = list(snoozed.select_related("task").order_by("id")[:BATCH])
-        for schedule in schedules:
-            end_snooze(actor=clock, schedule=schedule)
-        return len(tasks) + len(schedules)
+        return ended + _one_by_one(schedules, lambda schedule: end_snooze(actor=clock, schedule=schedule))
+
+
+def _one_by_one(rows: Sequence[Row], act: Callable[[Row], object]) -> int:
+    """Act on each in a savepoint of its own, so that one that somebody has locked, or that fails, holds up no other.
+    Returns how many went well; the others come again the next time. Requires a transaction."""
+    done = 0
+    for row in rows:
+        try:
+            with transaction.atomic():
+                act(row)
+            done += 1
+        except Exception as error:
+            fault = fault_of(error)
+            if fault.is_everywhere:
+                raise
+            logger.exception("housekeeping.put_off", row=str(row), fault=fault)
+    return done
 
 
 def expand_calendars() -> int:

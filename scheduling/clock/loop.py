@@ -43,11 +43,11 @@ LOST_CONNECTION = (OperationalError, InterfaceError, psycopg.OperationalError, p
 class Clock:
     """Fires what is due until `stop()` is called, from any thread or a signal handler.
 
-    `on_jump` is called when the host's wall clock was set, or the host slept: for those who wait by it. The loop waits
-    by the monotonic clock, and the database's clock alone says what is due.
+    `on_jump_back` is called when the host's wall clock was set back: for those who wait by it. The loop waits by the
+    monotonic clock, and the database's clock alone says what is due.
     """
 
-    def __init__(self, *, batch: int = DEFAULT_BATCH, on_jump: Callable[[], None] | None = None) -> None:
+    def __init__(self, *, batch: int = DEFAULT_BATCH, on_jump_back: Callable[[], None] | None = None) -> None:
         self.batch = batch
         self.readiness = Readiness()
         self._backfills = BackfillPacer()
@@ -59,7 +59,7 @@ class Clock:
         self._allowed = batch  # schedules in the next pass; fewer after a time-out
         self._fruitless = 0  # passes in a row that wrote nothing
         self._skew_at: float | None = None
-        self._on_jump = on_jump
+        self._on_jump_back = on_jump_back
         self._wall_ahead = time.time() - time.monotonic()
 
     def stop(self) -> None:
@@ -105,7 +105,17 @@ class Clock:
 
     def _act_on_run_ends(self) -> bool:
         """Start what follows the runs that have ended; True where there may be more."""
-        ended = act_on_run_ends()
+        try:
+            with session.hurried():
+                ended = act_on_run_ends()
+        except Exception as error:
+            fault = fault_of(error)
+            if not fault.is_contention:
+                raise
+            # Somebody holds the task that is to start: live firing does not wait for them.
+            metrics.FAULTS.labels(fault.value).inc()
+            logger.warning("clock.run_ends_put_off", fault=fault)
+            return False
         metrics.RUN_ENDS.inc(ended)
         return ended == RUN_ENDS_BATCH
 
@@ -193,8 +203,8 @@ class Clock:
             return
         logger.warning("clock.wall_clock_jumped", seconds=round(jumped, 3), hint="The database's clock decides.")
         self._skew_at = None
-        if self._on_jump is not None:
-            self._on_jump()
+        if jumped < 0 and self._on_jump_back is not None:
+            self._on_jump_back()
 
     def _measure_skew(self) -> None:
         """Compare this host's clock with the database's, which judges; warn past a second. At most once a minute."""

@@ -27,12 +27,17 @@ _at_most: ContextVar[timedelta | None] = ContextVar("_at_most", default=None)
 
 
 @contextmanager
-def bounded() -> Iterator[Any]:
-    """A cursor in a transaction with the clock's time-outs. Inside of another transaction its limits hold."""
+def bounded(*, statement: timedelta | None = None) -> Iterator[Any]:
+    """A cursor in a transaction with the clock's time-outs. Inside of another transaction its limits hold.
+
+    `statement`: a limit of a statement other than the setting's, for housekeeping that has more to do at once.
+    """
     is_outermost = not connection.in_atomic_block
     with transaction.atomic(), connection.cursor() as cursor:
         if is_outermost:
-            cursor.execute(_LIMIT, [_milliseconds(limit) for limit in limits()])
+            of_statement, of_lock, of_silence = limits()
+            chosen = (statement or of_statement, of_lock, of_silence)
+            cursor.execute(_LIMIT, [_milliseconds(limit) for limit in chosen])
         yield cursor
 
 

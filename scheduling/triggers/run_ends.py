@@ -7,10 +7,11 @@ is acted on once, whichever clock takes it and wherever that clock is killed.
 from uuid import UUID
 
 import structlog
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import transaction
 
 from scheduling.audit.operations import Actor
-from scheduling.clock import metrics
+from scheduling.clock import metrics, session
+from scheduling.clock.faults import fault_of
 from scheduling.events.operations import store
 from scheduling.runs.models import Run
 from scheduling.runs.states import FINAL_STATES, RunState, TriggerKind
@@ -53,7 +54,7 @@ def act_on_run_ends(batch: int = BATCH) -> int:
 
 def _take_one() -> bool:
     """Take the oldest end and act on it, in one transaction; False where there is none."""
-    with transaction.atomic(), connection.cursor() as cursor:
+    with session.bounded() as cursor:
         cursor.execute(_TAKE)
         row = cursor.fetchone()
         if row is None:
@@ -62,9 +63,10 @@ def _take_one() -> bool:
             # A savepoint: what went wrong is undone, the end stays taken.
             with transaction.atomic():
                 _act_on(row[0])
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:
+        except Exception as error:
+            fault = fault_of(error)
+            if fault.is_everywhere or fault.is_contention:
+                raise
             logger.exception("run_end.not_acted_on", run=str(row[0]))
             metrics.RUN_ENDS_DROPPED.inc()
     return True

@@ -11,6 +11,7 @@ from django.db import OperationalError, ProgrammingError, connection, connection
 from scheduling.clock import metrics, session
 from scheduling.clock.firing import run_pass
 from scheduling.clock.isolation import SteppedOver
+from scheduling.clock.jobs import end_snoozes
 from scheduling.clock.loop import Clock
 from scheduling.models import Run, Schedule, Task
 from scheduling.schedules.models import ScheduleState
@@ -195,6 +196,19 @@ def test_the_tables_of_another_release_quarantine_nobody() -> None:
 
     assert set(Schedule.objects.values_list("state", flat=True)) == {ScheduleState.ACTIVE}
     assert run_pass().runs == 4
+
+
+def test_a_locked_task_keeps_its_snooze_and_holds_up_no_other() -> None:
+    over = datetime.now(UTC) - timedelta(seconds=1)
+    locked, free = [
+        TaskFactory(state="paused", paused_at=over, paused_until=over, pause_reason="until later") for _ in range(2)
+    ]
+
+    with somebody_holds("SELECT FROM scheduling_task WHERE id = %s FOR UPDATE", locked.pk):
+        assert end_snoozes() == 1
+
+    assert set(Task.objects.filter(state="active")) == {free}
+    assert end_snoozes() == 1
 
 
 def test_the_limits_are_those_of_the_transaction_and_leave_no_trace_on_the_connection() -> None:

@@ -30,7 +30,9 @@ class Command(BaseCommand):
         require_service_settings()
         arm()
         scheduler = None if options["no_housekeeping"] else make_scheduler()
-        clock = Clock(batch=options["batch"], on_jump=None if scheduler is None else partial(start_over, scheduler))
+        clock = Clock(
+            batch=options["batch"], on_jump_back=None if scheduler is None else partial(start_over, scheduler)
+        )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: clock.stop())
         probe = None

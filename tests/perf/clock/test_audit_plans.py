@@ -1,0 +1,46 @@
+"""The plans of the audit's statements, at a size at which a scan would hurt."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import connection
+
+from scheduling.clock import accounting
+from scheduling.models import Schedule
+from scheduling.schedules.rules import ACCOUNTED_FOR_EVER
+from tests.factories import ScheduleFactory, TaskFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HOW_MANY = 20_000
+
+
+def explained(statement: str, parameters: list[Any]) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {statement}", parameters)
+        return "\n".join(line for (line,) in cursor.fetchall())
+
+
+def test_the_statements_of_the_audit_use_their_indexes_at_size() -> None:
+    task = TaskFactory()
+    schedules = [ScheduleFactory.build(task=task) for _ in range(HOW_MANY)]
+    for number, schedule in enumerate(schedules):
+        assert schedule.next_fire_at is not None
+        schedule.next_fire_at += timedelta(days=number % 100)
+        schedule.accounted_until = schedule.next_fire_at - timedelta(microseconds=1)
+    Schedule.objects.bulk_create(schedules)
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM (ANALYZE) scheduling_schedule")
+    ids = list(Schedule.objects.order_by("pk").values_list("pk", flat=True))
+
+    end = explained(accounting._END_OF_WINDOW, [UUID(int=0), 1000])
+    moved = explained(accounting._MOVED, [UUID(int=0), ids[1000], ACCOUNTED_FOR_EVER, 500])
+    overdue = explained(accounting._OVERDUE, [timedelta(seconds=10), 10_000])
+
+    for plan in (end, moved, overdue):
+        assert "Seq Scan on scheduling_schedule" not in plan
+    assert "scheduling_schedule_pkey" in end
+    assert "scheduling_schedule_pkey" in moved
+    assert "schedule_due_idx" in overdue
