@@ -19,7 +19,7 @@ MAX_NUMBER = 999_999_999
 
 # Lowest and highest magnitude of each list of numbers, and whether a minus counts from the end.
 _NUMBER_LISTS = {
-    "BYSECOND": (0, 59, False),
+    "BYSECOND": (0, 60, False),
     "BYMINUTE": (0, 59, False),
     "BYHOUR": (0, 23, False),
     "BYMONTHDAY": (1, 31, True),
@@ -141,7 +141,8 @@ def _numbers(name: str, value: str) -> tuple[int, ...]:
         if not form.fullmatch(item) or not low <= abs(int(item)) <= high:
             sides = f"{low} to {high}, or -{high} to -{low} from the end" if is_signed else f"{low} to {high}"
             _refuse(f"{name} takes numbers from {sides}, not {item[:40]!r}")
-        found.add(int(item))
+        # The clock has no leap seconds: RFC 5545 (3.3.12) reads second 60 as 59 then.
+        found.add(min(int(item), 59) if name == "BYSECOND" else int(item))
     return tuple(sorted(found))
 
 

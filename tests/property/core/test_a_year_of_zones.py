@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -80,7 +81,7 @@ def test_a_year_of_a_zone_minute_by_minute(zone: str, number: int, jumps: int) -
     check_elapsed_rules(year, zone)
 
 
-def rule_of(year: Year, zone: str, kind: str, expression: str, **policies: str) -> Rule:
+def rule_of(year: Year, zone: str, kind: str, expression: str, **policies: Any) -> Rule:
     """Anchored where the year in UTC begins."""
     starts_at = datetime(1970, 1, 1) + timedelta(minutes=year.walls[0])
     return Rule(kind=kind, expression=expression, timezone=zone, starts_at=starts_at, **policies)

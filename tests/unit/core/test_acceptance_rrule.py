@@ -180,7 +180,7 @@ def test_case_16_a_time_in_the_fold_occurs_once():
         "FREQ=DAILY;BYSETPOS=1",
         "FREQ=WEEKLY;BYMONTHDAY=3",
         "FREQ=MONTHLY;BYWEEKNO=3",
-        "FREQ=DAILY;BYSECOND=60",
+        "FREQ=DAILY;BYSECOND=61",
         "DTSTART:20250101T000000\nRRULE:FREQ=DAILY",
     ],
 )
