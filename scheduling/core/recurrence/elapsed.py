@@ -16,9 +16,9 @@ from scheduling.core.recurrence.rule import ONE_SECOND
 from scheduling.core.recurrence.units import Units
 from scheduling.core.recurrence.zones import Segment
 
-# Ends the search of a rule whose conditions seem to agree and never do: a century, or about 50 ms of work.
+# Ends the search of a rule whose conditions seem to agree and never do: a century, or about 15 ms of work.
 _SEARCH = timedelta(days=36_525)
-_MAX_JUMPS = 50_000
+_MAX_JUMPS = 15_000
 # A COUNT that is not used up within both bounds nothing that anyone will ask for.
 _COUNT_SEARCH = 4 * _SEARCH
 _MAX_COUNTED_DAYS = 40_000
