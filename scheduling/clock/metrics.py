@@ -25,7 +25,3 @@ PASS_AGE_SECONDS = Gauge("ordinaut_clock_pass_age_seconds", "Since the last whol
 OVERDUE = Gauge("ordinaut_clock_overdue", "Schedules whose mark is past by more than the budget of a pass.")
 OLDEST_OVERDUE_SECONDS = Gauge("ordinaut_clock_oldest_overdue_seconds", "Age of the oldest mark that is due.")
 DID_NOT_RUN = Counter("ordinaut_clock_did_not_run", "Occurrences found with neither a run nor a reason.")
-EVENTS_TOO_DEEP = Counter("ordinaut_events_too_deep", "Events that started nothing, because they were too deep.")
-FILTERS_FAILED = Counter("ordinaut_filters_failed", "Filters of schedules that could not be evaluated.")
-RUN_ENDS_DROPPED = Counter("ordinaut_run_ends_dropped", "Ends of runs that could not be acted on.")
-RUN_ENDS = Counter("ordinaut_run_ends", "Ends of runs that somebody waited for, acted on.")

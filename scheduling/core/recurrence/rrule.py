@@ -94,7 +94,7 @@ def _count_left_out(pattern: CountedPattern, zone: Zone, start: datetime, end: d
 
 def _compile_elapsed(parts: Parts, context: Context, sentence: str) -> ElapsedRecurrence:
     anchor = context.anchor_instant
-    offsets, is_exact = _offsets(parts, anchor + context.zone.offset_at(anchor))
+    offsets, grain = _offsets(parts, anchor + context.zone.offset_at(anchor))
     recurrence = ElapsedRecurrence(
         zone=context.zone,
         sentence=sentence,
@@ -108,7 +108,7 @@ def _compile_elapsed(parts: Parts, context: Context, sentence: str) -> ElapsedRe
             clockface=_unit_clockface(parts),
         ),
         offsets=offsets,
-        is_exact=is_exact,
+        grain=grain,
         excluded=context.excluded,
     )
     days = recurrence.units.days
@@ -119,21 +119,20 @@ def _compile_elapsed(parts: Parts, context: Context, sentence: str) -> ElapsedRe
     return recurrence
 
 
-def _offsets(parts: Parts, anchor: datetime) -> tuple[tuple[int, ...], bool]:
-    """The seconds of each unit at which the rule occurs, BYSETPOS applied, and whether nothing below it is named."""
+def _offsets(parts: Parts, anchor: datetime) -> tuple[tuple[int, ...], int]:
+    """The seconds of each unit at which the rule occurs, BYSETPOS applied, and their grain (see ElapsedRecurrence)."""
     minutes = parts.by_minute if parts.freq == "HOURLY" else ()
     seconds = parts.by_second if parts.freq != "SECONDLY" else ()
-    is_exact = not (minutes or seconds)
-    if is_exact:
-        offsets = [0]
+    if not (minutes or seconds):
+        offsets, grain = [0], 1
     else:
-        named_minutes = (minutes or (anchor.minute,)) if parts.freq == "HOURLY" else (0,)
-        named_seconds = seconds or (anchor.second,)
-        offsets = [minute * 60 + second for minute, second in product(named_minutes, named_seconds)]
+        # Seconds alone are named within the anchor's own minute, which half an hour of summer time moves.
+        offsets = [minute * 60 + second for minute, second in product(minutes or (0,), seconds or (anchor.second,))]
+        grain = _UNIT_SECONDS[parts.freq] if minutes else 60
     if parts.by_position:
         kept = {at - 1 if at > 0 else len(offsets) + at for at in parts.by_position}
         offsets = [offset for rank, offset in enumerate(offsets) if rank in kept]
-    return tuple(offsets), is_exact
+    return tuple(offsets), grain
 
 
 def _unit_clockface(parts: Parts) -> Clockface | None:

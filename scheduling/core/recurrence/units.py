@@ -5,12 +5,17 @@ the others are congruent to it. A search goes round three conditions (day, inter
 jump to its next candidate, and draws every jump from the caller's budget.
 """
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import gcd
 
 from scheduling.core.recurrence.clockface import DAY, Clockface
 from scheduling.core.recurrence.days import DayTable
+
+# Up to so many times of day the days that INTERVAL can reach are listed; with more of them a search finds them soon.
+_MAX_LISTED_TIMES = 4000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,6 +29,7 @@ class Units:
     per_day: int = field(init=False)
     _possible: dict[int, bool] = field(default_factory=dict, init=False, repr=False)
     _whole_days: dict[int, int] = field(default_factory=dict, init=False, repr=False)
+    _reached: dict[int, "_DayCycle | None"] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.per_day = DAY // self.size
@@ -37,7 +43,13 @@ class Units:
             matching = day if self.days is None else self.days.first_from(day)
             if matching is None:
                 return None
-            unit = max(unit, matching * self.per_day)
+            cycle = self._day_cycle(base)
+            reached = matching if cycle is None else cycle.first_from(matching)
+            unit = max(unit, reached * self.per_day)
+            if reached != matching:
+                if unit >= end:
+                    return None
+                continue
             aligned = unit + (base - unit) % self.interval
             if aligned >= end:
                 return None
@@ -105,6 +117,16 @@ class Units:
         assert self.clockface is not None
         return self.clockface.rank((unit - day * self.per_day) * self.size)
 
+    def _day_cycle(self, base: int) -> "_DayCycle | None":
+        """The days on which a counted unit meets a time of day; None where that need not be known."""
+        if self.clockface is None or self.interval == 1 or self.clockface.size > _MAX_LISTED_TIMES:
+            return None
+        residue = base % self.interval
+        if residue not in self._reached:
+            times = [self.clockface.at(rank) // self.size for rank in range(self.clockface.size)]
+            self._reached[residue] = _cycle_of(times, residue, self.interval, self.per_day)
+        return self._reached[residue]
+
     def _is_possible(self, base: int) -> bool:
         """False where INTERVAL and the times of day never meet: every second hour from midnight, at three o'clock.
 
@@ -117,3 +139,26 @@ class Units:
         if residue not in self._possible:
             self._possible[residue] = self.clockface.has_residue(residue * self.size, modulus * self.size)
         return self._possible[residue]
+
+
+@dataclass(frozen=True, slots=True)
+class _DayCycle:
+    """Days that come again after `length` days: those whose remainder is in `days`, sorted and not empty."""
+
+    length: int
+    days: "array[int]"
+
+    def first_from(self, day: int) -> int:
+        remainder = day % self.length
+        at = bisect_left(self.days, remainder)
+        following = self.days[at] if at < len(self.days) else self.days[0] + self.length
+        return day - remainder + following
+
+
+def _cycle_of(times: list[int], residue: int, interval: int, per_day: int) -> _DayCycle | None:
+    """The days `d` of which `d * per_day + time` has the residue for one of the times; None where all or none do."""
+    shared = gcd(interval, per_day)
+    length = interval // shared
+    inverse = pow(per_day // shared, -1, length) if length > 1 else 0
+    days = {(residue - time) // shared * inverse % length for time in times if (residue - time) % shared == 0}
+    return _DayCycle(length, array("q", sorted(days))) if 0 < len(days) < length else None

@@ -18,6 +18,11 @@ ZONES = (
     "Australia/Lord_Howe",
     "Pacific/Apia",
     "Pacific/Chatham",
+    "America/Havana",
+    "America/St_Johns",
+    "Antarctica/Troll",
+    "Europe/Dublin",
+    "Asia/Tehran",
 )
 WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 
@@ -69,6 +74,19 @@ def rrules(draw: st.DrawFn, *, freqs: tuple[str, ...], most_interval: int = 4) -
     if freq == "WEEKLY":
         maybe("WKST", st.sampled_from(WEEKDAYS))
     return ";".join(parts)
+
+
+@st.composite
+def any_rrules(draw: st.DrawFn, *, freqs: tuple[str, ...], most_interval: int) -> str:
+    """The whole of RRULE: those above, and BYSETPOS, BYWEEKNO, BYYEARDAY, COUNT and UNTIL too."""
+    text = draw(rrules(freqs=freqs, most_interval=most_interval))
+    if "YEARLY" in text and not any(name in text for name in ("BYDAY", "BYMONTH")) and draw(st.booleans()):
+        text += draw(
+            st.sampled_from((";BYWEEKNO=1,53", ";BYWEEKNO=-1;BYDAY=SU", ";BYWEEKNO=20", ";BYYEARDAY=1,-1,100"))
+        )
+    if "BY" in text and "INTERVAL" not in text and draw(st.booleans()):
+        text += draw(st.sampled_from((";BYSETPOS=1", ";BYSETPOS=-1", ";BYSETPOS=1,-1")))
+    return text + draw(st.sampled_from(("", "", ";COUNT=50", ";UNTIL=20250101T000000Z", ";UNTIL=20250101")))
 
 
 def resolve(wall: datetime, zone: str, *, gap: str, fold: str) -> list[datetime]:

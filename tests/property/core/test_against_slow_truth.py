@@ -1,6 +1,5 @@
 """Fast searches against slow, obvious ones."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -9,6 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from scheduling.core.recurrence import Rule, ScheduleError, compile_rule
+from tests.property.core.cron_words import cron_matcher
 from tests.property.core.rules import anchors, cron_expressions, folds, gaps, resolve, rrules, zones
 
 # Fridays before clock changes, so that the week after holds one: of both kinds, at midnight too, and of half an hour.
@@ -28,33 +28,6 @@ CHANGE_WEEKS = (
     ("Africa/Casablanca", datetime(2025, 2, 21)),
 )
 HORIZON = datetime(2035, 1, 1)
-
-
-def field_values(text: str, low: int, high: int) -> set[int]:
-    values: set[int] = set()
-    for term in text.split(","):
-        span, _, step = term.partition("/")
-        start, _, end = ("0" if low == 0 else str(low), "-", str(high)) if span == "*" else span.partition("-")
-        values |= set(range(int(start), int(end or start) + 1, int(step or 1)))
-    return values
-
-
-def cron_matcher(expression: str) -> Callable[[datetime], bool]:
-    minute, hour, day, month, weekday = expression.split()
-    minutes, hours = field_values(minute, 0, 59), field_values(hour, 0, 23)
-    days, months = field_values(day, 1, 31), field_values(month, 1, 12)
-    weekdays = {value % 7 for value in field_values(weekday, 0, 7)}
-    join = all if day.startswith("*") or weekday.startswith("*") else any
-
-    def matches(wall: datetime) -> bool:
-        return (
-            wall.minute in minutes
-            and wall.hour in hours
-            and wall.month in months
-            and join((wall.day in days, wall.isoweekday() % 7 in weekdays))
-        )
-
-    return matches
 
 
 def occurrences_or_none(rule: Rule, after: datetime, limit: int) -> list[datetime]:

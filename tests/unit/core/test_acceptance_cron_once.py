@@ -85,6 +85,12 @@ def test_case_19_days_of_cron(expression, timezone, after, expected):
     assert days(cron(expression, len(dates), timezone=timezone, after=after)) == dates
 
 
+def test_case_19_weekdays_at_eight():
+    found = cron("0 8 * * 1-5", 6, timezone=BERLIN, after="2025-06-01T00:00:00")
+
+    assert found == [f"2025-06-0{day}T08:00:00+02:00" for day in (2, 3, 4, 5, 6, 9)]
+
+
 def test_case_19_local_time_of_cron():
     assert cron("30 8 * * 1-5", 1, timezone=CHISINAU, after="2025-06-06T09:00:00") == ["2025-06-09T08:30:00+03:00"]
 

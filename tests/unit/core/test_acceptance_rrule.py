@@ -90,7 +90,11 @@ def test_cases_6_to_15_of_the_calendar(case, expression, starts_at, expected):
     [
         (CALENDARS[0][1], "2025-01-07T00:00:00", {"14:30:00"}),
         (CALENDARS[3][1], "2024-01-01T08:00:00", {"10:00:00"}),
+        (CALENDARS[1][1], JANUARY, {"17:00:00"}),
+        (CALENDARS[4][1], JANUARY, {"09:00:00"}),
         (CALENDARS[5][1], JANUARY, {"15:00:00"}),
+        (CALENDARS[6][1], JANUARY, {"11:00:00"}),
+        (CALENDARS[7][1], JANUARY, {"09:00:00"}),
     ],
 )
 def test_the_time_of_day_is_the_same_through_the_year(expression, starts_at, times):
