@@ -1,6 +1,5 @@
 """The dashboard: is the clock firing, is the queue moving, who works, what failed, what comes next."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.core.cache import cache
@@ -88,10 +87,6 @@ def _history() -> tuple[Chart, dict[str, int], dict[str, int]]:
     found: tuple[Chart, dict[str, int], dict[str, int]] | None = cache.get("console.history")
     if found is None:
         now = timezone.now()
-        found = (
-            hourly(reads.outcomes_by_hour(now=now)),
-            reads.outcomes_since(start=now - timedelta(hours=1)),
-            reads.outcomes_since(start=now - timedelta(days=1)),
-        )
+        found = (hourly(reads.outcomes_by_hour(now=now)), *reads.outcomes_of_hour_and_day(now=now))
         cache.set("console.history", found, _HISTORY_SECONDS)
     return found

@@ -62,10 +62,17 @@ def queue_depths(*, now: datetime) -> list[QueueDepth]:
     ]
 
 
-def outcomes_since(*, start: datetime) -> dict[str, int]:
-    """How many runs were made since `start`, by what came of them; those that are not over yet are `in progress`."""
-    rows = Run.objects.filter(id__gte=first_id_at(start)).values_list("state").annotate(count=Count("pk"))
-    return _by_outcome(rows.order_by())
+def outcomes_of_hour_and_day(*, now: datetime) -> tuple[dict[str, int], dict[str, int]]:
+    """How many runs were made in the last hour and in the last day, by what came of them; those that are not over yet
+    are `in progress`."""
+    of_hour = Q(id__gte=first_id_at(now - timedelta(hours=1)))
+    rows = list(
+        Run.objects.filter(id__gte=first_id_at(now - timedelta(days=1)))
+        .values_list("state")
+        .annotate(hour=Count("pk", filter=of_hour), day=Count("pk"))
+        .order_by()
+    )
+    return _by_outcome((state, hour) for state, hour, _ in rows), _by_outcome((state, day) for state, _, day in rows)
 
 
 def outcomes_by_hour(*, now: datetime) -> dict[datetime, dict[str, int]]:
@@ -96,8 +103,8 @@ def fleet() -> QuerySet[Worker]:
 
 
 def next_fires() -> QuerySet[Schedule]:
-    active = Schedule.objects.filter(state=ScheduleState.ACTIVE, held_at=None).select_related("task")
-    return active.order_by("next_fire_at", "id")[:_NEXT_FIRES]
+    timed = Schedule.objects.filter(state=ScheduleState.ACTIVE, held_at=None, next_fire_at__isnull=False)
+    return timed.select_related("task").order_by("next_fire_at", "id")[:_NEXT_FIRES]
 
 
 def tasks_by_state() -> dict[str, int]:

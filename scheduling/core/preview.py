@@ -180,7 +180,7 @@ def _before_anchor(rule: Rule) -> datetime | None:
 
 def _shown(instant: datetime, zone: Zone) -> PreviewOccurrence:
     local = instant.astimezone(zone.info).isoformat()
-    return PreviewOccurrence(local, instant.isoformat().replace("+00:00", "Z"))
+    return PreviewOccurrence(local, f"{instant.replace(tzinfo=None).isoformat()}Z")
 
 
 def _naive(instant: datetime) -> datetime:

@@ -54,8 +54,9 @@ class CronDays:
     months: frozenset[int]
     _matcher: "_DayMatcher" = field(compare=False, repr=False)
 
-    def matches(self, day: date) -> bool:
-        return day.month in self.months and self._matcher.match_day(day)
+    def days_of_month(self, year: int, month: int) -> tuple[int, ...]:
+        matches = self._matcher.match_day
+        return tuple(day for day in range(monthrange(year, month)[1]) if matches(date(year, month, day + 1)))
 
 
 class _DayMatcher(CronSim):
@@ -64,7 +65,10 @@ class _DayMatcher(CronSim):
     nearest: frozenset[int] = frozenset()
 
     def match_dom(self, d: date) -> bool:
-        return super().match_dom(d) or any(_nearest_weekday(d.year, d.month, day) == d.day for day in self.nearest)
+        is_named: bool = super().match_dom(d)
+        if is_named or not self.nearest:
+            return is_named
+        return any(_nearest_weekday(d.year, d.month, day) == d.day for day in self.nearest)
 
 
 def compile_cron(expression: str, context: Context) -> WallRecurrence:

@@ -6,7 +6,7 @@ out once for each kind of month, when it is first met, and a search goes from mo
 """
 
 from bisect import bisect_left
-from calendar import isleap, monthrange
+from calendar import isleap
 from collections.abc import Hashable, Iterator
 from datetime import date
 from functools import lru_cache
@@ -16,6 +16,11 @@ from scheduling.core.recurrence.rule import LATEST
 
 # The calendar repeats after 400 years: a rule without a day in them has none.
 _CYCLE = 401
+# Of each year of the calendar's 400: the weekday it begins with, and whether it and the one before are leap years; one
+# number for all three, with room for the month.
+_YEAR_KINDS = tuple(
+    (date(year, 1, 1).weekday() * 4 + isleap(year) * 2 + isleap(year - 1)) * 16 for year in range(2000, 2400)
+)
 
 
 class DayRule(Hashable, Protocol):
@@ -24,7 +29,8 @@ class DayRule(Hashable, Protocol):
     @property
     def months(self) -> frozenset[int]: ...
 
-    def matches(self, day: date, /) -> bool: ...
+    def days_of_month(self, year: int, month: int, /) -> tuple[int, ...]:
+        """The named days of one of its months, in order, counted from 0."""
 
 
 class DayTable:
@@ -33,11 +39,16 @@ class DayTable:
     def __init__(self, rule: DayRule) -> None:
         self._rule = rule
         self._months = tuple(sorted(rule.months))
-        self._by_kind: dict[tuple[int, int, bool, bool], tuple[int, ...]] = {}
+        self._by_kind: dict[int, tuple[int, ...]] = {}
 
     def first_from(self, ordinal: int) -> int | None:
         """The first matching day at or after `ordinal`, or None before the supported years end."""
         first = date.fromordinal(ordinal)
+        if first.month in self._months:  # most often the month at hand has one
+            days = self._days_of(first.year, first.month)
+            at = bisect_left(days, first.day - 1)
+            if at < len(days):
+                return ordinal - first.day + 1 + days[at]
         for year, month in self._months_from(first, min(first.year + _CYCLE, LATEST.year)):
             month_start = date(year, month, 1).toordinal()
             days = self._days_of(year, month)
@@ -75,16 +86,11 @@ class DayTable:
                 yield year, month
 
     def _days_of(self, year: int, month: int) -> tuple[int, ...]:
-        kind = (month, date(year, 1, 1).weekday(), isleap(year), isleap(year - 1))
+        kind = _YEAR_KINDS[year % 400] + month
         days = self._by_kind.get(kind)
         if days is None:
-            days = self._by_kind[kind] = self._work_out(year, month)
+            days = self._by_kind[kind] = self._rule.days_of_month(year, month)
         return days
-
-    def _work_out(self, year: int, month: int) -> tuple[int, ...]:
-        matches = self._rule.matches
-        length = monthrange(year, month)[1]
-        return tuple(day for day in range(length) if matches(date(year, month, day + 1)))
 
 
 @lru_cache(maxsize=2048)

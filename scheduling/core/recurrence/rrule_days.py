@@ -19,32 +19,45 @@ class RRuleDays:
     week_start: int
     nth_of_year: bool
 
-    def matches(self, day: date) -> bool:
-        return (
-            day.month in self.months
-            and (not self.month_days or self._is_month_day(day))
-            and (not self.weekdays or self._is_weekday(day))
-            and (not self.year_days or self._is_year_day(day))
-            and (not self.weeks or self._is_week(day))
-        )
+    def days_of_month(self, year: int, month: int) -> tuple[int, ...]:
+        first_weekday, length = monthrange(year, month)
+        if self.month_days:
+            named = {day - 1 if day > 0 else length + day for day in self.month_days}
+            days = [day for day in range(length) if day in named]
+        else:
+            days = list(range(length))
+        if self.weekdays:
+            on_weekdays = self._on_weekdays(year, month, first_weekday, length)
+            days = [day for day in days if day in on_weekdays]
+        if self.year_days:
+            days = [day for day in days if self._is_year_day(date(year, month, day + 1))]
+        if self.weeks:
+            shift = (first_weekday - self.week_start) % 7
+            one_of_each = {(day + shift) // 7: day for day in days}  # the days of one week share the answer
+            named = {week for week, day in one_of_each.items() if self._is_week(date(year, month, day + 1))}
+            days = [day for day in days if (day + shift) // 7 in named]
+        return tuple(days)
 
-    def _is_month_day(self, day: date) -> bool:
-        return day.day in self.month_days or day.day - monthrange(day.year, day.month)[1] - 1 in self.month_days
+    def _on_weekdays(self, year: int, month: int, first_weekday: int, length: int) -> set[int]:
+        """The days of a month that BYDAY names, from 0; the n-th weekdays are those of the month or of the year."""
+        before, whole = 0, length
+        if self.nth_of_year:
+            before, whole = date(year, month, 1).timetuple().tm_yday - 1, 365 + isleap(year)
+        found: set[int] = set()
+        for weekday, position in self.weekdays:
+            if position is None:
+                found.update(range((weekday - first_weekday) % 7, length, 7))
+                continue
+            first = (weekday - first_weekday + before) % 7
+            last = first + (whole - 1 - first) // 7 * 7
+            day = first + (position - 1) * 7 if position > 0 else last + (position + 1) * 7
+            if 0 <= day < whole and 0 <= day - before < length:
+                found.add(day - before)
+        return found
 
     def _is_year_day(self, day: date) -> bool:
         position = day.timetuple().tm_yday
         return position in self.year_days or position - (365 + isleap(day.year)) - 1 in self.year_days
-
-    def _is_weekday(self, day: date) -> bool:
-        weekday = day.weekday()
-        if (weekday, None) in self.weekdays:
-            return True
-        if self.nth_of_year:
-            position, length = day.timetuple().tm_yday, 365 + isleap(day.year)
-        else:
-            position, length = day.day, monthrange(day.year, day.month)[1]
-        from_start, from_end = (position - 1) // 7 + 1, -((length - position) // 7 + 1)
-        return (weekday, from_start) in self.weekdays or (weekday, from_end) in self.weekdays
 
     def _is_week(self, day: date) -> bool:
         number, weeks = _week_of(day, self.week_start)

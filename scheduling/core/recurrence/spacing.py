@@ -1,12 +1,13 @@
 """How close two occurrences of a schedule come, by looking at a bounded number of them.
 
 An exact answer would need the whole set. What is looked at: up to 400 occurrences of the next 400 days, up to 60 in
-each of the next twelve months, the same of each rule where there are several, and every added time with the occurrence
-before and after it. So a rule that runs fast in one month of the year only is found out, and a rule that costs most,
-whose occurrences lie centuries apart, is asked a few times only.
+each of the next twelve months, the same of each rule where there are several, and every added time and the first
+occurrences of each rule with the occurrences of the whole before and after them. So a rule that runs fast in one month
+of the year only is found out, and a rule that costs most, whose occurrences lie centuries apart, is asked a few times
+only.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from scheduling.core.recurrence.base import Recurrence
@@ -15,6 +16,7 @@ from scheduling.core.recurrence.union import UnionRecurrence
 _FIRST_LOOK = (400, timedelta(days=400))
 _LATER_LOOK = (60, timedelta(days=31))
 _MONTHS = 12
+_RARE = 20
 
 
 def comes_closer(recurrence: Recurrence, *, than: timedelta, after: datetime) -> timedelta | None:
@@ -23,13 +25,16 @@ def comes_closer(recurrence: Recurrence, *, than: timedelta, after: datetime) ->
 
 
 def _distances(recurrence: Recurrence, than: timedelta, after: datetime) -> Iterator[timedelta]:
-    yield from _of_additions(recurrence, than, after)
     end = None if recurrence.ends_at is None else recurrence.ends_at.replace(tzinfo=UTC)
     members = recurrence.members if isinstance(recurrence, UnionRecurrence) else ()
     for each in (recurrence, *members):
         yield from _in_stretch(each, after, end, *_FIRST_LOOK)
         for month in range(_MONTHS):
             yield from _in_stretch(each, after + month * _LATER_LOOK[1], end, *_LATER_LOOK)
+    added = [naive.replace(tzinfo=UTC) for naive in recurrence.added]
+    # What is rare among much that is frequent: the first look may not reach it.
+    rare = [at for each in members for at in each.occurrences(after, _RARE) if end is None or at <= end]
+    yield from _around(recurrence, [*added, *rare], than, after)
 
 
 def _in_stretch(
@@ -46,12 +51,14 @@ def _in_stretch(
         former = following
 
 
-def _of_additions(recurrence: Recurrence, than: timedelta, after: datetime) -> Iterator[timedelta]:
-    for naive in recurrence.added:
-        added = naive.replace(tzinfo=UTC)
-        if added <= after:
+def _around(
+    recurrence: Recurrence, points: Iterable[datetime], than: timedelta, after: datetime
+) -> Iterator[timedelta]:
+    """From each of these occurrences to its neighbours, where they are nearer than `than`."""
+    for point in points:
+        if point <= after:
             continue
-        for start in (max(after, added - than), added):
+        for start in (max(after, point - than), point):
             neighbour = recurrence.next_after(start)
-            if neighbour is not None and neighbour != added:
-                yield abs(neighbour - added)
+            if neighbour is not None and neighbour != point:
+                yield abs(neighbour - point)

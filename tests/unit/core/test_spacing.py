@@ -73,3 +73,12 @@ def test_the_look_is_bounded_for_the_dearest_rules():
     closer("rrule", text)
 
     assert time.thread_time() - began < 2
+
+
+@pytest.mark.parametrize("rare", ["2 0 24 12 *", "57 0 24 12 *"])
+def test_a_rare_line_that_comes_close_to_a_frequent_one_is_found(rare: str) -> None:
+    union = compile_rule(Rule(kind="cron", expression=f"0 * * * *\n{rare}"))
+
+    found = comes_closer(union, than=timedelta(minutes=15), after=datetime(2026, 1, 1, tzinfo=UTC))
+
+    assert found in (timedelta(minutes=2), timedelta(minutes=3))
