@@ -185,8 +185,9 @@ def tell_overdue() -> Overdue:
 
 def read_overdue() -> Overdue:
     """Counted up to a limit, by the database's clock. One statement, which reads its index alone."""
+    parameters: list[Any] = [conf.clock_pass_budget(), COUNTED_AT_MOST]
     with connection.cursor() as cursor:
-        cursor.execute(_OVERDUE, [conf.clock_pass_budget(), COUNTED_AT_MOST])
+        cursor.execute(_OVERDUE, parameters)
         count, oldest = cursor.fetchone()
     return Overdue(count=count, oldest_seconds=float(oldest or 0.0))
 
