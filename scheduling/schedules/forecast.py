@@ -64,7 +64,7 @@ def forecast_of_words(words: Mapping[str, str], *, now: datetime, count: int) ->
 def _told(found: Preview, timezone: str, *, now: datetime) -> Forecast:
     instants = [datetime.fromisoformat(each.utc) for each in found.next]
     fires = [
-        Fire(local=local_moment(instant, timezone), utc=moment(instant), wait=since(instant, now=now))
+        Fire(local=_local(instant, timezone), utc=moment(instant), wait=since(instant, now=now))
         for instant in instants
     ]
     return Forecast(sentence=found.sentence, fires=fires, notes=list(found.notes))
@@ -72,3 +72,8 @@ def _told(found: Preview, timezone: str, *, now: datetime) -> Forecast:
 
 def _problem(error: ScheduleError) -> str:
     return f"{error.detail}. {error.hint}." if error.hint else f"{error.detail}."
+
+
+def _local(instant: datetime, timezone: str) -> str:
+    """The local time without its zone, which the sentence above the table names once."""
+    return local_moment(instant, timezone).partition(" (")[0]
