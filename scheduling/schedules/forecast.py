@@ -64,8 +64,7 @@ def forecast_of_words(words: Mapping[str, str], *, now: datetime, count: int) ->
 def _told(found: Preview, timezone: str, *, now: datetime) -> Forecast:
     instants = [datetime.fromisoformat(each.utc) for each in found.next]
     fires = [
-        Fire(local=_local(instant, timezone), utc=moment(instant), wait=since(instant, now=now))
-        for instant in instants
+        Fire(local=_local(instant, timezone), utc=moment(instant), wait=since(instant, now=now)) for instant in instants
     ]
     return Forecast(sentence=found.sentence, fires=fires, notes=list(found.notes))
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from django.db import connection
+
+from tests.sessions import wait_for_sessions_to_end
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _WIDTH, _HEIGHT = 1440, 1000
@@ -46,6 +49,9 @@ def visit(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Visit]:
         _listen(made)
         yield made
         browser.close()
+        # Beside Playwright's loop, Django takes the test for another task and gives it a connection of its own.
+        connection.close()
+    wait_for_sessions_to_end()
 
 
 def _listen(visit: Visit) -> None:
