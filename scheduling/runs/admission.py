@@ -22,6 +22,7 @@ import orjson
 
 from scheduling.core.planning import OverlapDecision, decide_overlap
 from scheduling.ids import new_id
+from scheduling.runs import admission_statements as statements
 from scheduling.runs.gates import release_gated
 from scheduling.runs.keys import concurrency_key, rendered
 from scheduling.runs.states import Gate, RunState, SkipReason, TriggerKind
@@ -68,125 +69,9 @@ class Admitted:
     duplicate_of: UUID | None = None
 
 
-# Purpose: the facts of tasks at their start. Index: primary key. Locks: none.
-_TASK_FACTS = """
-SELECT id, agent_id, overlap, current_revision_id, params, simulate, priority, queue,
-       concurrency_key, concurrency_limit, dedupe_key, dedupe_window,
-       pause_after_failures IS NOT NULL
-           OR EXISTS (SELECT FROM scheduling_schedule follower WHERE follower.after_task_id = scheduling_task.id)
-FROM scheduling_task
-WHERE id = ANY(%s)
-"""
-
-# Purpose: the same for exclusive tasks, one starter at a time. Locks: the task rows, in the order of their ids.
-_LOCK_EXCLUSIVE_TASKS = _TASK_FACTS + " AND overlap <> 'allow' ORDER BY id FOR NO KEY UPDATE"
-
-# Purpose: live and held runs of exclusive tasks. Index: due_work_exclusive_idx. Locks: none; the tasks are locked.
-_LIVE_RUNS = """
-SELECT task_id,
-       count(*) FILTER (WHERE gate IS DISTINCT FROM 'overlap'),
-       count(*) FILTER (WHERE gate = 'overlap')
-FROM scheduling_duework
-WHERE is_exclusive AND task_id = ANY(%s)
-GROUP BY task_id
-"""
-
-# Purpose: end the runs of a task that no worker holds. A row that is being claimed is waited for and then left.
-# Index: due_work_exclusive_idx. Locks: the due work it deletes.
-_CANCEL_UNLEASED = """
-WITH ended AS (
-    DELETE FROM scheduling_duework
-    WHERE is_exclusive AND task_id = %(task)s AND lease_owner IS NULL
-    RETURNING run_id
-)
-UPDATE scheduling_run SET state = 'canceled', finished_at = now()
-FROM ended WHERE id = ended.run_id
-"""
-
-# Purpose: ask the workers that hold runs of a task to stop. Index: due_work_exclusive_idx. Locks: those rows.
-_REQUEST_CANCEL = """
-UPDATE scheduling_duework SET cancel_requested_at = now()
-WHERE is_exclusive AND task_id = %(task)s AND lease_owner IS NOT NULL AND cancel_requested_at IS NULL
-RETURNING run_id
-"""
-
-# Purpose: which of these conditions are being checked right now: their newest check is live.
-# Index: run_check_unique, read backwards; primary key of the due work. Locks: none.
-_LIVE_CHECKS = """
-SELECT asked.schedule_id
-FROM unnest(%s::uuid[]) AS asked (schedule_id) CROSS JOIN LATERAL (
-    SELECT run.id FROM scheduling_run run
-    WHERE run.schedule_id = asked.schedule_id AND run.trigger_kind = 'check'
-    ORDER BY run.scheduled_for DESC LIMIT 1
-) AS newest
-JOIN scheduling_duework work ON work.run_id = newest.id
-"""
-
-# Purpose: take deduplication keys whose window is over. Index: dedupe_key_unique_for_task. Locks: the key's row.
-_TAKE_DEDUPE_KEYS = """
-INSERT INTO scheduling_dedupekey (task_id, key, run_id, expires_at)
-SELECT task_id, key, run_id, now() + span
-FROM unnest(%s::uuid[], %s::text[], %s::uuid[], %s::interval[]) AS asked (task_id, key, run_id, span)
-ORDER BY task_id, key
-ON CONFLICT (task_id, key) DO UPDATE SET run_id = EXCLUDED.run_id, expires_at = EXCLUDED.expires_at
-    WHERE scheduling_dedupekey.expires_at <= now()
-RETURNING run_id
-"""
-
-_HOLDERS_OF_DEDUPE_KEYS = """
-SELECT task_id, key, run_id FROM scheduling_dedupekey
-JOIN unnest(%s::uuid[], %s::text[]) AS asked (task_id, key) USING (task_id, key)
-"""
-
-# Purpose: make sure the rows exist that admissions under a key lock. Locks: a key's row where its limit changed.
-_KNOW_KEYS = """
-INSERT INTO scheduling_concurrencykey (key, "limit")
-SELECT * FROM unnest(%s::text[], %s::int[]) AS asked (key, "limit") ORDER BY 1
-ON CONFLICT (key) DO UPDATE SET "limit" = EXCLUDED."limit"
-    WHERE scheduling_concurrencykey."limit" <> EXCLUDED."limit"
-"""
-
-# Purpose: runs with their due work. Index: run_occurrence_unique settles who made the run of an occurrence.
-_INSERT = """
-WITH asked AS (
-    SELECT * FROM unnest(
-        %s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::timestamptz[], %s::text[],
-        %s::text[], %s::bytea[], %s::bool[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::smallint[],
-        %s::timestamptz[], %s::text[], %s::bool[], %s::text[], %s::bool[], %s::uuid[], %s::uuid[]
-    ) AS asked (
-        id, task_id, revision_id, agent_id, schedule_id, trigger_kind, scheduled_for, state,
-        skip_reason, params, simulated, parent_id, replay_of_id, triggered_by, queue, priority,
-        available_at, gate, is_exclusive, concurrency_key, is_watched, event_id, backfill_id
-    )
-), born AS (
-    INSERT INTO scheduling_run (
-        id, task_id, revision_id, agent_id, schedule_id, trigger_kind, scheduled_for, state, cause, skip_reason,
-        attempt, params, simulated, parent_id, replay_of_id, triggered_by, created_at, finished_at, event_id,
-        backfill_id
-    )
-    SELECT id, task_id, revision_id, agent_id, schedule_id, trigger_kind, scheduled_for, state, '', skip_reason,
-           1, params, simulated, parent_id, replay_of_id, triggered_by, now(),
-           CASE WHEN state = 'skipped' THEN now() END, event_id, backfill_id
-    FROM asked
-    ON CONFLICT DO NOTHING
-    RETURNING id
-), queued AS (
-    INSERT INTO scheduling_duework (
-        run_id, task_id, queue, priority, available_at, gate, attempt, claim_count, handback_count, death_count,
-        is_suspect, is_exclusive, is_watched, concurrency_key
-    )
-    SELECT id, task_id, queue, priority, COALESCE(available_at, now()), gate, 1, 0, 0, 0,
-           false, is_exclusive, is_watched, concurrency_key
-    FROM asked JOIN born USING (id)
-    WHERE state = 'queued'
-)
-SELECT id FROM born
-"""
-
-
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """A task as a start needs it, in the order of the columns of `_TASK_FACTS`."""
+    """A task as a start needs it, in the order of the columns of `statements.TASK_FACTS`."""
 
     id: UUID
     agent_id: UUID
@@ -268,17 +153,17 @@ def admit(cursor: Any, starts: Sequence[Start]) -> list[Admitted]:
 
 def lock_exclusive_tasks(cursor: Any, task_ids: Iterable[UUID]) -> None:
     """Take the locks that `admit` needs, for a caller that locks other rows after them. Requires a transaction."""
-    cursor.execute(_LOCK_EXCLUSIVE_TASKS, [list(task_ids)])
+    cursor.execute(statements.LOCK_EXCLUSIVE_TASKS, [list(task_ids)])
 
 
 def _read_facts(cursor: Any, task_ids: set[UUID]) -> dict[UUID, _Facts]:
     """Facts of the tasks; those of exclusive ones are read under their lock."""
     ids = sorted(task_ids)
-    cursor.execute(_TASK_FACTS, [ids])
+    cursor.execute(statements.TASK_FACTS, [ids])
     facts = {row[0]: _Facts(*row) for row in cursor.fetchall()}
     exclusive = [task.id for task in facts.values() if task.overlap != OverlapPolicy.ALLOW]
     if exclusive:
-        cursor.execute(_LOCK_EXCLUSIVE_TASKS, [sorted(exclusive)])
+        cursor.execute(statements.LOCK_EXCLUSIVE_TASKS, [sorted(exclusive)])
         facts.update({row[0]: _Facts(*row) for row in cursor.fetchall()})
     return facts
 
@@ -296,7 +181,7 @@ def _apply_overlap(cursor: Any, rows: list[_Row]) -> None:
         return
     live: Counter[UUID] = Counter()
     held: Counter[UUID] = Counter()
-    cursor.execute(_LIVE_RUNS, [exclusive])
+    cursor.execute(statements.LIVE_RUNS, [exclusive])
     for task_id, live_count, held_count in cursor.fetchall():
         live[task_id], held[task_id] = live_count, held_count
     for row in rows:
@@ -324,7 +209,7 @@ def _skip_checks_that_overlap(cursor: Any, rows: list[_Row]) -> None:
     checks = [row for row in rows if row.is_check]
     if not checks:
         return
-    cursor.execute(_LIVE_CHECKS, [sorted({row.start.schedule_id for row in checks if row.start.schedule_id})])
+    cursor.execute(statements.LIVE_CHECKS, [sorted({row.start.schedule_id for row in checks if row.start.schedule_id})])
     busy = {schedule_id for (schedule_id,) in cursor.fetchall()}
     for row in checks:
         if row.start.schedule_id in busy:
@@ -345,8 +230,8 @@ def _drafts_before(row: _Row, rows: list[_Row]) -> list[_Row]:
 def _cancel_live_runs(cursor: Any, task_id: UUID) -> None:
     """End what no worker holds, and ask the rest to stop: in this order, so that a row on its way into a lease is
     seen by the second statement."""
-    cursor.execute(_CANCEL_UNLEASED, {"task": task_id})
-    cursor.execute(_REQUEST_CANCEL, {"task": task_id})
+    cursor.execute(statements.CANCEL_UNLEASED, {"task": task_id})
+    cursor.execute(statements.REQUEST_CANCEL, {"task": task_id})
     for (run_id,) in cursor.fetchall():
         after_commit(CANCEL_CHANNEL, str(run_id))
 
@@ -365,7 +250,7 @@ def _apply_deduplication(cursor: Any, rows: list[_Row]) -> None:
     if not first:
         return
     cursor.execute(
-        _TAKE_DEDUPE_KEYS,
+        statements.TAKE_DEDUPE_KEYS,
         [
             [task_id for task_id, _ in first],
             [key for _, key in first],
@@ -377,7 +262,9 @@ def _apply_deduplication(cursor: Any, rows: list[_Row]) -> None:
     repeated.extend((row, name) for name, row in first.items() if row.id not in taken)
     if not repeated:
         return
-    cursor.execute(_HOLDERS_OF_DEDUPE_KEYS, [[name[0] for _, name in repeated], [name[1] for _, name in repeated]])
+    cursor.execute(
+        statements.HOLDERS_OF_DEDUPE_KEYS, [[name[0] for _, name in repeated], [name[1] for _, name in repeated]]
+    )
     holders = {(task_id, key): run_id for task_id, key, run_id in cursor.fetchall()}
     for row, name in repeated:
         row.skip_reason = SkipReason.DUPLICATE
@@ -401,12 +288,12 @@ def _apply_concurrency(cursor: Any, rows: list[_Row]) -> None:
         row.gate = row.gate or Gate.KEY
         limits[row.concurrency_key] = row.facts.concurrency_limit or 1
     if limits:
-        cursor.execute(_KNOW_KEYS, [list(limits), list(limits.values())])
+        cursor.execute(statements.KNOW_KEYS, [list(limits), list(limits.values())])
 
 
 def _write(cursor: Any, rows: list[_Row]) -> set[UUID]:
     cursor.execute(
-        _INSERT,
+        statements.INSERT,
         [
             [row.id for row in rows],
             [row.facts.id for row in rows],

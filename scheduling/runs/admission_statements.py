@@ -1,0 +1,116 @@
+"""The SQL of admission (`scheduling.runs.admission`): what it reads, locks and writes."""
+
+# Purpose: the facts of tasks at their start. Index: primary key. Locks: none.
+TASK_FACTS = """
+SELECT id, agent_id, overlap, current_revision_id, params, simulate, priority, queue,
+       concurrency_key, concurrency_limit, dedupe_key, dedupe_window,
+       pause_after_failures IS NOT NULL
+           OR EXISTS (SELECT FROM scheduling_schedule follower WHERE follower.after_task_id = scheduling_task.id)
+FROM scheduling_task
+WHERE id = ANY(%s)
+"""
+
+# Purpose: the same for exclusive tasks, one starter at a time. Locks: the task rows, in the order of their ids.
+LOCK_EXCLUSIVE_TASKS = TASK_FACTS + " AND overlap <> 'allow' ORDER BY id FOR NO KEY UPDATE"
+
+# Purpose: live and held runs of exclusive tasks. Index: due_work_exclusive_idx. Locks: none; the tasks are locked.
+LIVE_RUNS = """
+SELECT task_id,
+       count(*) FILTER (WHERE gate IS DISTINCT FROM 'overlap'),
+       count(*) FILTER (WHERE gate = 'overlap')
+FROM scheduling_duework
+WHERE is_exclusive AND task_id = ANY(%s)
+GROUP BY task_id
+"""
+
+# Purpose: end the runs of a task that no worker holds. A row that is being claimed is waited for and then left.
+# Index: due_work_exclusive_idx. Locks: the due work it deletes.
+CANCEL_UNLEASED = """
+WITH ended AS (
+    DELETE FROM scheduling_duework
+    WHERE is_exclusive AND task_id = %(task)s AND lease_owner IS NULL
+    RETURNING run_id
+)
+UPDATE scheduling_run SET state = 'canceled', finished_at = now()
+FROM ended WHERE id = ended.run_id
+"""
+
+# Purpose: ask the workers that hold runs of a task to stop. Index: due_work_exclusive_idx. Locks: those rows.
+REQUEST_CANCEL = """
+UPDATE scheduling_duework SET cancel_requested_at = now()
+WHERE is_exclusive AND task_id = %(task)s AND lease_owner IS NOT NULL AND cancel_requested_at IS NULL
+RETURNING run_id
+"""
+
+# Purpose: which of these conditions are being checked right now: their newest check is live.
+# Index: run_check_unique, read backwards; primary key of the due work. Locks: none.
+LIVE_CHECKS = """
+SELECT asked.schedule_id
+FROM unnest(%s::uuid[]) AS asked (schedule_id) CROSS JOIN LATERAL (
+    SELECT run.id FROM scheduling_run run
+    WHERE run.schedule_id = asked.schedule_id AND run.trigger_kind = 'check'
+    ORDER BY run.scheduled_for DESC LIMIT 1
+) AS newest
+JOIN scheduling_duework work ON work.run_id = newest.id
+"""
+
+# Purpose: take deduplication keys whose window is over. Index: dedupe_key_unique_for_task. Locks: the key's row.
+TAKE_DEDUPE_KEYS = """
+INSERT INTO scheduling_dedupekey (task_id, key, run_id, expires_at)
+SELECT task_id, key, run_id, now() + span
+FROM unnest(%s::uuid[], %s::text[], %s::uuid[], %s::interval[]) AS asked (task_id, key, run_id, span)
+ORDER BY task_id, key
+ON CONFLICT (task_id, key) DO UPDATE SET run_id = EXCLUDED.run_id, expires_at = EXCLUDED.expires_at
+    WHERE scheduling_dedupekey.expires_at <= now()
+RETURNING run_id
+"""
+
+HOLDERS_OF_DEDUPE_KEYS = """
+SELECT task_id, key, run_id FROM scheduling_dedupekey
+JOIN unnest(%s::uuid[], %s::text[]) AS asked (task_id, key) USING (task_id, key)
+"""
+
+# Purpose: make sure the rows exist that admissions under a key lock. Locks: a key's row where its limit changed.
+KNOW_KEYS = """
+INSERT INTO scheduling_concurrencykey (key, "limit")
+SELECT * FROM unnest(%s::text[], %s::int[]) AS asked (key, "limit") ORDER BY 1
+ON CONFLICT (key) DO UPDATE SET "limit" = EXCLUDED."limit"
+    WHERE scheduling_concurrencykey."limit" <> EXCLUDED."limit"
+"""
+
+# Purpose: runs with their due work. Index: run_occurrence_unique settles who made the run of an occurrence.
+INSERT = """
+WITH asked AS (
+    SELECT * FROM unnest(
+        %s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::timestamptz[], %s::text[],
+        %s::text[], %s::bytea[], %s::bool[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::smallint[],
+        %s::timestamptz[], %s::text[], %s::bool[], %s::text[], %s::bool[], %s::uuid[], %s::uuid[]
+    ) AS asked (
+        id, task_id, revision_id, agent_id, schedule_id, trigger_kind, scheduled_for, state,
+        skip_reason, params, simulated, parent_id, replay_of_id, triggered_by, queue, priority,
+        available_at, gate, is_exclusive, concurrency_key, is_watched, event_id, backfill_id
+    )
+), born AS (
+    INSERT INTO scheduling_run (
+        id, task_id, revision_id, agent_id, schedule_id, trigger_kind, scheduled_for, state, cause, skip_reason,
+        attempt, params, simulated, parent_id, replay_of_id, triggered_by, created_at, finished_at, event_id,
+        backfill_id
+    )
+    SELECT id, task_id, revision_id, agent_id, schedule_id, trigger_kind, scheduled_for, state, '', skip_reason,
+           1, params, simulated, parent_id, replay_of_id, triggered_by, now(),
+           CASE WHEN state = 'skipped' THEN now() END, event_id, backfill_id
+    FROM asked
+    ON CONFLICT DO NOTHING
+    RETURNING id
+), queued AS (
+    INSERT INTO scheduling_duework (
+        run_id, task_id, queue, priority, available_at, gate, attempt, claim_count, handback_count, death_count,
+        is_suspect, is_exclusive, is_watched, concurrency_key
+    )
+    SELECT id, task_id, queue, priority, COALESCE(available_at, now()), gate, 1, 0, 0, 0,
+           false, is_exclusive, is_watched, concurrency_key
+    FROM asked JOIN born USING (id)
+    WHERE state = 'queued'
+)
+SELECT id FROM born
+"""
