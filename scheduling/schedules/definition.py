@@ -140,8 +140,7 @@ def apply(schedule: Schedule, values: Mapping[str, Any]) -> None:
     _leave_off_what_is_of_other_kinds(schedule, values)
     _require_room_between(schedule)
     _require_good_filter(schedule)
-    if values.get("check") is not None:
-        _require_outputs(values["check"], schedule)
+    _require_outputs(schedule, values)
 
 
 def _apply_times(schedule: Schedule, values: Mapping[str, Any]) -> None:
@@ -206,7 +205,13 @@ def _require_good_filter(schedule: Schedule) -> None:
             raise ScheduleError(problem["code"], problem["detail"], field="filter", hint=problem.get("hint"))
 
 
-def _require_outputs(check: Mapping[str, Any], schedule: Schedule) -> None:
+def _require_outputs(schedule: Schedule, values: Mapping[str, Any]) -> None:
+    """ScheduleError where nothing that the check puts out is judged: a new check, or the stored one by a new filter."""
+    check = values.get("check")
+    if check is None and "filter" in values and schedule.check_revision is not None:
+        check = schedule.check_revision.document
+    if check is None:
+        return
     outputs = check.get("outputs") or {}
     if not outputs or not (schedule.filter or "met" in outputs):
         raise ScheduleError(

@@ -90,7 +90,11 @@ def update_schedule(
         if "calendars" in values:
             held.calendars = calendars
         connect(actor=actor, schedule=held, values=values)
-        require_whole(held.kind, has_check=held.check_revision_id is not None, has_after=held.after_task_id is not None)
+        require_whole(
+            held.kind,
+            has_check=values.get("check", held.check_revision_id) is not None,
+            has_after=bool(values.get("after", held.after_task_id)),
+        )
         held.starts_at = anchored(rule_of(held), at=now).starts_at
         if any(before[column] != snapshot(held)[column] for column in RULE_COLUMNS):
             set_mark(held, first_mark(held, now=now))

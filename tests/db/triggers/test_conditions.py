@@ -185,6 +185,20 @@ def test_what_cannot_look_is_refused_with_its_place(definition: Any, pointer: st
     assert not Schedule.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "code"), [({"filter": ""}, "check_says_nothing"), ({"check": None}, "missing_check")]
+)
+def test_an_edit_that_leaves_nothing_to_judge_is_refused(changes: Any, code: str) -> None:
+    schedule = watch(check={**CHECK, "outputs": {"rain_mm": 1}}, filter="outputs.rain_mm > `2`")
+
+    with pytest.raises(NotValid) as refused:
+        update_schedule(actor=ACTOR, schedule=schedule, changes=changes)
+
+    assert [(problem.pointer, problem.code) for problem in refused.value.problems] == [("/check", code)]
+    schedule.refresh_from_db()
+    assert schedule.filter == "outputs.rain_mm > `2`"
+
+
 def test_its_sentence_says_how_often_it_looks() -> None:
     from scheduling.schedules.rules import recurrence_of
 

@@ -11,7 +11,7 @@ from scheduling.events.models import Event, Outbox
 from scheduling.models import Run, RunEnd, Schedule, Task
 from scheduling.runs.operations import cancel_run, retry_run, start_run
 from scheduling.runs.states import RunState
-from scheduling.schedules.operations import pause_schedule
+from scheduling.schedules.operations import pause_schedule, update_schedule
 from scheduling.tasks.models import TaskState
 from scheduling.tasks.operations import resume_task, update_task
 from scheduling.triggers import run_ends
@@ -168,6 +168,15 @@ def test_a_task_cannot_follow_itself_nor_another_agents() -> None:
         with pytest.raises(NotValid) as refused:
             follow(followed, task=task)
         assert [problem.code for problem in refused.value.problems] == [code]
+
+
+def test_an_edit_cannot_take_away_the_task_that_is_followed() -> None:
+    schedule = follow(TaskFactory())
+
+    with pytest.raises(NotValid) as refused:
+        update_schedule(actor=ACTOR, schedule=schedule, changes={"after": None})
+
+    assert [(problem.pointer, problem.code) for problem in refused.value.problems] == [("/after", "missing_after")]
 
 
 def test_an_end_that_cannot_be_acted_on_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
