@@ -1,4 +1,4 @@
-"""Named points of a pass at which a crash test makes the clock die or stand still.
+"""Named points of a pass, and of what follows it, at which a crash test makes the clock die or stand still.
 
 Armed by ORDINAUT_TEST_CLOCK_POINT, as `kill:after-lock` (SIGKILL to itself, as the kernel or an operator would) or
 `stop:after-lock` (SIGSTOP, once; the test sends SIGCONT). Unarmed, a point costs one comparison.
@@ -20,6 +20,8 @@ POINTS = (
     "after-commit",
     "before-sleep",
 )
+# While the clock acts on the ends of runs, in the transaction that takes the end.
+POINTS_OF_ENDS = ("end-taken", "end-acted-on")
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 _armed: dict[str, signal.Signals] = {}
@@ -32,8 +34,9 @@ def arm(order: str | None = None) -> None:
     if not given:
         return
     deed, _, point = given.partition(":")
-    if deed not in _SIGNALS or point not in POINTS:
-        raise ValueError(f"{given!r} is not kill: or stop: and one of {', '.join(POINTS)}")
+    known = (*POINTS, *POINTS_OF_ENDS)
+    if deed not in _SIGNALS or point not in known:
+        raise ValueError(f"{given!r} is not kill: or stop: and one of {', '.join(known)}")
     _armed[point] = _SIGNALS[deed]
 
 

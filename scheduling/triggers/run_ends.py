@@ -8,10 +8,12 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
+from django.db.models import Q
 
 from scheduling.audit.operations import Actor
 from scheduling.clock import metrics, session
 from scheduling.clock.faults import fault_of
+from scheduling.clock.points import reach
 from scheduling.events.operations import store
 from scheduling.runs.models import Run
 from scheduling.runs.states import FINAL_STATES, RunState, TriggerKind
@@ -62,7 +64,9 @@ def _take_one() -> bool:
         try:
             # A savepoint: what went wrong is undone, the end stays taken.
             with transaction.atomic():
+                reach("end-taken")
                 _act_on(row[0])
+                reach("end-acted-on")
         except Exception as error:
             fault = fault_of(error)
             if fault.is_everywhere or fault.is_contention:
@@ -80,8 +84,11 @@ def _act_on(run_id: UUID) -> None:
     if run.trigger_kind == TriggerKind.CHECK:
         settle_check(run)
         return
+    may_pause = run.state == RunState.FAILED and run.task.pause_after_failures is not None
+    if may_pause:
+        _lock_the_task_and_its_followers(run)
     start_followers(run)
-    if run.state == RunState.FAILED:
+    if may_pause:
         _pause_when_it_fails_too_often(run)
 
 
@@ -119,8 +126,24 @@ def start_followers(run: Run) -> list[UUID]:
     return fire(schedules, Moment(event=event, trigger_kind=TriggerKind.AFTER, simulated=run.simulated))
 
 
+def _lock_the_task_and_its_followers(run: Run) -> None:
+    """Tasks by id, then their schedules by id: the order of the whole app.
+
+    Followers first and the task when it is paused would be the opposite order for two tasks that follow each other. And
+    failures are counted once nobody can pause or resume the task any more.
+    """
+    following = Schedule.objects.filter(kind=ScheduleKind.AFTER, after_task=run.task_id)
+    tasks = Task.objects.filter(Q(pk=run.task_id) | Q(pk__in=following.values("task_id")))
+    schedules = Schedule.objects.filter(Q(task=run.task_id) | Q(pk__in=following.values("pk")))
+    for rows in (tasks, schedules):
+        list(rows.select_for_update(no_key=True).order_by("pk").values_list("pk"))
+
+
 def _pause_when_it_fails_too_often(run: Run) -> None:
-    """Pause the task when its newest runs, as many as it allows, have all failed since it was resumed."""
+    """Pause the task when its newest runs, as many as it allows, have all failed since it was resumed.
+
+    Requires the lock of the task: of two ends at once the second finds it paused, and an operator's reason stays.
+    """
     task = Task.objects.filter(pk=run.task_id, state=TaskState.ACTIVE, pause_after_failures__isnull=False).first()
     if task is None:
         return

@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+from django.db.models.functions import Now
 
 from scheduling.audit.operations import Actor
 from scheduling.models import DueWork, Run, Schedule, Task
@@ -35,6 +36,7 @@ def end(run: Run, state: RunState = RunState.SUCCEEDED, *, output: Any = None, e
         output=output,
         error=error,
         cause=FailureCause.PERMANENT if state == RunState.FAILED else "",
+        finished_at=Now(),
     )
     DueWork.objects.filter(pk=run.pk).delete()
 
