@@ -17,6 +17,7 @@ SKEW_SECONDS = Gauge("ordinaut_clock_skew_seconds", "This host's clock less the 
 OUTBOX_BACKLOG = Gauge("ordinaut_outbox_backlog", "Events that Redis does not have yet.")
 EVENTS_TOO_DEEP = Counter("ordinaut_events_too_deep", "Events that started nothing, because they were too deep.")
 FILTERS_FAILED = Counter("ordinaut_filters_failed", "Filters of schedules that could not be evaluated.")
+STARTS_REFUSED = Counter("ordinaut_starts_refused", "Runs that an event, end or condition could not start.")
 RUN_ENDS_DROPPED = Counter("ordinaut_run_ends_dropped", "Ends of runs that could not be acted on.")
 RUN_ENDS = Counter("ordinaut_run_ends", "Ends of runs that somebody waited for, acted on.")
 FAULTS = Counter("ordinaut_clock_faults", "Errors of passes, by kind.", ["kind"])

@@ -7,12 +7,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.api.access import WRITE_EVENTS
+from scheduling.api.finding import seen
 from scheduling.api.idempotency import idempotent
 from scheduling.api.principal import actor_of
 from scheduling.api.shapes import Shape
 from scheduling.api.views import View, body_of
 from scheduling.definitions.strict import parse
 from scheduling.events.operations import EventDefinition, publish
+from scheduling.runs.selectors import visible_runs
 
 
 class PublishedShape(Shape):
@@ -30,11 +32,15 @@ class EventList(View):
     @extend_schema(operation_id="publishEvent", request=EventDefinition, responses={202: PublishedShape})
     @idempotent
     def post(self, request: Request) -> Response:
-        """Publish an event: it is stored with the runs that it starts, and goes to Redis when Redis is there."""
+        """Publish an event: it is stored with the runs that it starts, and goes to Redis when Redis is there.
+
+        Whoever listens is started, whosever task it is; `runs` names those that the caller may see.
+        """
         given = parse(EventDefinition, body_of(request))
         published = publish(actor=actor_of(request), topic=given["topic"], payload=given["payload"])
         event = published.event
-        runs = [str(run_id) for run_id in published.run_ids]
+        visible = set(seen(request, visible_runs).filter(pk__in=published.run_ids).values_list("pk", flat=True))
+        runs = [str(run_id) for run_id in published.run_ids if run_id in visible]
         return Response({"id": str(event.pk), "topic": event.topic, "runs": runs}, status=202)
 
 

@@ -11,12 +11,13 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import connection
+from django.db import connection, transaction
 
 from scheduling import conf
 from scheduling.clock import metrics
+from scheduling.clock.faults import Fault, fault_of
 from scheduling.events.models import Event
-from scheduling.runs.admission import Start, admit, lock_exclusive_tasks
+from scheduling.runs.admission import Admitted, Start, admit, lock_exclusive_tasks
 from scheduling.runs.states import RunState, TriggerKind
 from scheduling.schedules.models import Schedule, ScheduleState
 from scheduling.triggers.filters import FilterError, is_met
@@ -80,15 +81,17 @@ def fire(schedules: Sequence[Schedule], moment: Moment) -> list[UUID]:
 
 
 def start(schedules: Sequence[Schedule], moment: Moment) -> list[UUID]:
-    """Start a run for each locked schedule, whatever its filter says; the same event starts it once."""
-    with connection.cursor() as cursor:
-        admitted = admit(cursor, [_start(schedule, moment) for schedule in schedules])
-        started = []
-        for schedule, result in zip(schedules, admitted, strict=True):
-            is_skipped = result.state is RunState.SKIPPED
-            if result.run_id is not None:
+    """Start a run for each locked schedule, whatever its filter says; the same event starts it once.
+
+    A schedule whose task cannot be started says why, and keeps no other from it.
+    """
+    started = []
+    for schedule, result in _admitted(schedules, moment):
+        is_skipped = result.state is RunState.SKIPPED
+        if result.run_id is not None:
+            with connection.cursor() as cursor:
                 _count(cursor, schedule, fired=int(not is_skipped), skipped=int(is_skipped))
-                started += [] if is_skipped else [result.run_id]
+            started += [] if is_skipped else [result.run_id]
     return started
 
 
@@ -96,8 +99,33 @@ def refuse(schedule: Schedule, error: FilterError) -> None:
     """Note on a locked schedule that its filter failed. It stays active: the next event may fit."""
     logger.warning("schedule.filter_failed", schedule=str(schedule.pk), detail=str(error))
     metrics.FILTERS_FAILED.inc()
+    _say(schedule, str(error))
+
+
+def _admitted(schedules: Sequence[Schedule], moment: Moment) -> list[tuple[Schedule, Admitted]]:
+    """What admission decided for each; a batch that it refuses is halved, until the one to blame stands alone."""
+    if not schedules:
+        return []
+    try:
+        # A savepoint: admission may have written before it came to the one that it refuses.
+        with transaction.atomic(), connection.cursor() as cursor:
+            admitted = admit(cursor, [_start(schedule, moment) for schedule in schedules])
+        return list(zip(schedules, admitted, strict=True))
+    except Exception as error:
+        if fault_of(error) is not Fault.REFUSED:
+            raise
+        if len(schedules) == 1:
+            logger.warning("schedule.start_refused", schedule=str(schedules[0].pk), detail=str(error))
+            metrics.STARTS_REFUSED.inc()
+            _say(schedules[0], f"The run cannot be started: {error}")
+            return []
+    middle = len(schedules) // 2
+    return [*_admitted(schedules[:middle], moment), *_admitted(schedules[middle:], moment)]
+
+
+def _say(schedule: Schedule, reason: str) -> None:
     with connection.cursor() as cursor:
-        _count(cursor, schedule, fired=0, skipped=1, reason=str(error)[:500])
+        _count(cursor, schedule, fired=0, skipped=1, reason=reason[:500])
 
 
 def event_context(event: Event) -> dict[str, Any]:

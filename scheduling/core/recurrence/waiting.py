@@ -25,13 +25,13 @@ class WaitingRecurrence(Recurrence):
 
 def compile_event(expression: str, context: Context) -> WaitingRecurrence:
     """Read a pattern of topics, or raise ScheduleError `invalid_topic`."""
-    pattern = expression.strip()
-    problem = problem_of(pattern)
+    # To the letter: a pattern is looked up as it is stored, and one with a blank would be good and never match.
+    problem = problem_of(expression)
     if problem is not None:
         raise ScheduleError(
             "invalid_topic", problem, field="expression", hint="Write order.paid, order.*, or order.** for example"
         )
-    return WaitingRecurrence(zone=context.zone, sentence=f"Whenever an event {pattern} is published")
+    return WaitingRecurrence(zone=context.zone, sentence=f"Whenever an event {expression} is published")
 
 
 def compile_after(expression: str, context: Context) -> WaitingRecurrence:

@@ -1,19 +1,23 @@
 """Events that start runs: which, how often, and what keeps them from it."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from scheduling.errors import NotValid
 from scheduling.events.models import Event
 from scheduling.events.operations import publish
-from scheduling.models import DueWork, Run, Schedule
+from scheduling.models import DueWork, Run, Schedule, Task
 from scheduling.runs.states import RunState, SkipReason
 from scheduling.schedules.models import ScheduleState
 from scheduling.schedules.operations import add_schedule, pause_schedule, resume_schedule, update_schedule
 from scheduling.tasks.operations import pause_task, resume_task
+from scheduling.triggers import admitting
 from scheduling.triggers.admitting import Moment, start
+from tests.db.api.gateway import gateway_of
 from tests.db.triggers.conftest import ACTOR, listen
 from tests.factories import DueWorkFactory, RunFactory, TaskFactory
 
@@ -81,6 +85,56 @@ def test_a_filter_that_fails_starts_nothing_and_says_so() -> None:
     assert len(tell(payload={"parts": 2})) == 2
     schedule.refresh_from_db()
     assert schedule.state_reason == ""
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"concurrency_key": "${params.city}", "concurrency_limit": 1},
+        {"dedupe_key": "${params.city}", "dedupe_window": timedelta(hours=1)},
+    ],
+)
+def test_a_task_that_cannot_be_started_keeps_no_other_from_an_event(keys: Any) -> None:
+    before, broken, after = listen(), listen(task=TaskFactory(**keys)), listen()
+
+    started = tell()
+
+    broken.refresh_from_db()
+    assert {Run.objects.get(pk=run_id).schedule_id for run_id in started} == {before.pk, after.pk}
+    assert Run.objects.count() == 2
+    assert (broken.state, broken.fired_count, broken.skipped_count) == ("active", 0, 1)
+    assert broken.state_reason.startswith("The run cannot be started: The key '${params.city}' is null")
+    Task.objects.filter(pk=broken.task_id).update(
+        concurrency_key="", concurrency_limit=None, dedupe_key="", dedupe_window=None
+    )
+    assert len(tell()) == 3
+    broken.refresh_from_db()
+    assert broken.state_reason == ""
+
+
+def test_an_error_of_the_connection_is_the_publishers_and_nothing_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = listen()
+
+    def break_down(*_: Any) -> None:
+        raise OperationalError("the server went away")
+
+    monkeypatch.setattr(admitting, "admit", break_down)
+    with pytest.raises(OperationalError):
+        tell()
+
+    schedule.refresh_from_db()
+    assert (schedule.skipped_count, schedule.state_reason, Event.objects.count()) == (0, "", 0)
+
+
+def test_an_agent_is_told_of_its_own_runs_only() -> None:
+    other = listen()
+    api = gateway_of()
+    own = listen(task=TaskFactory(agent=api.agent))
+
+    told = api.post("events", {"topic": "order.paid"}).json()["runs"]
+
+    assert told == [str(Run.objects.get(schedule=own).pk)]
+    assert Run.objects.filter(schedule=other).count() == 1
 
 
 def test_paused_held_and_deleted_schedules_do_not_listen() -> None:
@@ -166,6 +220,8 @@ def test_a_schedule_in_time_may_become_one_that_listens_and_back() -> None:
     ("definition", "pointer", "code"),
     [
         ({"expression": "order."}, "/expression", "invalid_topic"),
+        ({"expression": " order.paid"}, "/expression", "invalid_topic"),
+        ({"expression": "order.paid\n"}, "/expression", "invalid_topic"),
         ({"expression": "order.**.paid"}, "/expression", "invalid_topic"),
         ({"expression": "a.b.c.d.e.f.g.h.i.j.k"}, "/expression", "invalid_topic"),
         ({"expression": "*.*.*.*"}, "/expression", "invalid_topic"),

@@ -103,6 +103,21 @@ def test_a_failed_run_that_was_redriven_has_not_ended() -> None:
     assert Run.objects.get(schedule=schedule).event.payload["state"] == "succeeded"
 
 
+def test_a_run_that_is_retried_after_its_end_was_acted_on_ends_again() -> None:
+    followed = TaskFactory()
+    schedule = follow(followed, "end")
+    run = begin(followed)
+    end(run, RunState.FAILED)
+    act_on_run_ends()
+
+    retry_run(actor=ACTOR, run=run)
+    end(run, RunState.SUCCEEDED)
+    act_on_run_ends()
+
+    told = Run.objects.filter(schedule=schedule).order_by("id").values_list("event__payload__state", flat=True)
+    assert list(told) == ["failed", "succeeded"]
+
+
 def test_a_filter_reads_the_end_and_a_paused_follower_is_left_alone() -> None:
     followed = TaskFactory()
     wet = follow(followed, filter="event.payload.output.rain > `2`")
@@ -198,6 +213,21 @@ def test_an_end_that_cannot_be_acted_on_does_not_stop_the_others(monkeypatch: py
     assert act_on_run_ends() == 2
     assert Run.objects.filter(schedule=schedule).count() == 1
     assert not RunEnd.objects.exists()
+
+
+def test_a_follower_that_cannot_be_started_keeps_no_other_from_the_end() -> None:
+    followed = TaskFactory(pause_after_failures=1)
+    broken = TaskFactory(agent=followed.agent, concurrency_key="${params.city}", concurrency_limit=1)
+    first, stuck, last = follow(followed, "end"), follow(followed, "end", task=broken), follow(followed, "end")
+
+    end(begin(followed), RunState.FAILED)
+    act_on_run_ends()
+
+    stuck.refresh_from_db()
+    followed.refresh_from_db()
+    assert set(Run.objects.filter(trigger_kind="after").values_list("schedule_id", flat=True)) == {first.pk, last.pk}
+    assert (stuck.skipped_count, followed.state) == (1, TaskState.PAUSED)
+    assert "cannot be started" in stuck.state_reason
 
 
 def test_an_end_is_acted_on_with_its_taking_or_not_at_all() -> None:
