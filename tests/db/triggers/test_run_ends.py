@@ -114,8 +114,8 @@ def test_a_run_that_is_retried_after_its_end_was_acted_on_ends_again() -> None:
     end(run, RunState.SUCCEEDED)
     act_on_run_ends()
 
-    told = Run.objects.filter(schedule=schedule).order_by("id").values_list("event__payload__state", flat=True)
-    assert list(told) == ["failed", "succeeded"]
+    told = Run.objects.filter(schedule=schedule).order_by("id").values_list("event__topic", flat=True)
+    assert list(told) == ["run.failed", "run.succeeded"]
 
 
 def test_a_filter_reads_the_end_and_a_paused_follower_is_left_alone() -> None:
