@@ -45,8 +45,14 @@ WHERE gate = 'paused' AND task_id = %s
 RETURNING queue, concurrency_key
 """
 
-# Purpose: tell the ends of a task's live runs from now on. Index: none, as above. Locks: the rows it marks.
-WATCH_RUNS = "UPDATE scheduling_duework SET is_watched = true WHERE task_id = %s AND NOT is_watched"
+# Purpose: tell the ends of a task's live runs from now on. Index: none, as above. Locks: the rows it marks, by id, as
+# workers do that settle many of them.
+WATCH_RUNS = """
+WITH held AS (
+    SELECT run_id FROM scheduling_duework WHERE task_id = %s AND NOT is_watched ORDER BY run_id FOR NO KEY UPDATE
+)
+UPDATE scheduling_duework work SET is_watched = true FROM held WHERE work.run_id = held.run_id
+"""
 
 # Purpose: judge the live runs of a task by the overlap policy that it has now. Index: none, as above.
 # Checks, and backfills that allow overlap, stand beside the others, whatever the policy.

@@ -30,7 +30,11 @@ def connect(*, actor: Actor, schedule: Schedule, values: Mapping[str, Any]) -> N
 
 
 def watch(task: Task) -> None:
-    """Have the ends of the task's live runs told, too. Requires an open transaction."""
+    """Have the ends of the task's live runs told, too. Requires an open transaction.
+
+    A run whose start has not been committed yet is not seen: it began before anybody watched, and its end is not told.
+    To close that window every start would have to lock its task, which only those of exclusive tasks do.
+    """
     with connection.cursor() as cursor:
         cursor.execute(WATCH_RUNS, [task.pk])
 
