@@ -26,12 +26,13 @@ import structlog
 from django.db import connection
 
 from scheduling import conf
-from scheduling.audit.operations import Actor
 from scheduling.clock import metrics, session
 from scheduling.core.recurrence import ScheduleError
-from scheduling.events.operations import publish
+from scheduling.events.models import Event
+from scheduling.events.operations import store
 from scheduling.schedules.models import Miss, MissReason, Schedule
 from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, load_calendars, recurrence_of
+from scheduling.triggers.events import start_runs_of
 
 logger = structlog.get_logger(__name__)
 
@@ -44,7 +45,6 @@ COUNTED_AT_MOST = 10_000
 
 _SMALLEST = timedelta(microseconds=1)
 _FIRST_ID = UUID(int=0)
-_ACTOR = Actor.system("clock")
 
 # Purpose: the last id of the next window. Index: primary key. Locks: none.
 _END_OF_WINDOW = """
@@ -206,9 +206,7 @@ def account_for(ids: Sequence[UUID]) -> int:
         held = _lock_unchanged(cursor, [stretch.schedule for stretch in stretches])
         valid = [stretch for stretch in stretches if stretch.schedule.pk in held]
         holes = _holes(cursor, valid)
-        for stretch in valid:
-            if missing := holes.get(stretch.schedule.pk):
-                _tell(stretch, missing)
+        told = [_tell(stretch, holes[stretch.schedule.pk]) for stretch in valid if stretch.schedule.pk in holes]
         cursor.execute(
             _ACCOUNT,
             [
@@ -217,6 +215,10 @@ def account_for(ids: Sequence[UUID]) -> int:
                 [len(holes.get(stretch.schedule.pk, ())) for stretch in valid],
             ],
         )
+    # Runs that wait for these events start afterwards: tasks are locked before schedules everywhere.
+    for event in told:
+        with session.bounded():
+            start_runs_of(event)
     found = sum(len(missing) for missing in holes.values())
     metrics.DID_NOT_RUN.inc(found)
     return found
@@ -286,8 +288,8 @@ def _holes(cursor: Any, stretches: Sequence[_Stretch]) -> dict[UUID, list[dateti
     return holes
 
 
-def _tell(stretch: _Stretch, missing: Sequence[datetime]) -> None:
-    """Write one miss for each contiguous part, and publish one event for all of them."""
+def _tell(stretch: _Stretch, missing: Sequence[datetime]) -> Event:
+    """Write one miss for each contiguous part, and one event for all of them, on its way out; return the event."""
     schedule = stretch.schedule
     for part in _contiguous(stretch.occurrences, missing):
         Miss.objects.create(
@@ -300,8 +302,8 @@ def _tell(stretch: _Stretch, missing: Sequence[datetime]) -> None:
         "last_at": missing[-1].isoformat(),
         "count": len(missing),
     }
-    publish(actor=_ACTOR, topic=TOPIC, payload=facts)
     logger.warning("schedule.did_not_run", **facts)
+    return store(topic=TOPIC, payload=facts, agent_id=None, depth=0)
 
 
 def _contiguous(occurrences: Sequence[datetime], missing: Sequence[datetime]) -> list[list[datetime]]:

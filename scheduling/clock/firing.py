@@ -335,7 +335,7 @@ def _advance(
             [
                 [item.schedule.id for item in valid],
                 [item.plan.next_fire_at for item in valid],
-                [item.plan.fire[-1].scheduled_for if item.plan.fire else None for item in valid],
+                [_last_fired(item) for item in valid],
                 [fired.get(item.schedule.id, 0) for item in valid],
                 [missed[item.schedule.id] for item in valid],
                 [skipped.get(item.schedule.id, 0) for item in valid],
@@ -347,3 +347,10 @@ def _advance(
         missed=sum(missed.values()),
         lost=len(planned) - len(valid),
     )
+
+
+def _last_fired(item: Planned) -> datetime | None:
+    """The newest occurrence that fires; a check is no firing."""
+    if not item.plan.fire or item.schedule.check_revision_id is not None:
+        return None
+    return item.plan.fire[-1].scheduled_for

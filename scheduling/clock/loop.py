@@ -21,7 +21,7 @@ from scheduling.clock.isolation import SteppedOver
 from scheduling.clock.points import reach
 from scheduling.clock.readiness import Readiness
 from scheduling.triggers.run_ends import BATCH as RUN_ENDS_BATCH
-from scheduling.triggers.run_ends import act_on_run_ends
+from scheduling.triggers.run_ends import RunEnds
 from scheduling.wakeup import SCHEDULES_CHANNEL
 
 logger = structlog.get_logger(__name__)
@@ -51,6 +51,7 @@ class Clock:
         self.batch = batch
         self.readiness = Readiness()
         self._backfills = BackfillPacer()
+        self._run_ends = RunEnds()
         self._stopping = threading.Event()
         self._listener: psycopg.Connection[Any] | None = None
         self._can_listen = True
@@ -72,7 +73,8 @@ class Clock:
             try:
                 result = self.run_once()
                 # What is due live goes first; backfills get a turn where nothing of it is left.
-                is_idle = not result.is_full and not self._act_on_run_ends() and not self._pace_backfills()
+                # Ends of runs have their turn after every pass: a long backlog must not hold up what follows them.
+                is_idle = not self._act_on_run_ends() and not result.is_full and not self._pace_backfills()
                 if is_idle or self._fruitless > MOST_FRUITLESS:
                     self._sleep()
             except Exception as error:
@@ -107,7 +109,7 @@ class Clock:
         """Start what follows the runs that have ended; True where there may be more."""
         try:
             with session.hurried():
-                ended = act_on_run_ends()
+                ended = self._run_ends.act()
         except Exception as error:
             fault = fault_of(error)
             if not fault.is_contention:

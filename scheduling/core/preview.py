@@ -175,7 +175,12 @@ def _before_anchor(rule: Rule) -> datetime | None:
     """Just before the first instant that `starts_at` can mean."""
     if rule.starts_at is None:
         return None
-    return get_zone(rule.timezone).resolve(rule.starts_at, gap="next", fold="first")[0].replace(tzinfo=UTC) - _SMALLEST
+    return (
+        get_zone(rule.timezone)
+        .resolve(rule.starts_at.replace(microsecond=0), gap="next", fold="first")[0]
+        .replace(tzinfo=UTC)
+        - _SMALLEST
+    )
 
 
 def _shown(instant: datetime, zone: Zone) -> PreviewOccurrence:

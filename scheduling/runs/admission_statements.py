@@ -42,14 +42,15 @@ WHERE is_exclusive AND task_id = %(task)s AND lease_owner IS NOT NULL AND cancel
 RETURNING run_id
 """
 
-# Purpose: which of these conditions are being checked right now: their newest check is live.
-# Index: run_check_unique, read backwards; primary key of the due work. Locks: none.
+# Purpose: which of these conditions are being checked right now. Asked of the newest checks, because those that were
+# skipped and one that is redriven stand beside the live one. Index: run_check_unique, read backwards; primary key of
+# the due work. Locks: none.
 LIVE_CHECKS = """
-SELECT asked.schedule_id
+SELECT DISTINCT asked.schedule_id
 FROM unnest(%s::uuid[]) AS asked (schedule_id) CROSS JOIN LATERAL (
     SELECT run.id FROM scheduling_run run
     WHERE run.schedule_id = asked.schedule_id AND run.trigger_kind = 'check'
-    ORDER BY run.scheduled_for DESC LIMIT 1
+    ORDER BY run.scheduled_for DESC LIMIT 50
 ) AS newest
 JOIN scheduling_duework work ON work.run_id = newest.id
 """

@@ -63,3 +63,25 @@ WHERE task_id = %s AND is_exclusive <> %s AND NOT EXISTS (
     WHERE run.id = work.run_id AND (backfill.overlap = 'allow' OR run.trigger_kind = 'check')
 )
 """
+
+# Purpose: put what nobody has begun back behind the overlap gate, when a task becomes exclusive.
+# Index: due_work_exclusive_idx. Locks: those rows.
+HOLD_UNBEGUN = """
+UPDATE scheduling_duework SET gate = 'overlap'
+WHERE is_exclusive AND task_id = %s AND lease_owner IS NULL AND (gate IS NULL OR gate = 'key')
+"""
+
+# Purpose: skip the held runs of a task past the first few, when its policy no longer lets them wait.
+# Index: due_work_exclusive_idx. Locks: the due work it deletes, then the runs.
+SKIP_HELD = """
+WITH ranked AS (
+    SELECT run_id, row_number() OVER (ORDER BY available_at, run_id) AS place
+    FROM scheduling_duework WHERE is_exclusive AND task_id = %s AND gate = 'overlap'
+), dropped AS (
+    DELETE FROM scheduling_duework work USING ranked
+    WHERE work.run_id = ranked.run_id AND ranked.place > %s AND work.gate = 'overlap'
+    RETURNING work.run_id
+)
+UPDATE scheduling_run run SET state = 'skipped', skip_reason = 'overlap', finished_at = now()
+FROM dropped WHERE run.id = dropped.run_id
+"""

@@ -37,7 +37,7 @@ class MisfireDefinition(StrictSerializer):
 
     policy = Choice(choices=MisfirePolicyName.values, required=False, default=MisfirePolicyName.LAST.value)
     grace = Duration(required=False, default=timedelta(minutes=1))
-    limit = Number(required=False, default=100, min_value=1, max_value=10_000, help_text="Late runs, for `all`.")
+    limit = Number(required=False, default=100, min_value=1, max_value=1000, help_text="Late runs, for `all`.")
     window = Duration(
         required=False,
         default=None,

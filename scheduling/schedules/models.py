@@ -62,7 +62,8 @@ class FoldPolicy(models.TextChoices):
 
 
 class MissReason(models.TextChoices):
-    """Why an occurrence has no run: what `scheduling.core.planning` decides, a pause, or that nobody knows."""
+    """Why an occurrence has no run: what `scheduling.core.planning` decides, a pause, an edit of the rule while it
+    was due, or that nobody knows."""
 
     POLICY_SKIP = "policy_skip"
     SUPERSEDED = "superseded"
@@ -70,6 +71,7 @@ class MissReason(models.TextChoices):
     OUTSIDE_WINDOW = "outside_window"
     PAUSED = "paused"
     UNACCOUNTED = "unaccounted"
+    EDITED = "edited"
 
 
 class Schedule(models.Model):

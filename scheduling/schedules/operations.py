@@ -6,7 +6,7 @@ voids the plans of a clock that read the schedule before.
 Locks: calendars that are named, the task, then the schedule, in the clock's order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ from scheduling.errors import IllegalTransition, LimitReached, NotValid, Version
 from scheduling.instants import database_now
 from scheduling.schedules.definition import ScheduleChanges, ScheduleDefinition, apply, build, refused, require_whole
 from scheduling.schedules.limits import require_spacing
-from scheduling.schedules.models import Miss, MissReason, Schedule, ScheduleState
+from scheduling.schedules.models import Miss, MissReason, Schedule, ScheduleKind, ScheduleState
 from scheduling.schedules.rules import RULE_COLUMNS, count_passed, first_mark, recurrence_of, rule_of, set_mark
 from scheduling.tasks.models import Task, TaskState
 from scheduling.triggers.connections import connect
@@ -85,6 +85,7 @@ def update_schedule(
     if unchanged_since is not None and held.updated_at != unchanged_since:
         raise VersionMismatch(hint="Read the schedule again and apply the change to what it is now.")
     before = snapshot(held)
+    passed = _passed_under_the_old_rule(held, now)
     try:
         apply(held, values)
         if "calendars" in values:
@@ -95,8 +96,11 @@ def update_schedule(
             has_check=values.get("check", held.check_revision_id) is not None,
             has_after=bool(values.get("after", held.after_task_id)),
         )
-        held.starts_at = anchored(rule_of(held), at=now).starts_at
+        if held.filter != before["filter"]:
+            held.condition_met, held.condition_checked_for = None, None
+        held.starts_at = anchored(rule_of(held), at=held.created_at).starts_at
         if any(before[column] != snapshot(held)[column] for column in RULE_COLUMNS):
+            _record_passed(held, passed, MissReason.EDITED if held.state == ScheduleState.ACTIVE else MissReason.PAUSED)
             set_mark(held, first_mark(held, now=now))
             require_spacing(held, agent=held.task.agent, now=now)
         elif before["max_occurrences"] != held.max_occurrences:
@@ -172,7 +176,20 @@ def account_for_pause(schedule: Schedule, *, now: datetime) -> None:
 
     Requires a transaction that holds the schedule's row. ScheduleError where the rule is not valid.
     """
-    passed = count_passed(schedule, now=now, limit=_COUNTING_STOPS_AT + 1)
+    _record_passed(schedule, count_passed(schedule, now=now, limit=_COUNTING_STOPS_AT + 1), MissReason.PAUSED)
+    set_mark(schedule, recurrence_of(schedule).next_after(now) if _is_due(schedule, now) else schedule.next_fire_at)
+
+
+def _passed_under_the_old_rule(schedule: Schedule, now: datetime) -> list[datetime]:
+    """What was due and has not been fired: an edit takes it out of the new rule's reach, and must not lose it."""
+    try:
+        return count_passed(schedule, now=now, limit=_COUNTING_STOPS_AT + 1)
+    except ScheduleError:
+        return []  # the old rule cannot be read: the schedule is quarantined, or about to be
+
+
+def _record_passed(schedule: Schedule, passed: Sequence[datetime], reason: MissReason) -> None:
+    """One miss for all of these, which is counted on the schedule; the caller saves it."""
     if passed:
         count = min(len(passed), _COUNTING_STOPS_AT)
         Miss.objects.create(
@@ -181,10 +198,9 @@ def account_for_pause(schedule: Schedule, *, now: datetime) -> None:
             last_at=passed[count - 1],
             count=count,
             is_at_least=len(passed) > count,
-            reason=MissReason.PAUSED,
+            reason=reason,
         )
         schedule.missed_count += count
-    set_mark(schedule, recurrence_of(schedule).next_after(now) if _is_due(schedule, now) else schedule.next_fire_at)
 
 
 def _heed_maximum(schedule: Schedule, now: datetime) -> None:
@@ -192,7 +208,7 @@ def _heed_maximum(schedule: Schedule, now: datetime) -> None:
     what it was."""
     if schedule.remaining == 0:
         set_mark(schedule, None)
-    elif schedule.state == ScheduleState.COMPLETED:
+    elif schedule.state == ScheduleState.COMPLETED and schedule.kind != ScheduleKind.ONCE:
         set_mark(schedule, first_mark(schedule, now=now))
 
 

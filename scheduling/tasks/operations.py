@@ -18,17 +18,26 @@ from scheduling.errors import IllegalTransition, KeyTaken, LimitReached, NotVali
 from scheduling.instants import database_now
 from scheduling.runs.gates import release_gated
 from scheduling.runs.models import ConcurrencyKey, DueWork
-from scheduling.runs.statements import CANCEL_RUNS_OF_TASK, HOLD_PAUSED, MARK_EXCLUSIVE, RELEASE_PAUSED
+from scheduling.runs.statements import (
+    CANCEL_RUNS_OF_TASK,
+    HOLD_PAUSED,
+    HOLD_UNBEGUN,
+    MARK_EXCLUSIVE,
+    RELEASE_PAUSED,
+    SKIP_HELD,
+)
 from scheduling.schedules.models import ScheduleState
 from scheduling.schedules.operations import account_for_pause, attach
 from scheduling.tasks.definition import TaskChanges, TaskDefinition, apply
-from scheduling.tasks.models import Task, TaskState
+from scheduling.tasks.models import OverlapPolicy, Task, TaskState
 from scheduling.tasks.revisions import require_fitting_params, revise
 from scheduling.triggers.connections import watch
 from scheduling.wakeup import DUE_CHANNEL, SCHEDULES_CHANNEL, after_commit
 
 # What changes by itself and says nothing in the audit trail.
 _NOT_AUDITED = frozenset({"updated_at", "version"})
+# How many held runs a policy lets wait, where it bounds them.
+_MAY_WAIT = {OverlapPolicy.SKIP: 0, OverlapPolicy.QUEUE_ONE: 1}
 
 
 @transaction.atomic
@@ -220,6 +229,11 @@ def _judge_overlap_anew(task: Task) -> None:
     with connection.cursor() as cursor:
         release_gated(cursor, task_ids=[task.pk])
         cursor.execute(MARK_EXCLUSIVE, [task.is_exclusive, task.pk, task.is_exclusive])
+        if task.is_exclusive:
+            cursor.execute(HOLD_UNBEGUN, [task.pk])
+            release_gated(cursor, task_ids=[task.pk])
+        if task.overlap in _MAY_WAIT:
+            cursor.execute(SKIP_HELD, [task.pk, _MAY_WAIT[OverlapPolicy(task.overlap)]])
 
 
 def _judge_limit_anew(task: Task) -> None:

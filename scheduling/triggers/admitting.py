@@ -20,6 +20,7 @@ from scheduling.events.models import Event
 from scheduling.runs.admission import Admitted, Start, admit, lock_exclusive_tasks
 from scheduling.runs.states import RunState, TriggerKind
 from scheduling.schedules.models import Schedule, ScheduleState
+from scheduling.schedules.rules import ACCOUNTED_FOR_EVER
 from scheduling.triggers.filters import FilterError, is_met
 
 logger = structlog.get_logger(__name__)
@@ -33,6 +34,7 @@ SET fired_count = fired_count + %(fired)s, skipped_count = skipped_count + %(ski
     state_reason = %(reason)s,
     state = CASE WHEN max_occurrences <= fired_count + %(fired)s THEN 'completed' ELSE state END,
     next_fire_at = CASE WHEN max_occurrences <= fired_count + %(fired)s THEN NULL ELSE next_fire_at END,
+    accounted_until = CASE WHEN max_occurrences <= fired_count + %(fired)s THEN %(for_ever)s ELSE accounted_until END,
     version = version + 1
 WHERE id = %(id)s
 """
@@ -163,4 +165,13 @@ def _start(schedule: Schedule, moment: Moment) -> Start:
 
 
 def _count(cursor: Any, schedule: Schedule, *, fired: int, skipped: int, reason: str = "") -> None:
-    cursor.execute(_COUNT, {"id": schedule.pk, "fired": fired, "skipped": skipped, "reason": reason})
+    cursor.execute(
+        _COUNT,
+        {
+            "id": schedule.pk,
+            "fired": fired,
+            "skipped": skipped,
+            "reason": reason,
+            "for_ever": ACCOUNTED_FOR_EVER,
+        },
+    )

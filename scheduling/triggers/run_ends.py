@@ -4,6 +4,7 @@ RunEnds are consumed queue-style, each in a transaction of its own together with
 is acted on once, whichever clock takes it and wherever that clock is killed.
 """
 
+import time
 from uuid import UUID
 
 import structlog
@@ -26,12 +27,18 @@ from scheduling.triggers.conditions import settle_check
 logger = structlog.get_logger(__name__)
 
 BATCH = 200
+PUT_OFF_FOR = 5.0  # seconds
+_MOST_PUT_OFF = 3  # ends of one call: each has waited for a lock
+_OVERTAKEN = 1000
 
-# Purpose: take the oldest end that nobody else is acting on. Index: primary key. Locks: the row it deletes.
+# Purpose: take the oldest end that nobody else is acting on and that was not put off. Index: primary key.
+# Locks: the row it deletes.
 _TAKE = """
 DELETE FROM scheduling_runend
-WHERE id = (SELECT id FROM scheduling_runend ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING run_id
+WHERE id = (
+    SELECT id FROM scheduling_runend WHERE id <> ALL(%s::bigint[]) ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+RETURNING id, run_id
 """
 
 # What a follower asks for, by the state in which the run ended.
@@ -42,36 +49,62 @@ _WANTED = {
 }
 
 
+class RunEnds:
+    """Acts on ends of runs, and leaves those alone for a while that somebody's locks are in the way of."""
+
+    def __init__(self) -> None:
+        self._put_off: dict[int, float] = {}  # ids of ends, and until when, by the monotonic clock
+
+    def act(self, batch: int = BATCH) -> int:
+        """Act on at most `batch` ends; return how many. Opens its own transactions, one an end.
+
+        An end that cannot be acted on is logged, counted and dropped, because it would fail for ever. One that meets
+        somebody's lock is put off, and the others go on. Errors of the connection are the caller's; nothing is lost.
+        """
+        now = time.monotonic()
+        self._put_off = {end: until for end, until in self._put_off.items() if until > now}
+        done = tries = 0
+        while done < batch and tries < _MOST_PUT_OFF:
+            taken: list[int] = []
+            try:
+                if not _take_one(list(self._put_off), taken):
+                    break
+                done += 1
+            except Exception as error:
+                fault = fault_of(error)
+                if not fault.is_contention or not taken:
+                    raise
+                tries += 1
+                self._put_off[taken[0]] = time.monotonic() + PUT_OFF_FOR
+                metrics.FAULTS.labels(fault.value).inc()
+                logger.warning("run_end.put_off", end=taken[0], fault=fault)
+        return done
+
+
 def act_on_run_ends(batch: int = BATCH) -> int:
-    """Act on at most `batch` ends; return how many. Opens its own transactions.
-
-    An end that cannot be acted on is logged, counted and dropped, because it would fail for ever in front of all
-    others. Errors of the connection are the caller's; nothing is lost by them.
-    """
-    done = 0
-    while done < batch and _take_one():
-        done += 1
-    return done
+    """What `RunEnds.act` does, with nothing put off."""
+    return RunEnds().act(batch)
 
 
-def _take_one() -> bool:
-    """Take the oldest end and act on it, in one transaction; False where there is none."""
+def _take_one(put_off: list[int], taken: list[int]) -> bool:
+    """Take the oldest end and act on it, in one transaction; False where there is none. Its id goes into `taken`."""
     with session.bounded() as cursor:
-        cursor.execute(_TAKE)
+        cursor.execute(_TAKE, [put_off])
         row = cursor.fetchone()
         if row is None:
             return False
+        taken.append(row[0])
         try:
             # A savepoint: what went wrong is undone, the end stays taken.
             with transaction.atomic():
                 reach("end-taken")
-                _act_on(row[0])
+                _act_on(row[1])
                 reach("end-acted-on")
         except Exception as error:
             fault = fault_of(error)
             if fault.is_everywhere or fault.is_contention:
                 raise
-            logger.exception("run_end.not_acted_on", run=str(row[0]))
+            logger.exception("run_end.not_acted_on", run=str(row[1]))
             metrics.RUN_ENDS_DROPPED.inc()
     return True
 
@@ -147,15 +180,8 @@ def _pause_when_it_fails_too_often(run: Run) -> None:
     task = Task.objects.filter(pk=run.task_id, state=TaskState.ACTIVE, pause_after_failures__isnull=False).first()
     if task is None:
         return
-    ended = (
-        Run.objects.filter(task=task, simulated=False, state__in=(RunState.SUCCEEDED, RunState.FAILED))
-        .exclude(trigger_kind=TriggerKind.CHECK)
-        .order_by("-id")
-    )
-    if task.resumed_at is not None:
-        ended = ended.filter(created_at__gt=task.resumed_at)
     allowed = task.pause_after_failures or 0
-    states = list(ended.values_list("state", flat=True)[:allowed])
+    states = _newest_ends(task, allowed)
     if len(states) < allowed or any(state != RunState.FAILED for state in states):
         return
     error = run.error if isinstance(run.error, dict) else {}
@@ -163,3 +189,17 @@ def _pause_when_it_fails_too_often(run: Run) -> None:
     reason = f"{allowed} runs in a row have failed; the last: {last}"
     pause_task(actor=Actor.system("clock"), task=task, reason=reason[:500])
     logger.warning("task.paused_after_failures", task=str(task.pk), failures=allowed)
+
+
+def _newest_ends(task: Task, count: int) -> list[str]:
+    """The states of the runs that ended last since the task was resumed. Looked for among the newest made, because
+    nothing else is indexed: a run that was overtaken by a thousand others is not in a row with them."""
+    made = (
+        Run.objects.filter(task=task, simulated=False, state__in=(RunState.SUCCEEDED, RunState.FAILED))
+        .exclude(trigger_kind=TriggerKind.CHECK)
+        .order_by("-id")
+        .values_list("finished_at", "id", "state")[: count + _OVERTAKEN]
+    )
+    since = task.resumed_at
+    ended = sorted((each for each in made if each[0] and (since is None or each[0] > since)), reverse=True)
+    return [state for _, _, state in ended[:count]]

@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from django.db import connection, transaction
 
 from scheduling.audit.models import AuditEntry
+from scheduling.clock.loop import Clock
 from scheduling.events.models import Event
 from scheduling.events.operations import publish
 from scheduling.models import DueWork, Run, RunEnd, Schedule
@@ -27,6 +29,7 @@ from tests.db.triggers.test_conditions import fired, tick
 from tests.db.triggers.test_conditions import watch as watch_condition
 from tests.factories import TaskFactory
 from tests.invariants import broken_invariants
+from tests.races.test_clock_contention import somebody_holds
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -302,3 +305,19 @@ def test_a_check_whose_condition_is_paused_meanwhile_fires_nothing() -> None:
     assert clock.result(20) == 1
     schedule.refresh_from_db()
     assert (schedule.condition_met, fired(schedule)) == (None, [])
+
+
+def test_a_follower_that_somebody_holds_does_not_hold_up_the_others(settings: Any) -> None:
+    settings.ORDINAUT_CLOCK_LOCK_TIMEOUT = timedelta(milliseconds=100)
+    held, free = TaskFactory(overlap="skip"), TaskFactory()
+    of_held, of_free = TaskFactory(agent=held.agent), TaskFactory(agent=free.agent)
+    follow(of_held, task=held)
+    schedule = follow(of_free, task=free)
+    for task in (of_held, of_free):
+        end(start_run(actor=ACTOR, task=task))
+    clock = Clock()
+
+    with somebody_holds("SELECT 1 FROM scheduling_task WHERE id = %s FOR UPDATE", held.pk):
+        clock._act_on_run_ends()
+        assert Run.objects.filter(schedule=schedule).count() == 1
+        assert RunEnd.objects.count() == 1

@@ -25,10 +25,13 @@ class IntervalRecurrence(Recurrence):
 
     def rule_from(self, instant: datetime) -> datetime | None:
         steps = max(0, -((self.anchor - instant) // self.step))
-        following = self.anchor + steps * self.step
-        while self._is_excluded(following):
-            following += self.step
-        return following if following < LATEST else None
+        # Compared before it is added: a long step would leave the calendar.
+        while steps <= (LATEST - self.anchor) // self.step:
+            following = self.anchor + steps * self.step
+            if not self._is_excluded(following):
+                return following if following < LATEST else None
+            steps += 1
+        return None
 
 
 def compile_interval(expression: str, context: Context) -> IntervalRecurrence:

@@ -22,6 +22,7 @@ from scheduling.core.recurrence.rule import ONE_DAY, ONE_SECOND, ScheduleError
 from scheduling.core.recurrence.units import Units
 from scheduling.core.recurrence.zones import Zone
 
+_MOST_DAYS = {"DAILY": 1, "WEEKLY": 7, "MONTHLY": 31, "YEARLY": 366}
 _UNIT_SECONDS = {"HOURLY": 3600, "MINUTELY": 60, "SECONDLY": 1}
 
 
@@ -62,8 +63,16 @@ def _wall_pattern(parts: Parts, anchor: datetime) -> CountedPattern:
     )
     periods = Periods(cast(Unit, parts.freq), parts.interval, anchor.toordinal(), parts.week_start)
     if parts.by_position:
+        _require_room_for(parts, clockface.size)
         return PositionPattern(anchor, days, clockface, periods, parts.by_position)
     return DayPattern(anchor, days, clockface, periods if parts.interval > 1 else None)
+
+
+def _require_room_for(parts: Parts, times: int) -> None:
+    """Refuse positions that no period has, before a search through all of them: a day has `times` occurrences."""
+    most = _MOST_DAYS[parts.freq] * times
+    if min(abs(position) for position in parts.by_position) > most:
+        _refuse_impossible(parts)
 
 
 def _last_counted(pattern: CountedPattern, count: int, context: Context) -> datetime | None:

@@ -16,6 +16,7 @@ from scheduling.core.recurrence.union import UnionRecurrence
 _FIRST_LOOK = (400, timedelta(days=400))
 _LATER_LOOK = (60, timedelta(days=31))
 _MONTHS = 12
+_SMALLEST = timedelta(microseconds=1)
 _RARE = 20
 
 
@@ -28,9 +29,14 @@ def _distances(recurrence: Recurrence, than: timedelta, after: datetime) -> Iter
     end = None if recurrence.ends_at is None else recurrence.ends_at.replace(tzinfo=UTC)
     members = recurrence.members if isinstance(recurrence, UnionRecurrence) else ()
     for each in (recurrence, *members):
-        yield from _in_stretch(each, after, end, *_FIRST_LOOK)
+        # Counted from the first occurrence: a rule that begins in years is looked at from then on.
+        first = each.next_after(after)
+        if first is None:
+            continue
+        begin = first - _SMALLEST
+        yield from _in_stretch(each, begin, end, *_FIRST_LOOK)
         for month in range(_MONTHS):
-            yield from _in_stretch(each, after + month * _LATER_LOOK[1], end, *_LATER_LOOK)
+            yield from _in_stretch(each, begin + month * _LATER_LOOK[1], end, *_LATER_LOOK)
     added = [naive.replace(tzinfo=UTC) for naive in recurrence.added]
     # What is rare among much that is frequent: the first look may not reach it.
     rare = [at for each in members for at in each.occurrences(after, _RARE) if end is None or at <= end]

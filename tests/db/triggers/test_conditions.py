@@ -114,6 +114,33 @@ def test_a_check_that_takes_longer_than_its_interval_is_not_joined_by_another() 
     assert tick(schedule).state == RunState.QUEUED
 
 
+def test_no_tick_joins_a_slow_check_however_many_come() -> None:
+    schedule = watch()
+
+    states = [tick(schedule).state for _ in range(4)]
+
+    assert states == [RunState.QUEUED, RunState.SKIPPED, RunState.SKIPPED, RunState.SKIPPED]
+
+
+def test_a_check_is_no_firing() -> None:
+    schedule = watch()
+
+    see(schedule, {"met": False})
+
+    schedule.refresh_from_db()
+    assert (schedule.fired_count, schedule.last_fired_at) == (0, None)
+
+
+def test_another_filter_begins_anew() -> None:
+    schedule = watch(filter="outputs.rain > `1`", check={**CHECK, "outputs": {"rain": 1, "wind": 1}})
+    see(schedule, {"rain": 2, "wind": 9})
+
+    update_schedule(actor=ACTOR, schedule=schedule, changes={"filter": "outputs.wind > `5`"})
+    see(schedule, {"rain": 2, "wind": 9})
+
+    assert len(fired(schedule)) == 2
+
+
 def test_a_check_that_comes_in_late_is_left_out() -> None:
     schedule = watch()
     late = tick(schedule)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.db.models import F
 
 from scheduling.errors import NotValid
 from scheduling.events.models import Event, Outbox
@@ -268,7 +269,7 @@ def test_failures_from_before_the_resume_do_not_count_and_rehearsals_never_do() 
     for _ in range(2):
         end(begin(task), RunState.FAILED)
     act_on_run_ends()
-    Run.objects.update(created_at=Run.objects.first().created_at - timedelta(minutes=1))
+    Run.objects.update(finished_at=F("finished_at") - timedelta(minutes=1))
     task.refresh_from_db()
     resume_task(actor=ACTOR, task=task)
 
