@@ -20,6 +20,11 @@ def redis_url() -> str:
     return str(getattr(settings, "ORDINAUT_REDIS_URL", "") or "")
 
 
+def prepares_statements() -> bool:
+    """False behind a transaction-mode pooler that cannot keep prepared statements."""
+    return bool(getattr(settings, "ORDINAUT_PREPARE_STATEMENTS", True))
+
+
 def clock_statement_timeout() -> timedelta:
     """How long a statement of the clock may take; zero is for ever."""
     return _duration("ORDINAUT_CLOCK_STATEMENT_TIMEOUT", 10)

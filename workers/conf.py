@@ -43,11 +43,6 @@ def compiled_pipelines() -> int:
     return _whole_number("ORDINAUT_COMPILED_PIPELINES", DEFAULT_COMPILED_PIPELINES)
 
 
-def prepares_statements() -> bool:
-    """False behind a transaction-mode pooler that cannot keep prepared statements."""
-    return bool(getattr(settings, "ORDINAUT_PREPARE_STATEMENTS", True))
-
-
 def logs_every_run() -> bool:
     """Write a line for each run that succeeds too; failures are always written."""
     return bool(getattr(settings, "ORDINAUT_LOG_EVERY_RUN", False))

@@ -13,7 +13,8 @@ import psycopg
 from django.db import connections
 from psycopg.conninfo import make_conninfo
 
-from workers import columns, conf
+from scheduling.conf import prepares_statements
+from workers import columns
 
 Row = tuple[Any, ...]
 
@@ -102,7 +103,7 @@ class Database:
                     autocommit=True,
                     connect_timeout=CONNECT_TIMEOUT,
                     application_name=self._name,
-                    prepare_threshold=3 if conf.prepares_statements() else None,
+                    prepare_threshold=3 if prepares_statements() else None,
                 )
                 columns.register(self._connection)
             return self._connection

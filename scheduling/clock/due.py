@@ -1,6 +1,7 @@
 """Reading what is due: the clock's look at the schedules."""
 
 import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
@@ -11,14 +12,13 @@ from scheduling.calendars.exclusions import exclusions_of, in_order
 from scheduling.clock import session
 from scheduling.core.planning import MisfirePolicy
 from scheduling.core.recurrence import Exclusions, Rule
-from scheduling.postgres import binary_cursor
 from scheduling.schedules.models import ScheduleKind
 
 # Purpose: the schedules that are due, earliest first, and whether their task leaves nothing to decide at a start.
 # Index: schedule_due_idx; the task's primary key. Locks: with `is_shared`, none that outlast the statement: SKIP LOCKED
 # passes over those that another clock is firing right now. (A lone clock does not lock: marking 100,000 rows as locked
 # writes each of them once more.) statement_timestamp() and not clock_timestamp(), which no index can be asked about.
-READ_DUE = """
+_READ_DUE = """
 SELECT schedule.id, schedule.version, schedule.task_id, schedule.next_fire_at, schedule.kind, schedule.expression,
        schedule.timezone, schedule.starts_at, schedule.ends_at, schedule.exdates, schedule.rdates, schedule.gap,
        schedule.fold, schedule.jitter, schedule.misfire_policy, schedule.misfire_grace, schedule.misfire_limit,
@@ -26,14 +26,14 @@ SELECT schedule.id, schedule.version, schedule.task_id, schedule.next_fire_at, s
        schedule.check_revision_id,
        task.overlap = 'allow' AND task.concurrency_key = '' AND task.dedupe_key = '' AND schedule.kind <> 'condition'
            AND schedule.max_occurrences IS NULL,
-       COALESCE(%(now)s::timestamptz, statement_timestamp())
+       {now}
 FROM scheduling_schedule schedule JOIN scheduling_task task ON task.id = schedule.task_id
 WHERE schedule.state = 'active' AND schedule.held_at IS NULL
-  AND schedule.next_fire_at <= COALESCE(%(now)s::timestamptz, statement_timestamp())
+  AND schedule.next_fire_at <= {now}
 ORDER BY schedule.next_fire_at, schedule.id
-OFFSET %(skip)s LIMIT %(batch)s
+OFFSET {skip} LIMIT {batch}
 """
-READ_DUE_SHARED = READ_DUE + "FOR NO KEY UPDATE OF schedule SKIP LOCKED"
+_SHARED = "FOR NO KEY UPDATE OF schedule SKIP LOCKED\n"
 # Not those that are stepped over (see `scheduling.clock.isolation`), by their own ids or those of their tasks.
 _OTHERS = "AND schedule.id <> ALL(%(stepped_over)s::uuid[]) AND schedule.task_id <> ALL(%(stepped_over)s::uuid[])\n"
 
@@ -46,13 +46,18 @@ ORDER BY next_fire_at, id
 LIMIT 1
 """
 
+# The read's plan is kept, which saves a quarter of its time. One that was made while the tables were small may be bad
+# for what they are now: a read of so many seconds has the plans made anew.
+SLOW_READ = 0.02
+_FORGET_PLANS = "DISCARD PLANS"
+
 MOST_PLACES = 16
 _MORE_THAN_AN_OFFSET = timedelta(days=3)
 
 
 @dataclass(frozen=True, slots=True)
 class DueSchedule:
-    """A due schedule as it was read, in the order of the columns of `READ_DUE`.
+    """A due schedule as it was read, in the order of the columns of `due_statement`.
 
     `remaining`: how many runs it may still have, None without a maximum. `is_plain`: it has none, and its task allows
     overlap and has no keys, so that a start of it is admitted without a decision. `known_calendars` holds those that
@@ -177,21 +182,46 @@ def read_due(
 ) -> list[DueSchedule]:
     """The earliest due schedules, at most `batch` of them, without the first `skip` and without those that are
     stepped over. `now` None: the database's."""
-    statement = _among_others(READ_DUE_SHARED if is_shared else READ_DUE, stepped_over)
-    with session.bounded(), binary_cursor() as cursor:
-        cursor.execute(statement, {"now": now, "batch": batch, "skip": skip, "stepped_over": list(stepped_over)})
+    is_usual = now is None and not (skip or is_shared or stepped_over)
+    statement = due_statement(
+        is_now=now is None, batch=batch, skip=skip, is_shared=is_shared, is_stepping_over=bool(stepped_over)
+    )
+    with session.single_statement() as cursor:
+        began = time.monotonic()
+        cursor.execute(statement, {"now": now, "stepped_over": list(stepped_over)}, prepare=is_usual)
         rows = cursor.fetchall()
-        known = exclusions_of(each for row in rows for each in row[_CALENDARS])
+        if is_usual and time.monotonic() - began > SLOW_READ:
+            cursor.execute(_FORGET_PLANS)
+    named = {each for row in rows for each in row[_CALENDARS]}
+    if not named:
+        return [DueSchedule(*row) for row in rows]
+    with session.bounded():
+        known = exclusions_of(named)
     return [DueSchedule(*(*row, known)) for row in rows]
+
+
+def due_statement(
+    *, is_now: bool, batch: int, skip: int = 0, is_shared: bool = False, is_stepping_over: bool = False
+) -> str:
+    """What is due by the database's clock (`is_now`) or at `now`; the other parameter is `stepped_over`.
+
+    The two numbers are in the text, so that a plan that is kept was made for them and not for any.
+    """
+    moment = "statement_timestamp()" if is_now else "%(now)s::timestamptz"
+    statement = _READ_DUE.format(now=moment, skip=int(skip), batch=int(batch))
+    if is_stepping_over:
+        statement = _among_others(statement)
+    return statement + _SHARED if is_shared else statement
 
 
 def seconds_to_earliest(*, stepped_over: Sequence[UUID] = ()) -> float | None:
     """How long until the next mark by the database's clock; not positive where one is due; None where none is."""
-    with session.bounded() as cursor:
-        cursor.execute(_among_others(EARLIEST, stepped_over), {"stepped_over": list(stepped_over)})
+    with session.single_statement() as cursor:
+        statement = _among_others(EARLIEST) if stepped_over else EARLIEST
+        cursor.execute(statement, {"stepped_over": list(stepped_over)}, prepare=True)
         row = cursor.fetchone()
     return None if row is None else float(row[0])
 
 
-def _among_others(statement: str, stepped_over: Sequence[UUID]) -> str:
-    return statement.replace("ORDER BY", f"{_OTHERS}ORDER BY") if stepped_over else statement
+def _among_others(statement: str) -> str:
+    return statement.replace("ORDER BY", f"{_OTHERS}ORDER BY")

@@ -16,7 +16,6 @@ from scheduling.clock.isolation import Isolation, SteppedOver
 from scheduling.clock.points import reach
 from scheduling.core.planning import Plan, plan
 from scheduling.core.recurrence import ScheduleError, compile_rule
-from scheduling.postgres import binary_cursor
 from scheduling.runs.admission import Admitted, Start, admit, lock_exclusive_tasks
 from scheduling.runs.plain import PlainStart, fire_plain
 from scheduling.runs.states import RunState, TriggerKind
@@ -248,7 +247,7 @@ def _sum(results: Sequence[PassResult]) -> PassResult:
 
 
 def _fire_plain(planned: Sequence[Planned]) -> PassResult:
-    """Fire schedules that leave nothing to decide, by one statement in one transaction."""
+    """Fire schedules that leave nothing to decide, by one statement, which is the whole transaction."""
     starts = [
         PlainStart(
             schedule_id=item.schedule.id,
@@ -259,9 +258,8 @@ def _fire_plain(planned: Sequence[Planned]) -> PassResult:
         )
         for item in planned
     ]
-    with session.bounded(), binary_cursor() as cursor:
+    with session.single_statement() as cursor:
         fired = fire_plain(cursor, starts)
-        reach("before-commit")
     reach("after-commit")
     return PassResult(runs=fired.runs, lost=len(planned) - fired.schedules)
 

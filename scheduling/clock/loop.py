@@ -69,6 +69,12 @@ class Clock:
     def run(self) -> None:
         """Pass and sleep in turn. Returns after `stop()`; whatever goes wrong is counted, told, and tried again."""
         logger.info("clock.started", batch=self.batch)
+        with session.owned():
+            self._loop()
+        self._close_listener()
+        logger.info("clock.stopped")
+
+    def _loop(self) -> None:
         while not self._stopping.is_set():
             try:
                 result = self.run_once()
@@ -82,8 +88,6 @@ class Clock:
                 if fault in (Fault.UNEXPECTED, Fault.SCHEMA, Fault.REFUSED):
                     logger.exception("clock.pass_failed", fault=fault)
                 self._come_back(error, fault)
-        self._close_listener()
-        logger.info("clock.stopped")
 
     def run_once(self, *, now: datetime | None = None) -> PassResult:
         """One pass, counted and logged where it did anything."""
@@ -144,9 +148,12 @@ class Clock:
         earliest = seconds_to_earliest(stepped_over=self._stepped_over.now())
         waits = [BACKSTOP, *(wait for wait in (earliest, self._stepped_over.seconds_to_next()) if wait is not None)]
         pause = max(min(waits), 0.0)
-        if pause <= 0 and self._fruitless:
-            # Somebody holds what is due: look again soon, not at once, or this loop would do nothing else.
-            pause = min(FIRST_PAUSE * 2 ** min(self._fruitless, 10), BACKSTOP)
+        if pause > 0:
+            self._fruitless = 0
+        elif self._fruitless > 1:
+            # Somebody holds what is due: look again soon, not at once, or this loop would do nothing else. The first
+            # time it may have become due just after the pass had looked.
+            pause = min(FIRST_PAUSE * 2 ** min(self._fruitless - 1, 10), BACKSTOP)
         listener = self._listen()
         reach("before-sleep")
         if pause <= 0 or self._stopping.is_set():

@@ -1,8 +1,10 @@
-"""The clock's transactions: each sets its own limits, so that nothing that others hold makes it wait for ever.
+"""The clock's transactions: each has its limits, so that nothing that others hold makes it wait for ever.
 
-The limits are set inside of each transaction (`SET LOCAL`, by `set_config`), not for the connection: behind a pooler
-in transaction mode a connection's settings leak to others, or are lost. It costs one round trip a transaction.
-A server that does not answer at all is noticed by TCP (see `DATABASES`), since it cannot keep time limits either.
+The limits are set inside of each transaction (`SET LOCAL`, by `set_config`): behind a pooler in transaction mode a
+connection's settings leak to others, or are lost. It costs one round trip a transaction. A clock's own process, which
+has its connection for itself, sets them once for the connection instead (`owned`), where it finds that the server
+itself is at the other end. A server that does not answer at all is noticed by TCP (see `DATABASES`), since it cannot
+keep time limits either.
 """
 
 from collections.abc import Iterator
@@ -10,20 +12,31 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import psycopg
+import structlog
 from django.db import connection, transaction
 
 from scheduling import conf
+from scheduling.postgres import binary_cursor
+
+logger = structlog.get_logger(__name__)
 
 # While the one that blocks is sought among a batch, each step waits no longer.
 HURRIED = timedelta(milliseconds=250)
 
-_LIMIT = """
-SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true),
-       set_config('idle_in_transaction_session_timeout', %s, true)
-"""
+_NAMES = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+_LIMIT = "SELECT " + ", ".join(f"set_config('{name}', %s, %s)" for name in _NAMES)
+# A pooler answers with a process of its own making at the start of a session.
+_SERVER_PROCESS = "SELECT pg_backend_pid()"
+
+Limits = tuple[timedelta, timedelta, timedelta]
 
 _at_most: ContextVar[timedelta | None] = ContextVar("_at_most", default=None)
+_is_owned: ContextVar[bool] = ContextVar("_is_owned", default=False)
+# What limits a connection has of itself; None where it must not have any.
+_kept: WeakKeyDictionary[psycopg.Connection[Any], Limits | None] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -33,12 +46,34 @@ def bounded(*, statement: timedelta | None = None) -> Iterator[Any]:
     `statement`: a limit of a statement other than the setting's, for housekeeping that has more to do at once.
     """
     is_outermost = not connection.in_atomic_block
+    chosen = _chosen(statement)
+    must_set = is_outermost and chosen != _limits_of_connection()
     with transaction.atomic(), connection.cursor() as cursor:
-        if is_outermost:
-            of_statement, of_lock, of_silence = limits()
-            chosen = (statement or of_statement, of_lock, of_silence)
-            cursor.execute(_LIMIT, [_milliseconds(limit) for limit in chosen])
+        if must_set:
+            _set(cursor, chosen, only_here=True)
         yield cursor
+
+
+@contextmanager
+def single_statement() -> Iterator[psycopg.Cursor[tuple[Any, ...]]]:
+    """A binary cursor for one statement under the clock's time-outs, that is its own transaction where it may be."""
+    if not connection.in_atomic_block and _chosen() == _limits_of_connection():
+        with binary_cursor() as cursor:
+            yield cursor
+    else:
+        with bounded(), binary_cursor() as cursor:
+            yield cursor
+
+
+@contextmanager
+def owned() -> Iterator[None]:
+    """In this block nobody else uses this thread's connection: it may keep the clock's limits until the block ends."""
+    token = _is_owned.set(True)
+    try:
+        yield
+    finally:
+        _is_owned.reset(token)
+        _forget_limits()
 
 
 @contextmanager
@@ -51,13 +86,49 @@ def hurried() -> Iterator[None]:
         _at_most.reset(token)
 
 
-def limits() -> tuple[timedelta, timedelta, timedelta]:
+def limits() -> Limits:
     """Of a statement, of a wait for a lock, and of silence in a transaction; 0 is no limit."""
     lock = conf.clock_lock_timeout()
     at_most = _at_most.get()
     if at_most is not None and (not lock or lock > at_most):
         lock = at_most
     return conf.clock_statement_timeout(), lock, conf.clock_idle_timeout()
+
+
+def _chosen(statement: timedelta | None = None) -> Limits:
+    of_statement, of_lock, of_silence = limits()
+    return statement or of_statement, of_lock, of_silence
+
+
+def _limits_of_connection() -> Limits | None:
+    """The limits that the open connection keeps; None where each transaction has to set its own."""
+    if not _is_owned.get():
+        return None
+    connection.ensure_connection()
+    raw = connection.connection
+    if raw not in _kept:
+        with connection.cursor() as cursor:
+            cursor.execute(_SERVER_PROCESS)
+            is_direct = cursor.fetchone()[0] == raw.info.backend_pid
+            if is_direct:
+                _set(cursor, limits(), only_here=False)
+        _kept[raw] = limits() if is_direct else None
+        logger.debug("clock.connected", is_direct=is_direct)
+    return _kept[raw]
+
+
+def _forget_limits() -> None:
+    raw = connection.connection
+    if raw is None or _kept.pop(raw, None) is None or raw.closed:
+        return
+    with connection.cursor() as cursor:
+        for name in _NAMES:
+            cursor.execute(f"RESET {name}")
+
+
+def _set(cursor: Any, chosen: Limits, *, only_here: bool) -> None:
+    """`only_here`: for the open transaction, otherwise for the connection."""
+    cursor.execute(_LIMIT, [each for limit in chosen for each in (_milliseconds(limit), only_here)])
 
 
 def _milliseconds(limit: timedelta) -> str:

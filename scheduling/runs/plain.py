@@ -14,6 +14,9 @@ from uuid import UUID
 from scheduling.ids import new_id
 from scheduling.wakeup import DUE_CHANNEL, after_commit
 
+# So many at once are fired by a plan that is kept; one that was made for few rows would not do for thousands.
+_FEW = 32
+
 # Purpose: fire plain schedules, one occurrence each. Index: primary keys; run_occurrence_unique settles who made the
 # run; schedule_after_idx for who follows. Locks: the schedules, in the order of their ids; one that somebody else holds
 # is left to them.
@@ -91,9 +94,9 @@ class PlainFired:
 
 
 def fire_plain(cursor: Any, starts: Sequence[PlainStart]) -> PlainFired:
-    """Admit the starts and move the marks. Requires an open transaction; `cursor` is a `binary_cursor` of it.
+    """Admit the starts and move the marks, in the open transaction or, without one, in the statement's own.
 
-    Wakes the workers of the queues after the commit.
+    `cursor` is a `binary_cursor`. Wakes the workers of the queues after the commit.
     """
     cursor.execute(
         FIRE_PLAIN,
@@ -105,6 +108,7 @@ def fire_plain(cursor: Any, starts: Sequence[PlainStart]) -> PlainFired:
             "available_at": [start.available_at for start in starts],
             "next_fire_at": [start.next_fire_at for start in starts],
         },
+        prepare=len(starts) <= _FEW,
     )
     by_queue = cursor.fetchall()
     for queue, _, runs in by_queue:

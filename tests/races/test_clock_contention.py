@@ -211,15 +211,16 @@ def test_a_locked_task_keeps_its_snooze_and_holds_up_no_other() -> None:
     assert end_snoozes() == 1
 
 
-def test_the_limits_are_those_of_the_transaction_and_leave_no_trace_on_the_connection() -> None:
-    def shown() -> tuple[str, ...]:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'),"
-                " current_setting('idle_in_transaction_session_timeout')"
-            )
-            return tuple(cursor.fetchone())
+def shown() -> tuple[str, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'),"
+            " current_setting('idle_in_transaction_session_timeout')"
+        )
+        return tuple(cursor.fetchone())
 
+
+def test_the_limits_are_those_of_the_transaction_and_leave_no_trace_on_the_connection() -> None:
     before = shown()
     with session.bounded():
         assert shown() == ("500ms", "100ms", "15s")
@@ -227,6 +228,34 @@ def test_the_limits_are_those_of_the_transaction_and_leave_no_trace_on_the_conne
         assert shown() == before
 
     assert shown() == before
+
+
+def test_a_connection_of_the_clocks_own_keeps_the_limits_while_it_is_the_clocks() -> None:
+    before = shown()
+    with session.owned():
+        with session.single_statement() as cursor:
+            cursor.execute("SELECT 1")
+        assert shown() == ("500ms", "100ms", "15s")
+        with session.hurried(), session.bounded(statement=timedelta(seconds=7)):
+            assert shown() == ("7s", "100ms", "15s")
+        assert shown() == ("500ms", "100ms", "15s")
+        connection.close()
+        assert shown() == before
+        with session.bounded():
+            assert shown() == ("500ms", "100ms", "15s")
+
+    assert shown() == before
+
+
+def test_behind_a_pooler_no_limit_is_left_on_a_connection_that_others_will_get(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As PgBouncer does: at the start of a session it names a process that is none of the server's.
+    monkeypatch.setattr(session, "_SERVER_PROCESS", "SELECT pg_backend_pid() + 1")
+    before = shown()
+    with session.owned():
+        with session.single_statement() as cursor:
+            cursor.execute("SELECT current_setting('statement_timeout')")
+            assert cursor.fetchone() == ("500ms",)
+        assert shown() == before
 
 
 def test_the_loop_takes_fewer_at_once_after_a_time_out_and_says_what_went_wrong(

@@ -1,5 +1,6 @@
 """The clock's loop: nothing ends it but `stop()`."""
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from scheduling.clock import metrics
 from scheduling.clock.firing import PassResult, run_pass
-from scheduling.clock.loop import Clock
+from scheduling.clock.loop import FIRST_PAUSE, Clock
 from scheduling.models import Run
 from tests.factories import ScheduleFactory
 
@@ -52,3 +53,35 @@ def test_whatever_a_pass_raises_is_counted_and_the_next_one_fires(
     assert ready == [False]
     assert clock.readiness.answer()[1]["failures"] == 0
     assert metrics.FAULTS.labels(kind)._value.get() == before + 1
+
+
+def test_what_becomes_due_just_after_an_idle_pass_has_looked_is_fired_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    for _ in range(20):
+        clock.run_once()
+        monkeypatch.setattr("scheduling.clock.loop.seconds_to_earliest", lambda **_: 0.001)
+        clock._sleep()
+    monkeypatch.undo()
+    clock.run_once()
+    at = datetime.now(UTC)
+    ScheduleFactory(kind="once", expression=at.isoformat(), next_fire_at=at)
+
+    began = time.monotonic()
+    clock._sleep()
+
+    assert time.monotonic() - began < FIRST_PAUSE
+    assert clock.run_once().runs == 1
+    clock._close_listener()
+
+
+def test_what_somebody_holds_is_looked_at_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    pauses: list[float] = []
+    monkeypatch.setattr("scheduling.clock.loop.seconds_to_earliest", lambda **_: -1.0)
+    monkeypatch.setattr(clock, "_listen", lambda: None)
+    monkeypatch.setattr(clock._stopping, "wait", pauses.append)
+    for _ in range(9):
+        clock.run_once()
+        clock._sleep()
+
+    assert pauses == [0.04, 0.08, 0.16, 0.32, 0.64, 1.0, 1.0, 1.0]

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from scheduling.clock.due import EARLIEST, READ_DUE, READ_DUE_SHARED
+from scheduling.clock import session
+from scheduling.clock.due import EARLIEST, due_statement, read_due
 from scheduling.ids import new_id
 from scheduling.models import Schedule
 from scheduling.postgres import binary_cursor
@@ -24,7 +25,7 @@ def test_the_statements_of_a_pass_use_their_indexes_at_size() -> None:
     Schedule.objects.bulk_create(
         ScheduleFactory.build(task=task, next_fire_at=NINE + timedelta(minutes=minute)) for minute in range(20_000)
     )
-    due = {"now": NINE + timedelta(minutes=3), "batch": 500, "skip": 0}
+    due = {"now": NINE + timedelta(minutes=3)}
     with connection.cursor() as cursor:
         cursor.execute("VACUUM (ANALYZE) scheduling_schedule")
     ids = list(Schedule.objects.order_by("next_fire_at").values_list("id", flat=True)[:50])
@@ -37,7 +38,9 @@ def test_the_statements_of_a_pass_use_their_indexes_at_size() -> None:
         "next_fire_at": [NINE + timedelta(days=1)] * 50,
     }
 
-    read, shared, earliest = explained(READ_DUE, due), explained(READ_DUE_SHARED, due), explained(EARLIEST, {})
+    read = explained(due_statement(is_now=False, batch=500), due)
+    shared = explained(due_statement(is_now=False, batch=500, skip=500, is_shared=True), due)
+    earliest = explained(EARLIEST, {})
     written = explained(FIRE_PLAIN, planned)
 
     for plan in (read, shared, earliest):
@@ -58,11 +61,39 @@ def test_a_pass_with_nothing_due_reads_a_page_or_two_whatever_waits() -> None:
         cursor.execute("VACUUM (ANALYZE) scheduling_schedule")
 
     # `now` is the database's own, as in a running clock: a volatile function there would read the whole index.
-    plan = explained(READ_DUE, {"now": None, "batch": 500, "skip": 0}, options="ANALYZE, BUFFERS, COSTS OFF")
+    plan = explained(due_statement(is_now=True, batch=500), {}, options="ANALYZE, BUFFERS, COSTS OFF")
 
     hit = re.search(r"Buffers: shared hit=(\d+)", plan)
     assert hit is not None
     assert int(hit[1]) < 20, plan
+
+
+def test_a_plan_that_was_kept_from_when_the_tables_were_small_is_made_anew_when_it_has_become_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("scheduling.clock.due.SLOW_READ", 0.0)
+    task = TaskFactory()
+    due = datetime.now(UTC) - timedelta(minutes=1)
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM (ANALYZE) scheduling_schedule")
+    with session.owned():
+        assert read_due(now=None, batch=1000) == []
+        assert "Seq Scan on scheduling_schedule" in kept_plan()
+        Schedule.objects.bulk_create(ScheduleFactory.build(task=task, next_fire_at=due) for _ in range(20_000))
+
+        assert len(read_due(now=None, batch=1000)) == 1000
+
+        assert "Index Scan using schedule_due_idx" in kept_plan()
+        connection.close()
+
+
+def kept_plan() -> str:
+    """The plan that the server keeps on this connection for the read of what is due."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name FROM pg_prepared_statements WHERE statement LIKE '%%schedule.misfire_grace%%'")
+        ((name,),) = cursor.fetchall()
+        cursor.execute(f"EXPLAIN (COSTS OFF) EXECUTE {name}")
+        return "\n".join(line for (line,) in cursor.fetchall())
 
 
 def explained(statement: str, parameters: dict[str, Any], *, options: str = "COSTS OFF") -> str:
