@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
@@ -15,6 +16,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from scheduling.agents.models import Agent
 from scheduling.agents.roles import OPERATE_TASK
 from scheduling.audit.operations import Actor
 from scheduling.console.badges import badge
@@ -38,6 +40,7 @@ from scheduling.schedules.models import (
     ScheduleState,
 )
 from scheduling.schedules.rules import calendar_keys, instant
+from scheduling.tasks.models import Task
 
 _SHOWN = 10
 
@@ -229,7 +232,7 @@ class ScheduleAdmin(OperationAdmin):
         return ("task",) if obj else ()
 
     def get_urls(self) -> list[URLPattern]:
-        preview = self.admin_site.admin_view(self.preview_view)
+        preview = self.admin_site.admin_view(require_POST(self.preview_view))
         snooze = self.admin_site.admin_view(require_POST(self.snooze_view))
         return [
             path("preview/", preview, name="scheduling_schedule_preview"),
@@ -259,10 +262,14 @@ class ScheduleAdmin(OperationAdmin):
         return super().change_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
 
     def preview_view(self, request: HttpRequest) -> HttpResponse:
-        """A piece of page: what the rule in the query would do. A rule that cannot be is no error."""
+        """A piece of page: what the rule in the form would do. A rule that cannot be is no error.
+
+        By POST, because the dates of a form can be longer than an address.
+        """
         if not self.has_view_permission(request):
             raise PermissionDenied
-        found = forecast_of_words(request.GET.dict(), now=database_now(), count=_SHOWN)
+        words = request.POST.dict()
+        found = forecast_of_words(words, agent=_agent_of(words.get("task")), now=database_now(), count=_SHOWN)
         return TemplateResponse(request, "console/forecast.html", {"forecast": found})
 
     def snooze_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
@@ -294,6 +301,15 @@ class ScheduleAdmin(OperationAdmin):
     @admin.display(description="next fire", ordering="next_fire_at")
     def next_local(self, schedule: Schedule) -> str:
         return local_moment(schedule.next_fire_at, schedule.timezone)
+
+
+def _agent_of(task_id: str | None) -> Agent | None:
+    """The agent of the task that is chosen in a form."""
+    try:
+        task = Task.objects.select_related("agent").filter(pk=UUID(task_id or "")).first()
+    except ValueError:
+        return None
+    return task.agent if task else None
 
 
 def _latest_misses(schedule: Schedule) -> QuerySet[Miss]:

@@ -1,6 +1,5 @@
 """The addresses of schedules."""
 
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -11,14 +10,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.api.access import OPERATE_TASKS, READ_TASKS, WRITE_TASKS
-from scheduling.api.finding import find, find_to_change, seen
+from scheduling.api.finding import caller_of, find, find_to_change, seen
 from scheduling.api.idempotency import idempotent
 from scheduling.api.pages import page_of
 from scheduling.api.parameters import PageParameters
 from scheduling.api.principal import actor_of
 from scheduling.api.shapes import page_shape
 from scheduling.api.views import View, body_of, created, entity_tag, matched_tag
-from scheduling.core.preview import MAX_COUNT, Preview, answer, parse_request, preview
+from scheduling.core.preview import MAX_COUNT, Preview, preview
 from scheduling.core.recurrence import ScheduleError
 from scheduling.definitions.fields import Instant, LocalTime, Moment, Text
 from scheduling.definitions.json_values import problems_of
@@ -28,6 +27,7 @@ from scheduling.instants import database_now
 from scheduling.schedules import operations
 from scheduling.schedules.definition import ScheduleChanges, ScheduleDefinition, refused
 from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
+from scheduling.schedules.previews import preview_of
 from scheduling.schedules.rules import instant, rule_of
 from scheduling.schedules.selectors import edit_mark, visible_schedules
 from scheduling.schedules.shapes import PreviewShape, ScheduleShape
@@ -43,7 +43,7 @@ WEEKDAYS = {
 
 
 class RuleToPreview(StrictSerializer):
-    """A line of `previewschedule`."""
+    """A line of `previewschedule`, and calendars."""
 
     kind = serializers.ChoiceField(choices=ScheduleKind.values)
     expression = serializers.CharField()
@@ -54,6 +54,9 @@ class RuleToPreview(StrictSerializer):
     count = serializers.IntegerField(required=False, min_value=1, max_value=MAX_COUNT)
     exdates = serializers.ListField(child=LocalTime(), required=False)
     rdates = serializers.ListField(child=LocalTime(), required=False)
+    calendars = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="Exclusion calendars of the agent, by key."
+    )
     gap = serializers.CharField(required=False, allow_null=True)
     fold = serializers.CharField(required=False, allow_null=True)
 
@@ -214,15 +217,7 @@ class PreviewView(View):
         unstorable = problems_of(body)
         if unstorable:
             raise NotValid.because(unstorable)
-        return Response(preview_document(preview_of(body)))
-
-
-def preview_of(body: Mapping[str, Any]) -> Preview:
-    """What `previewschedule` answers to the same line; NotValid with the field that is at fault."""
-    try:
-        return answer(parse_request(body), database_now())
-    except ScheduleError as error:
-        raise NotValid.at(f"/{error.field}", error.code, f"{error.detail}.", error.hint) from error
+        return Response(preview_document(preview_of(body, agent=caller_of(request).agent, now=database_now())))
 
 
 def preview_document(found: Preview) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What a rule says and when it fires next, for people who look at it: the one preview, in the console's words.
 
-Reads nothing; `now` is an argument.
+Reads nothing but calendars; `now` is an argument.
 """
 
 from collections.abc import Mapping
@@ -8,14 +8,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from scheduling.agents.models import Agent
 from scheduling.console.words import local_moment, moment, since
-from scheduling.core.preview import Preview, answer, parse_request, preview
+from scheduling.core.preview import Preview, preview
 from scheduling.core.recurrence import ScheduleError
+from scheduling.errors import NotValid
 from scheduling.schedules.models import Schedule
+from scheduling.schedules.previews import preview_of
 from scheduling.schedules.rules import rule_of
 
 _TEXTS = ("kind", "starts_at", "ends_at", "gap", "fold")
-_LISTS = ("exdates", "rdates")
+_LISTS = ("exdates", "rdates", "calendars")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,9 @@ def forecast_of(schedule: Schedule, *, now: datetime, count: int) -> Forecast:
         return Forecast(problem=_problem(error))
 
 
-def forecast_of_words(words: Mapping[str, str], *, now: datetime, count: int) -> Forecast:
-    """The same for a rule that is being written, from the form's own texts: dates to leave out or add stand in lines.
+def forecast_of_words(words: Mapping[str, str], *, agent: Agent | None, now: datetime, count: int) -> Forecast:
+    """The same for a rule that is being written, from the form's own texts: what there may be several of stands in
+    lines. `agent` is the task's, None while none is chosen.
 
     What the form has beside the rule plays no part.
     """
@@ -55,10 +59,9 @@ def forecast_of_words(words: Mapping[str, str], *, now: datetime, count: int) ->
     line |= {"kind": line["kind"] or "", "expression": words["expression"].strip()}
     line |= {"timezone": words.get("timezone", "").strip() or "UTC", "after": now.isoformat(), "count": count}
     try:
-        request = parse_request(line)
-        return _told(answer(request, now), request.rule.timezone, now=now)
-    except ScheduleError as error:
-        return Forecast(problem=_problem(error))
+        return _told(preview_of(line, agent=agent, now=now), line["timezone"], now=now)
+    except NotValid as refusal:
+        return Forecast(problem=" ".join(f"{each.detail} {each.hint or ''}".strip() for each in refusal.problems))
 
 
 def _told(found: Preview, timezone: str, *, now: datetime) -> Forecast:

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from scheduling.agents.models import Agent
+from scheduling.core.recurrence import Recurrence
 from scheduling.core.recurrence.spacing import comes_closer
 from scheduling.definitions.durations import duration_text
 from scheduling.errors import NotValid
@@ -19,15 +20,24 @@ def require_spacing(schedule: Schedule, *, agent: Agent, now: datetime, pointer:
 
     `pointer` is the place of the schedule in what was given. The rule must be a valid one.
     """
-    if agent.minimum_interval <= timedelta(0) or schedule.kind not in _TIMED_KINDS:
-        return
-    distance = comes_closer(recurrence_of(schedule), than=agent.minimum_interval, after=now)
-    if distance is None:
+    words = spacing_words(recurrence_of(schedule), kind=schedule.kind, agent=agent, now=now)
+    if words is None:
         return
     least = duration_text(agent.minimum_interval)
     raise NotValid.at(
         f"{pointer}/expression",
         "too_frequent",
-        f"Two occurrences lie {duration_text(distance)} apart; the schedules of {agent.name} keep at least {least}.",
+        words,
         f"Let it occur every {least} or less often, or have the agent's minimum_interval lowered.",
     )
+
+
+def spacing_words(recurrence: Recurrence, *, kind: str, agent: Agent, now: datetime) -> str | None:
+    """A sentence where two occurrences after `now` lie closer than the agent's `minimum_interval`, None where not."""
+    if agent.minimum_interval <= timedelta(0) or kind not in _TIMED_KINDS:
+        return None
+    distance = comes_closer(recurrence, than=agent.minimum_interval, after=now)
+    if distance is None:
+        return None
+    least = duration_text(agent.minimum_interval)
+    return f"Two occurrences lie {duration_text(distance)} apart; the schedules of {agent.name} keep at least {least}."

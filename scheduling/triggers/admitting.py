@@ -50,6 +50,14 @@ class Moment:
     simulated: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The runs that were made, skipped ones left out, and the schedules whose start admission refused."""
+
+    runs: list[UUID]
+    refused: list[UUID]
+
+
 def locked(schedule_ids: Sequence[UUID], task_ids: Sequence[UUID]) -> list[Schedule]:
     """The schedules that still may fire, locked, with their tasks, in the order of their ids."""
     with connection.cursor() as cursor:
@@ -79,22 +87,24 @@ def fire(schedules: Sequence[Schedule], moment: Moment) -> list[UUID]:
         )
         return []
     met = [schedule for schedule in schedules if _is_met(schedule, event_context(moment.event))]
-    return start(met, moment)
+    return start(met, moment).runs
 
 
-def start(schedules: Sequence[Schedule], moment: Moment) -> list[UUID]:
+def start(schedules: Sequence[Schedule], moment: Moment) -> Started:
     """Start a run for each locked schedule, whatever its filter says; the same event starts it once.
 
     A schedule whose task cannot be started says why, and keeps no other from it.
     """
     started = []
-    for schedule, result in _admitted(schedules, moment):
+    admitted = _admitted(schedules, moment)
+    for schedule, result in admitted:
         is_skipped = result.state is RunState.SKIPPED
         if result.run_id is not None:
             with connection.cursor() as cursor:
                 _count(cursor, schedule, fired=int(not is_skipped), skipped=int(is_skipped))
             started += [] if is_skipped else [result.run_id]
-    return started
+    heard = {schedule.pk for schedule, _ in admitted}
+    return Started(started, [schedule.pk for schedule in schedules if schedule.pk not in heard])
 
 
 def refuse(schedule: Schedule, error: FilterError) -> None:

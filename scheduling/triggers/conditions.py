@@ -22,7 +22,7 @@ def settle_check(run: Run) -> None:
 
     Requires an open transaction. A check that failed says nothing, so what was known stays. Checks are taken in the
     order of their ticks: one that comes in late, or of a check pipeline that was replaced, is left out. What was never
-    known counts as not met, so that the first true fires.
+    known counts as not met, so that the first true fires; so does an edge whose start was refused.
     """
     if run.state != RunState.SUCCEEDED or run.schedule_id is None or run.scheduled_for is None:
         return
@@ -58,7 +58,7 @@ def settle_check(run: Run) -> None:
         agent_id=run.agent_id,
         depth=1,
     )
-    start(
+    started = start(
         [schedule],
         Moment(
             event=event,
@@ -67,3 +67,8 @@ def settle_check(run: Run) -> None:
             simulated=run.simulated,
         ),
     )
+    if started.refused:
+        # The edge is not used up: the next check that finds it true tries again, and again says why not. Its event
+        # would be told with each of them.
+        event.delete()
+        Schedule.objects.filter(pk=schedule.pk).update(condition_met=False)

@@ -10,7 +10,20 @@ document.addEventListener("submit", (event) => {
 });
 
 // Show what a schedule would do while it is being written.
-const PREVIEWED = ["kind", "expression", "timezone", "starts_at", "ends_at", "exdates", "rdates", "gap", "fold"];
+const PREVIEWED = [
+  "csrfmiddlewaretoken",
+  "task",
+  "kind",
+  "expression",
+  "timezone",
+  "starts_at",
+  "ends_at",
+  "exdates",
+  "rdates",
+  "calendars",
+  "gap",
+  "fold",
+];
 
 function schedulePreview(panel) {
   const form = document.getElementById("schedule_form");
@@ -20,7 +33,7 @@ function schedulePreview(panel) {
   let waiting = null;
 
   const read = async () => {
-    const asked = new URLSearchParams();
+    const asked = new URLSearchParams({ task: panel.dataset.task });
     for (const name of PREVIEWED) {
       const field = form.elements[name];
       if (field?.value) {
@@ -28,7 +41,7 @@ function schedulePreview(panel) {
       }
     }
     try {
-      const answer = await fetch(`${panel.dataset.preview}?${asked}`, { credentials: "same-origin" });
+      const answer = await fetch(panel.dataset.preview, { method: "POST", body: asked, credentials: "same-origin" });
       if (!answer.ok) {
         throw new Error(answer.statusText);
       }

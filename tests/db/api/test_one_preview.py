@@ -1,16 +1,17 @@
 """The four previews are one: the command, the rule's endpoint, the schedule's endpoint and the console say the same."""
 
 import io
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.test import Client
 
+from scheduling.agents.models import Agent
 from scheduling.agents.roles import Role, assign
 from scheduling.schedules import admin
-from tests.factories import OperatorFactory, ScheduleFactory, TaskFactory
+from tests.factories import CalendarFactory, OperatorFactory, ScheduleFactory, TaskFactory
 
 BERLIN = "Europe/Berlin"
 RULES: dict[str, dict[str, Any]] = {
@@ -96,6 +97,35 @@ def test_a_stored_schedule_reads_a_local_time_in_its_own_zone(api):
     assert answer["next"][0]["local"] == "2026-06-01T08:00:00+05:30"
 
 
+@pytest.mark.django_db
+def test_a_rule_is_previewed_with_calendars_that_it_names(api):
+    CalendarFactory(agent=api.agent, key="holidays", days=[date(2090, 1, 3)])
+    CalendarFactory(key="of-another", days=[date(2090, 1, 2)])
+    line = {"kind": "cron", "expression": "0 8 * * *", "timezone": "UTC", "starts_at": "2090-01-02T00:00:00"}
+
+    answer = api.post("schedules/preview", {**line, "calendars": ["holidays"], "count": 2}).json()
+    refused = api.post("schedules/preview", {**line, "calendars": ["holidays", "of-another"]})
+    malformed = api.post("schedules/preview", {**line, "calendars": "holidays"})
+
+    assert [each["utc"] for each in answer["next"]] == ["2090-01-02T08:00:00Z", "2090-01-04T08:00:00Z"]
+    assert any("holidays" in note for note in answer["notes"])
+    assert [(each["pointer"], each["code"]) for each in refused.json()["errors"]] == [
+        ("/calendars/1", "unknown_calendar")
+    ]
+    assert (refused.status_code, malformed.status_code) == (422, 422)
+
+
+@pytest.mark.django_db
+def test_a_rule_that_the_agents_limit_would_refuse_is_previewed_with_a_note(api):
+    Agent.objects.filter(pk=api.agent.pk).update(minimum_interval=timedelta(hours=1))
+    line = {"kind": "interval", "expression": "PT10M", "timezone": "UTC"}
+
+    answer = api.post("schedules/preview", line).json()
+
+    assert answer["notes"][-1].startswith("It would be refused: Two occurrences lie PT10M apart")
+    assert len(answer["next"]) == 5
+
+
 def stored(api: Any, line: dict[str, Any]) -> Any:
     """What the endpoint of a schedule with this rule answers."""
     moments = {name: datetime.fromisoformat(line[name]) for name in ("starts_at", "ends_at") if name in line}
@@ -130,4 +160,4 @@ def in_console(monkeypatch: pytest.MonkeyPatch, line: dict[str, Any]) -> Any:
     client = Client()
     client.force_login(operator)
     form = {name: "\n".join(value) if isinstance(value, list) else value for name, value in line.items()}
-    return client.get("/admin/scheduling/schedule/preview/", form).context["forecast"]
+    return client.post("/admin/scheduling/schedule/preview/", form).context["forecast"]

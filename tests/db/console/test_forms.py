@@ -1,6 +1,6 @@
 """Forms save through operations: the same rules as the API, told on the field."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ from django.test import Client
 from scheduling.agents.roles import Role, role_of
 from scheduling.audit.models import AuditEntry
 from scheduling.models import Agent, Operator, Schedule, Task
-from tests.factories import AgentFactory, OperatorFactory, ScheduleFactory, TaskFactory
+from tests.factories import AgentFactory, CalendarFactory, OperatorFactory, ScheduleFactory, TaskFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -150,7 +150,7 @@ def test_saving_a_schedule_as_it_is_changes_nothing(author: Client):
 
 
 def test_the_preview_says_the_rule_and_its_next_ten(viewer: Client):
-    page = viewer.get(
+    page = viewer.post(
         "/admin/scheduling/schedule/preview/",
         {"kind": "cron", "expression": "0 8 * * 1-5", "timezone": "Europe/Chisinau"},
     ).content.decode()
@@ -161,7 +161,7 @@ def test_the_preview_says_the_rule_and_its_next_ten(viewer: Client):
 
 @pytest.mark.parametrize("expression", ["0 0 30 2 *", "<script>", "x" * 2000])
 def test_the_preview_of_what_cannot_be_says_why(viewer: Client, expression: str):
-    answer = viewer.get("/admin/scheduling/schedule/preview/", {"kind": "cron", "expression": expression})
+    answer = viewer.post("/admin/scheduling/schedule/preview/", {"kind": "cron", "expression": expression})
 
     assert answer.status_code == 200
     assert b"ord-error" in answer.content
@@ -193,7 +193,7 @@ def test_the_minimum_interval_of_an_agent_is_a_text_of_the_form(admin: Client):
 
 
 def test_the_preview_takes_the_end_and_the_dates_of_the_form(viewer: Client):
-    found = viewer.get(
+    found = viewer.post(
         "/admin/scheduling/schedule/preview/",
         {
             "kind": "cron",
@@ -212,6 +212,31 @@ def test_the_preview_takes_the_end_and_the_dates_of_the_form(viewer: Client):
         "2090-01-05 08:00:00 UTC",
     ]
     assert found.notes[-1] == "The schedule ends with the last occurrence shown."
+
+
+def test_the_preview_heeds_the_calendars_and_the_limits_of_the_tasks_agent(viewer: Client):
+    task = TaskFactory(agent__minimum_interval=timedelta(hours=1))
+    CalendarFactory(agent=task.agent, key="holidays", days=[date(2090, 1, 3)])
+    form = {
+        "task": str(task.pk),
+        "kind": "cron",
+        "expression": "*/30 8 * * *",
+        "timezone": "UTC",
+        "starts_at": "2090-01-02T00:00:00",
+        "calendars": "holidays",
+    }
+
+    found = viewer.post("/admin/scheduling/schedule/preview/", form).context["forecast"]
+    mistaken = viewer.post("/admin/scheduling/schedule/preview/", {**form, "calendars": "holidaus"})
+
+    assert [fire.utc for fire in found.fires[:3]] == [
+        "2090-01-02 08:00:00 UTC",
+        "2090-01-02 08:30:00 UTC",
+        "2090-01-04 08:00:00 UTC",
+    ]
+    assert any("holidays" in note for note in found.notes)
+    assert found.notes[-1].startswith("It would be refused: Two occurrences lie PT30M apart")
+    assert "holidays" in mistaken.context["forecast"].problem
 
 
 def test_the_lines_of_a_text_area_are_stored_as_lines(author: Client):

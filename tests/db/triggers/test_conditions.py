@@ -7,7 +7,7 @@ import pytest
 
 from scheduling.clock.firing import run_pass
 from scheduling.errors import NotValid
-from scheduling.models import DueWork, Run, Schedule, Task
+from scheduling.models import DueWork, Event, Run, Schedule, Task
 from scheduling.runs.states import RunState, SkipReason
 from scheduling.schedules.operations import add_schedule, update_schedule
 from scheduling.triggers.run_ends import act_on_run_ends
@@ -231,3 +231,23 @@ def test_its_sentence_says_how_often_it_looks() -> None:
 
     assert "looks whether" in recurrence_of(watch()).sentence
     assert datetime.now(UTC) < (Schedule.objects.get().next_fire_at or datetime.now(UTC))
+
+
+def test_an_edge_whose_start_is_refused_is_not_used_up() -> None:
+    schedule = watch(TaskFactory(concurrency_key="${params.city}", concurrency_limit=1))
+    met = {"met": True}
+
+    see(schedule, met)
+    schedule.refresh_from_db()
+    reason = schedule.state_reason
+    see(schedule, met)
+
+    schedule.refresh_from_db()
+    assert reason.startswith("The run cannot be started: The key '${params.city}' is null")
+    assert (schedule.state_reason, schedule.condition_met, schedule.skipped_count) == (reason, False, 2)
+    assert (fired(schedule), Event.objects.count()) == ([], 0)
+    Task.objects.filter(pk=schedule.task_id).update(concurrency_key="", concurrency_limit=None)
+    see(schedule, met)
+    see(schedule, met)
+    schedule.refresh_from_db()
+    assert (len(fired(schedule)), schedule.state_reason, schedule.condition_met) == (1, "", True)
