@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-_SUPPORT = {"__main__", "clock_rows", "processes", "report", "server"}
+_SUPPORT = {"__main__", "clock_rows", "floor", "peers", "processes", "rates", "report", "run_rows", "server"}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -1,7 +1,7 @@
 """One run in one slot: from its brief, through the engine, to the settlement that is acknowledged."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -12,7 +12,7 @@ import structlog
 
 from pipelines.document import Pipeline
 from pipelines.engine import run_pipeline
-from pipelines.engine.ports import Failed, Invoker, RunContext, StepEntry, StepState, ToolCall
+from pipelines.engine.ports import Failed, Invoker, Outcome, RunContext, StepEntry, StepState, ToolCall
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.tools.base import Catalog, InDoubt, SideEffect
 from pipelines.tools.invoke import ToolInvoker
@@ -25,7 +25,7 @@ from workers.claim import ClaimedRun
 from workers.clock import DatabaseClock
 from workers.encoding import Unstorable, decode
 from workers.gates import GateKeeper
-from workers.journal import JournalRefused, JournalWriter, LeaseLost, RunJournal
+from workers.journal import JournalRefused, JournalWriter, LeaseLost, RunJournal, settlement_row
 from workers.revisions import ToolsMissing
 from workers.settlement import Canceled, Ending, HandedBack, Settlement, TimedOut, settle
 from workers.tally import Tally
@@ -34,6 +34,7 @@ logger = structlog.get_logger(__name__)
 
 TOOLS_MISSING_DELAY = timedelta(seconds=30)
 HANDBACKS_WARNED_AT = 5
+MOST_STEPS_AT_ONCE = 20  # of a run that is carried out between two looks at the loop
 
 
 class Stop(Enum):
@@ -119,10 +120,59 @@ class Execution:
     def claimed(self) -> ClaimedRun:
         return self.brief.run
 
-    def start(self) -> asyncio.Task[None]:
-        """Run in a task of its own."""
-        self.task = asyncio.create_task(self.run(), name=f"run {self.claimed.run_id}")
-        return self.task
+    def start(self, finished: Callable[["Execution", BaseException | None], None]) -> None:
+        """Run: at once where the run only computes, else in a task of its own. `finished` is called when it is over,
+        with what went wrong that should not have."""
+        settlement = self._settlement_at_once()
+        if settlement is None:
+            self.task = asyncio.create_task(self.run(), name=f"run {self.claimed.run_id}")
+            self.task.add_done_callback(lambda task: finished(self, None if task.cancelled() else task.exception()))
+            return
+        self.is_settling = True
+
+        def acknowledged(error: Exception | None) -> None:
+            if error is None:
+                self._tell(settlement)
+            elif isinstance(error, JournalRefused):
+                # As in `_settle`, in a task, because it has to wait.
+                self._journal.drop()
+                self.task = asyncio.create_task(self._settle_refused(error))
+                self.task.add_done_callback(lambda task: finished(self, None if task.cancelled() else task.exception()))
+                return
+            finished(self, None)
+
+        self._journal.settle_soon(settlement, acknowledged)
+
+    def _settlement_at_once(self) -> Settlement | None:
+        """What becomes of a run that only computes, without a task and a timer, which cost a third of a short run.
+        None where it is another kind of run, or would have to wait after all: its steps are computed
+        again then, which those of no effect may be.
+        """
+        run, brief, clock = self.claimed, self.brief, self._equipment.clock
+        pipeline = brief.pipeline
+        if not isinstance(pipeline, Pipeline) or brief.history or run.is_cancel_requested or self._stop is not None:
+            return None
+        if len(pipeline.steps) > MOST_STEPS_AT_ONCE or not pipeline.is_pure:
+            return None
+        if run.deadline_at is not None and run.deadline_at <= clock.now():
+            return None
+        going = self._engine(pipeline)
+        try:
+            going.send(None)
+        except StopIteration as end:
+            try:
+                settlement = self._settlement(end.value)
+                settlement_row(settlement)
+            except Unstorable:
+                settlement = None
+            if settlement is not None:
+                return settlement
+        except Exception:  # noqa: BLE001 - said by the task that tries again
+            logger.debug("run.not_at_once", run=brief.run_text)
+        else:
+            going.close()
+        self._journal.drop()
+        return None
 
     def stop(self, reason: Stop) -> None:
         """Cut the run off. Only a lost lease interrupts a settlement that is on its way."""
@@ -185,23 +235,29 @@ class Execution:
             return Failed(PipelineError("internal_error", ErrorClass.INTERNAL, f"{type(error).__name__}: {error}"))
 
     async def _run_engine(self, pipeline: Pipeline) -> Ending:
-        timer = asyncio.timeout(self._seconds_left())
+        seconds_left = self._seconds_left()
+        if seconds_left == 0:
+            return _timed_out()
+        timer = asyncio.timeout(seconds_left)
         try:
             async with timer:
-                return await run_pipeline(
-                    pipeline,
-                    context=_context(self.brief),
-                    history=self.brief.history,
-                    journal=self._journal,
-                    invoke=self._invoke,
-                    clock=self._equipment.clock,
-                    rng=self._equipment.rng,
-                )
+                return await self._engine(pipeline)
         except TimeoutError:
             if not timer.expired():
                 raise
             await self._close_calls(StepState.INTERRUPTED)
-            return TimedOut(PipelineError("timeout", ErrorClass.TIMEOUT, "the time of this attempt of the run is over"))
+            return _timed_out()
+
+    def _engine(self, pipeline: Pipeline) -> Coroutine[Any, Any, Outcome]:
+        return run_pipeline(
+            pipeline,
+            context=_context(self.brief),
+            history=self.brief.history,
+            journal=self._journal,
+            invoke=self._invoke,
+            clock=self._equipment.clock,
+            rng=self._equipment.rng,
+        )
 
     def _seconds_left(self) -> float | None:
         if self.claimed.deadline_at is None:
@@ -232,8 +288,27 @@ class Execution:
                 await self._journal.record(replace(entry, state=state, finished_at=now), barrier=False)
 
     async def _settle(self, ending: Ending) -> None:
+        settlement = self._settlement(ending)
+        try:
+            await self._journal.settle(settlement)
+        except (JournalRefused, Unstorable) as error:
+            self._journal.drop()
+            await self._settle_refused(error)
+            return
+        self._tell(settlement)
+
+    async def _settle_refused(self, error: Exception) -> None:
+        settlement = _refused(self.claimed.attempt, error)
+        try:
+            await self._journal.settle(settlement)
+        except LeaseLost:
+            logger.debug("run.lease_lost")
+        else:
+            self._tell(settlement)
+
+    def _settlement(self, ending: Ending) -> Settlement:
         run, clock = self.claimed, self._equipment.clock
-        settlement = settle(
+        return settle(
             ending,
             attempt=run.attempt,
             retry=self.brief.task.retry,
@@ -241,15 +316,19 @@ class Execution:
             deadline_at=run.deadline_at,
             rng=self._equipment.rng,
         )
-        try:
-            await self._journal.settle(settlement)
-        except (JournalRefused, Unstorable) as error:
-            self._journal.drop()
-            settlement = _refused(run.attempt, error)
-            await self._journal.settle(settlement)
+
+    def _tell(self, settlement: Settlement) -> None:
+        run = self.claimed
         self._equipment.tally[counted.SETTLED + settlement.name] += 1
-        self._equipment.gates.release(task_id=run.task_id if run.is_exclusive else None, key=run.concurrency_key)
-        _tell(settlement, run)
+        if run.is_exclusive or run.concurrency_key is not None:
+            self._equipment.gates.release(task_id=run.task_id if run.is_exclusive else None, key=run.concurrency_key)
+        if settlement.name != "succeeded" or conf.logs_every_run():
+            with structlog.contextvars.bound_contextvars(run=self.brief.run_text, task=self.brief.task_text):
+                _tell(settlement, run)
+
+
+def _timed_out() -> TimedOut:
+    return TimedOut(PipelineError("timeout", ErrorClass.TIMEOUT, "the time of this attempt of the run is over"))
 
 
 def _refused(attempt: int, error: Exception) -> Settlement:

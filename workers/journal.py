@@ -109,7 +109,7 @@ class Entry:
     settlement: tuple[Any, ...] | None = None
     wakes: bool = False
     size: int = 0
-    acknowledged: asyncio.Future[None] | None = None
+    acknowledge: Callable[[Exception | None], None] | None = None  # with the error that kept it from being committed
 
     def row(self) -> tuple[Any, ...]:
         """In the order of `_RUN_COLUMNS`."""
@@ -149,10 +149,24 @@ class JournalWriter:
 
     async def submit(self, entry: Entry) -> None:
         """Return when the entry is committed. Raises LeaseLost, JournalRefused."""
-        entry.acknowledged = asyncio.get_running_loop().create_future()
+        acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def acknowledge(error: Exception | None) -> None:
+            if acknowledged.done():  # who waited was canceled
+                return
+            if error is None:
+                acknowledged.set_result(None)
+            else:
+                acknowledged.set_exception(error)
+
+        self.put(entry, acknowledge)
+        await acknowledged
+
+    def put(self, entry: Entry, acknowledge: Callable[[Exception | None], None]) -> None:
+        """Have `acknowledge` called when the entry is committed, or with LeaseLost or JournalRefused."""
+        entry.acknowledge = acknowledge
         self._queue.append(entry)
         self._wanted.set()
-        await entry.acknowledged
 
     async def run(self) -> None:
         while True:
@@ -205,7 +219,7 @@ class JournalWriter:
             return
         self._tally[counted.REFUSED] += 1
         logger.error("journal.refused", run=str(batch[0].run_id), detail=str(error), exc_info=error)
-        _fail(batch[0], JournalRefused(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"))
+        _end(batch[0], JournalRefused(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"))
 
     async def _commit_or_wait(self, batch: Sequence[Entry]) -> set[UUID]:
         """Commit, waiting for a database that is away as long as the leases hold. An answer that was lost makes the
@@ -238,9 +252,9 @@ class JournalWriter:
         for entry in batch:
             if entry.run_id not in owned:
                 self._tally[counted.LOST_LEASES] += 1
-                _fail(entry, LeaseLost())
-            elif entry.acknowledged is not None and not entry.acknowledged.done():
-                entry.acknowledged.set_result(None)
+                _end(entry, LeaseLost())
+            else:
+                _end(entry, None)
 
 
 class RunJournal:
@@ -274,6 +288,12 @@ class RunJournal:
         """Commit what rides and what becomes of the run. Raises LeaseLost, JournalRefused, Unstorable."""
         self._riding.settlement = settlement_row(settlement)
         await self._flush()
+
+    def settle_soon(self, settlement: Settlement, acknowledge: Callable[[Exception | None], None]) -> None:
+        """As `settle`, without waiting: `acknowledge` is called. Raises Unstorable."""
+        self._riding.settlement = settlement_row(settlement)
+        entry, self._riding = self._riding, Entry(self._run_id, self._epoch)
+        self._writer.put(entry, acknowledge)
 
     def drop(self) -> None:
         """Forget what rides: the database refused it."""
@@ -325,6 +345,6 @@ def _add_columns(
         parameters[name] = column(values)
 
 
-def _fail(entry: Entry, error: Exception) -> None:
-    if entry.acknowledged is not None and not entry.acknowledged.done():
-        entry.acknowledged.set_exception(error)
+def _end(entry: Entry, error: Exception | None) -> None:
+    if entry.acknowledge is not None:
+        entry.acknowledge(error)

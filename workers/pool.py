@@ -59,6 +59,7 @@ class Pool:
         self._waiting: deque[Brief] = deque()
         self._wake = asyncio.Event()
         self._watch = asyncio.Event()
+        self._emptied = asyncio.Event()
         self._is_draining = False
         self._is_hungry = True
         self._suspects_at = 0.0
@@ -172,6 +173,10 @@ class Pool:
                 execution.stop(Stop.DRAIN)
             if late:
                 await asyncio.wait(late)
+        # Runs that only computed have no task; their settlements are on the way.
+        while self._running:
+            self._emptied.clear()
+            await self._emptied.wait()
 
     async def release_all(self) -> None:
         """Put everything back at once, without a word in the journal, in one statement of at most a second."""
@@ -222,12 +227,14 @@ class Pool:
         while self._waiting and self.free_slots > 0 and not self._is_draining:
             execution = Execution(self._waiting.popleft(), self._equipment)
             self._running[execution.claimed.run_id] = execution
-            execution.start().add_done_callback(lambda task, done=execution: self._finished(done, task))  # type: ignore[misc]
+            execution.start(self._finished)
 
-    def _finished(self, execution: Execution, task: asyncio.Task[None]) -> None:
+    def _finished(self, execution: Execution, error: BaseException | None) -> None:
         if self._running.get(execution.claimed.run_id) is execution:
             del self._running[execution.claimed.run_id]
-        if not task.cancelled() and (error := task.exception()) is not None:
+            if not self._running:
+                self._emptied.set()
+        if error is not None:
             logger.error("run.slot_failed", run=str(execution.claimed.run_id), exc_info=error)
         self._fill_slots()
         if self._is_hungry:

@@ -128,6 +128,9 @@ class Assertion:
     expression: Expression
 
 
+PURE_BODIES = (SetBody, FailBody, SucceedBody)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
     """A document that can be run. `source` is its normal form; `warnings` is what was found beside errors."""
@@ -140,6 +143,11 @@ class Pipeline:
     assertions: tuple[Assertion, ...]
     max_steps: int
     warnings: tuple[Problem, ...] = ()
+
+    @property
+    def is_pure(self) -> bool:
+        """True where no step does anything but compute: no tool is called, and nothing is waited for."""
+        return all(isinstance(step.body, PURE_BODIES) for step in self.steps)
 
     def merge_params(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The document's defaults, replaced key by key by the run's own."""

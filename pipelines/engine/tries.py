@@ -14,8 +14,10 @@ from pipelines.errors import ErrorClass, PipelineError
 class Tries:
     """The entries of one step, oldest first, one an attempt: a result replaces the intent of its attempt."""
 
+    __slots__ = ("_entries",)
+
     def __init__(self, entries: Iterable[StepEntry] = ()) -> None:
-        by_attempt = {entry.attempt: entry for entry in entries}
+        by_attempt = {entry.attempt: entry for entry in entries} if entries else {}
         self._entries = [by_attempt[attempt] for attempt in sorted(by_attempt)]
 
     def add(self, entry: StepEntry) -> None:
@@ -30,11 +32,14 @@ class Tries:
     @property
     def finished(self) -> StepEntry | None:
         """The entry whose result stands for ever."""
-        return next((entry for entry in self._entries if entry.is_finished), None)
+        for entry in self._entries:
+            if entry.is_finished:
+                return entry
+        return None
 
     @property
     def was_started(self) -> bool:
-        return any(entry.state is not StepState.SKIPPED for entry in self._entries)
+        return bool(self._entries) and any(entry.state is not StepState.SKIPPED for entry in self._entries)
 
     @property
     def next_attempt(self) -> int:
@@ -67,10 +72,10 @@ class Tries:
 
 def group_by_path(history: Iterable[StepEntry]) -> defaultdict[str, Tries]:
     """The attempts of each step path; a path that has none gets an empty one."""
+    grouped: defaultdict[str, Tries] = defaultdict(Tries)
     found: dict[str, list[StepEntry]] = {}
     for entry in history:
         found.setdefault(entry.path, []).append(entry)
-    grouped: defaultdict[str, Tries] = defaultdict(Tries)
     grouped.update({path: Tries(entries) for path, entries in found.items()})
     return grouped
 
