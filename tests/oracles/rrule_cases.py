@@ -1,7 +1,8 @@
-"""RRULEs that three parties are asked about: RFC 5545 itself, python-dateutil and libical.
+"""RRULEs that four parties are asked about: RFC 5545 itself, libical, ical.js and python-dateutil.
 
-A case is `start | rule`, with the start as in DTSTART. RFC_EXAMPLES have the dates that section 3.8.5.3 lists, written
-as it writes them: `1997: Sep 2-11; Oct 1,3`. A list that ends in `...` goes on; a long one goes on in the next line.
+A case is `start | rule`, with the start as in DTSTART. The RFC's examples have the dates that section 3.8.5.3 lists,
+written as it writes them: `1997: Sep 2-11; Oct 1,3`. A list that ends in `...` goes on; a long one goes on in the next
+line.
 """
 
 from datetime import datetime
@@ -105,24 +106,26 @@ def _dates(listed: str, start: datetime) -> list[datetime]:
     return found
 
 
-def _read(text: str) -> list[list[str]]:
+def read(text: str) -> list[list[str]]:
+    """The cells of each line."""
     lines = text.strip().replace("\n    ", " ").splitlines()
     return [[part.strip() for part in line.split("|")] for line in lines]
 
 
-def _start(text: str) -> datetime:
+def start_of(text: str) -> datetime:
+    """The local time of a DTSTART."""
     return datetime.strptime(text, "%Y%m%dT%H%M%S")
 
 
 def rfc_examples() -> list[tuple[Case, list[datetime], bool]]:
     """Each example of section 3.8.5.3, the times it lists, and whether it ends with them."""
     found = []
-    for start, rule, listed in _read(_RFC):
-        anchor = _start(start)
+    for start, rule, listed in read(_RFC):
+        anchor = start_of(start)
         found.append((Case(anchor, f"FREQ={rule}"), _dates(listed, anchor), not listed.endswith("...")))
     tuesday = datetime(1997, 9, 2, 9)
     for rule, times, days in _RFC_TIMES:
-        walls = [_start(f"1997090{2 + day}T{time.replace(':', '')}00") for day in range(days) for time in times]
+        walls = [start_of(f"1997090{2 + day}T{time.replace(':', '')}00") for day in range(days) for time in times]
         found.append((Case(tuesday, rule), walls, days == 1))
     return found
 
@@ -269,7 +272,113 @@ _COMBINED = """
 """
 
 
+# Every FREQ with every BY part, a few at a time, each from both starts: a plain one, and one that few rules name.
+_STARTS = ("19970902T090000", "20240131T083015")
+_EACH_PART = """
+DAILY
+DAILY;INTERVAL=2
+DAILY;COUNT=5
+DAILY;UNTIL=20240208T000000
+DAILY;BYMONTH=1
+DAILY;BYDAY=MO,WE
+DAILY;BYMONTHDAY=1,15,-1
+DAILY;BYHOUR=8,20
+DAILY;BYHOUR=8,20;BYMINUTE=0,30
+DAILY;BYHOUR=8,9;BYMINUTE=15,45;BYSECOND=10,50;BYSETPOS=1,-1
+DAILY;INTERVAL=3;BYDAY=TU,TH
+WEEKLY
+WEEKLY;INTERVAL=2
+WEEKLY;BYDAY=TU,TH
+WEEKLY;INTERVAL=2;BYDAY=MO,WE,FR;WKST=SU
+WEEKLY;INTERVAL=2;BYDAY=TU,SU;WKST=MO
+WEEKLY;INTERVAL=2;BYDAY=TU,SU;WKST=SU
+WEEKLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1
+WEEKLY;BYDAY=MO,WE,FR;BYSETPOS=2
+WEEKLY;BYMONTH=1,3;BYDAY=MO
+WEEKLY;BYDAY=SA;BYHOUR=6,18
+MONTHLY
+MONTHLY;INTERVAL=2
+MONTHLY;BYDAY=1FR
+MONTHLY;BYDAY=-2MO
+MONTHLY;BYDAY=1SU,-1SU
+MONTHLY;BYDAY=1MO,-1MO,WE
+MONTHLY;BYDAY=5FR
+MONTHLY;BYDAY=TU
+MONTHLY;BYMONTHDAY=-3
+MONTHLY;BYMONTHDAY=2,15
+MONTHLY;BYMONTHDAY=1,-1
+MONTHLY;BYMONTHDAY=31
+MONTHLY;BYMONTHDAY=30,31;BYMONTH=2,4
+MONTHLY;INTERVAL=18;BYMONTHDAY=10,11,12,13,14,15
+MONTHLY;BYDAY=FR;BYMONTHDAY=13
+MONTHLY;BYDAY=SA;BYMONTHDAY=7,8,9,10,11,12,13
+MONTHLY;BYDAY=TU,WE,TH;BYSETPOS=3
+MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-2
+MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1
+MONTHLY;BYMONTHDAY=15;BYHOUR=9,17;BYSETPOS=-1
+MONTHLY;BYMONTH=6,12;BYDAY=-1FR
+MONTHLY;BYDAY=1MO;BYMONTHDAY=1,2,3
+MONTHLY;INTERVAL=3;BYMONTHDAY=1,2,3;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=1
+YEARLY
+YEARLY;INTERVAL=4
+YEARLY;BYMONTH=6,7
+YEARLY;INTERVAL=2;BYMONTH=1,2,3
+YEARLY;INTERVAL=3;BYYEARDAY=1,100,200
+YEARLY;BYYEARDAY=-1
+YEARLY;BYYEARDAY=366
+YEARLY;BYDAY=20MO
+YEARLY;BYDAY=-1SU
+YEARLY;BYDAY=53MO
+YEARLY;BYWEEKNO=20;BYDAY=MO
+YEARLY;BYWEEKNO=1;BYDAY=MO
+YEARLY;BYWEEKNO=53;BYDAY=SU
+YEARLY;BYWEEKNO=-1;BYDAY=FR
+YEARLY;BYWEEKNO=20
+YEARLY;BYWEEKNO=10;BYDAY=MO,SU;WKST=SU
+YEARLY;BYMONTH=3;BYDAY=TH
+YEARLY;BYDAY=TH;BYMONTH=6,7,8
+YEARLY;BYDAY=FR
+YEARLY;BYMONTH=1;BYDAY=1MO,-1FR
+YEARLY;INTERVAL=4;BYMONTH=11;BYDAY=TU;BYMONTHDAY=2,3,4,5,6,7,8
+YEARLY;BYMONTH=2;BYMONTHDAY=29
+YEARLY;BYMONTHDAY=13
+YEARLY;BYMONTHDAY=13;BYDAY=FR
+YEARLY;BYMONTHDAY=-1
+YEARLY;BYMONTH=9;BYDAY=MO;BYSETPOS=1
+YEARLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=1,-1
+YEARLY;BYMONTH=1,6;BYMONTHDAY=1,2,3;BYSETPOS=2,-2
+YEARLY;BYYEARDAY=60;BYMONTH=2
+YEARLY;BYWEEKNO=5,30;BYDAY=TU;BYHOUR=7
+YEARLY;BYMONTH=5;BYHOUR=6,7;BYMINUTE=30
+HOURLY
+HOURLY;INTERVAL=3;UNTIL=20240201T000000
+HOURLY;INTERVAL=5
+HOURLY;INTERVAL=25
+HOURLY;BYHOUR=9,10,11
+HOURLY;BYDAY=SA
+HOURLY;BYMINUTE=0,20,40
+HOURLY;BYMINUTE=5,35;BYSECOND=1,2;BYSETPOS=1,-1
+HOURLY;BYMONTHDAY=1
+HOURLY;INTERVAL=7;BYMONTH=2
+MINUTELY
+MINUTELY;INTERVAL=15
+MINUTELY;INTERVAL=90;COUNT=4
+MINUTELY;INTERVAL=20;BYHOUR=9,10,11,12,13,14,15,16
+MINUTELY;BYMINUTE=10,11
+MINUTELY;BYSECOND=0,30
+MINUTELY;BYDAY=SU;BYHOUR=3
+MINUTELY;INTERVAL=1441
+SECONDLY
+SECONDLY;INTERVAL=45
+SECONDLY;BYSECOND=0,30
+SECONDLY;BYMINUTE=59;BYSECOND=59
+SECONDLY;INTERVAL=3601
+"""
+
+
 def cases() -> list[Case]:
-    """The RFC's examples, and combinations of BY parts with WKST, BYSETPOS, BYWEEKNO and negative numbers."""
-    combined = [Case(_start(start), f"FREQ={rule}") for start, rule in _read(_COMBINED)]
-    return [case for case, _, _ in rfc_examples()] + combined
+    """All of them once: the RFC's examples, then parts combined, then each part from two starts."""
+    given = [(start, rule) for start, rule in read(_COMBINED)]
+    given += [(start, rule) for start in _STARTS for (rule,) in read(_EACH_PART)]
+    found = [case for case, _, _ in rfc_examples()] + [Case(start_of(start), f"FREQ={rule}") for start, rule in given]
+    return list(dict.fromkeys(found))
