@@ -23,7 +23,7 @@ from scheduling.definitions.strict import parse
 from scheduling.errors import Conflict, IllegalTransition, NotValid
 from scheduling.instants import database_now
 from scheduling.runs.operations import cancel_run
-from scheduling.schedules.models import Schedule, ScheduleKind
+from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
 from scheduling.schedules.rules import instant, rule_of
 from scheduling.tasks.models import Task, TaskState
 from scheduling.wakeup import SCHEDULES_CHANNEL, after_commit
@@ -77,6 +77,7 @@ def create_backfill(*, actor: Actor, schedule: Schedule, definition: Mapping[str
     if rule != counted.rule:
         raise Conflict("The schedule was changed meanwhile.", hint="Preview the range again.")
     _require_starts(held, counted)
+    _require_fired(held, counted.end_at, now=database_now())
     if held.backfills.filter(state=BackfillState.RUNNING).exists():
         raise BackfillRunning(hint="Wait until it is completed, or cancel it.", allowed_actions=())
     backfill = Backfill.objects.create(
@@ -133,6 +134,7 @@ def _counted(schedule: Schedule, values: Mapping[str, Any], *, now: datetime) ->
         assert start is not None
         assert end is not None
         _require_past_range(start, end, now=now)
+        _require_fired(schedule, end, now=now)
         found = _occurrences(compile_rule(rule), start, end)
     except ScheduleError as error:
         raise _refused(error) from error
@@ -178,6 +180,16 @@ def _require_past_range(start: datetime, end: datetime, *, now: datetime) -> Non
         shown = now.replace(microsecond=0).isoformat().replace("+00:00", "Z")
         hint = f"End it now, {shown}, or earlier: what is to come is fired live."
         raise NotValid.at("/end", "in_the_future", "A backfill is of the past.", hint)
+
+
+def _require_fired(schedule: Schedule, end: datetime, *, now: datetime) -> None:
+    """What is due and has not been fired yet will be, live: a backfill of it would run it twice."""
+    mark = schedule.next_fire_at
+    is_firing = schedule.state == ScheduleState.ACTIVE and schedule.held_at is None
+    if is_firing and mark is not None and mark <= min(end, now):
+        shown = mark.isoformat().replace("+00:00", "Z")
+        hint = f"End the range before {shown}, or try again in a moment."
+        raise NotValid.at("/end", "not_fired_yet", "The range reaches what is due and about to be fired live.", hint)
 
 
 def _require_starts(schedule: Schedule, counted: BackfillPreview) -> None:

@@ -31,7 +31,8 @@ _SHOWN = 5
 # What follows from the rest, or changes by itself, and says nothing in the audit trail.
 _NOT_AUDITED = frozenset({"days", "spans_from", "spans_to", "expanded_until", "version", "updated_at"})
 _EXPANDED = ("key", "days", "spans_from", "spans_to")
-_LIVE = (ScheduleState.ACTIVE, ScheduleState.PAUSED)
+# A completed one among them: a calendar may have taken its last occurrences away, and give them back.
+_MOVABLE = (ScheduleState.ACTIVE, ScheduleState.PAUSED, ScheduleState.COMPLETED)
 
 
 class CalendarInUse(Conflict):
@@ -144,17 +145,18 @@ def _save(calendar: Calendar, *, now: datetime, changed: Mapping[str, Any]) -> N
 
 
 def _move_marks(calendar: Calendar, now: datetime) -> None:
-    """Set the marks that lie ahead anew. One that is due stays: the pass accounts for it by the new days.
+    """Set the marks that lie ahead anew. One that is due stays: the pass accounts for it by the new days. A schedule
+    that was completed and occurs again goes on from now.
 
     NotValid where a schedule would have more to leave out, with its other calendars, than a search can pass over.
     """
-    naming = schedules_naming(calendar).filter(state__in=_LIVE)
+    naming = schedules_naming(calendar).filter(state__in=_MOVABLE)
     task_ids = sorted(set(naming.values_list("task_id", flat=True)))
     for at in range(0, len(task_ids), _BATCH):
         held = Task.objects.select_for_update(no_key=True).filter(pk__in=task_ids[at : at + _BATCH]).order_by("pk")
         tasks = [task.pk for task in held.only("pk")]
         rows = Schedule.objects.select_for_update(no_key=True).filter(
-            task_id__in=tasks, calendars__contains=[calendar.pk], state__in=_LIVE
+            task_id__in=tasks, calendars__contains=[calendar.pk], state__in=_MOVABLE
         )
         _set_marks(list(rows.order_by("pk")), now)
     after_commit(SCHEDULES_CHANNEL)
@@ -164,7 +166,8 @@ def _set_marks(schedules: Sequence[Schedule], now: datetime) -> None:
     load_calendars(schedules)
     for schedule in schedules:
         schedule.version += 1
-        account_up_to_mark(schedule)
+        if schedule.state != ScheduleState.COMPLETED:
+            account_up_to_mark(schedule)
         try:
             recurrence = recurrence_of(schedule)
         except ScheduleError as error:
@@ -172,7 +175,11 @@ def _set_marks(schedules: Sequence[Schedule], now: datetime) -> None:
                 detail = f"The schedule {schedule.pk} names other calendars too: {error.detail}."
                 raise NotValid.at("", error.code, detail, error.hint) from error
             continue  # it was broken before; the clock sets it aside, with its reason
-        if schedule.next_fire_at is not None and schedule.next_fire_at > now:
+        if schedule.state == ScheduleState.COMPLETED:
+            upcoming = None if schedule.remaining == 0 else recurrence.next_after(now)
+            if upcoming is not None:
+                set_mark(schedule, upcoming)
+        elif schedule.next_fire_at is not None and schedule.next_fire_at > now:
             set_mark(schedule, recurrence.next_after(now))
     Schedule.objects.bulk_update(
         schedules, ["next_fire_at", "accounted_until", "state", "state_reason", "paused_until", "version"]

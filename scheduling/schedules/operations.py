@@ -7,7 +7,7 @@ Locks: calendars that are named, the task, then the schedule, in the clock's ord
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -17,7 +17,7 @@ from scheduling.audit.snapshots import difference, snapshot
 from scheduling.calendars.selectors import lock_named
 from scheduling.core.recurrence import ScheduleError, anchored
 from scheduling.definitions.strict import parse, problems_in
-from scheduling.errors import IllegalTransition, LimitReached, NotValid, VersionMismatch
+from scheduling.errors import Conflict, IllegalTransition, LimitReached, NotValid, VersionMismatch
 from scheduling.instants import database_now
 from scheduling.schedules.definition import ScheduleChanges, ScheduleDefinition, apply, build, refused, require_whole
 from scheduling.schedules.limits import require_spacing
@@ -130,7 +130,8 @@ def pause_schedule(*, actor: Actor, schedule: Schedule, reason: str = "", until:
 def resume_schedule(*, actor: Actor, schedule: Schedule) -> Schedule:
     """Fire again, from the first occurrence after now. What passed meanwhile is counted as missed, not replayed.
 
-    A quarantined schedule is tried again; NotValid when its rule still cannot be understood. While its task is
+    A snooze that is over ended at its own instant, however late that is noticed: what came from then on is due. A
+    quarantined schedule is tried again; NotValid when its rule still cannot be understood. While its task is
     paused the schedule stays held, and the count is made when the task resumes.
     """
     held = _lock(schedule)
@@ -138,11 +139,12 @@ def resume_schedule(*, actor: Actor, schedule: Schedule) -> Schedule:
     if held.state == ScheduleState.ACTIVE:
         return held
     before = snapshot(held)
+    last = last_paused(held.paused_until, now=database_now())
     held.state = ScheduleState.ACTIVE
     held.state_reason, held.paused_until = "", None
     if held.held_at is None:
         try:
-            account_for_pause(held, now=database_now())
+            account_for_pause(held, now=last)
         except ScheduleError as error:
             raise NotValid.because(problems_in(refused(error).detail)) from error
     return _save(actor=actor, action="schedule.resume", schedule=held, before=before)
@@ -164,11 +166,21 @@ def end_snooze(*, actor: Actor, schedule: Schedule) -> Schedule:
 
 @transaction.atomic
 def delete_schedule(*, actor: Actor, schedule: Schedule) -> None:
-    """Remove it. Its runs stay, with its id; the audit trail keeps what it was."""
+    """Remove it. Its runs stay, with its id; the audit trail keeps what it was.
+
+    Conflict while a backfill of it is running: what is left of that would go without a word.
+    """
     held = _lock(schedule)
+    if held.backfills.filter(state="running").exists():
+        raise Conflict("A backfill of the schedule is running.", hint="Cancel it, or wait until it is completed.")
     record(actor=actor, action="schedule.delete", target=held, before=snapshot(held))
     held.delete()
     after_commit(SCHEDULES_CHANNEL)
+
+
+def last_paused(until: datetime | None, *, now: datetime) -> datetime:
+    """The last instant that a pause takes, which had this end and is ended at `now`. The end itself is not paused."""
+    return now if until is None or until > now else until - timedelta(microseconds=1)
 
 
 def account_for_pause(schedule: Schedule, *, now: datetime) -> None:

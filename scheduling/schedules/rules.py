@@ -128,16 +128,19 @@ def account_up_to_mark(schedule: Schedule) -> None:
 
 
 def set_mark(schedule: Schedule, mark: datetime | None) -> None:
-    """Move the mark; without one the schedule is completed, unless its kind has none. A paused one stays paused.
+    """Move the mark; without one the schedule is completed, unless its kind has none. A paused one stays paused, and
+    is completed when it is resumed.
 
     Whoever does this has accounted for what lies before the mark; the clock's auditor begins there.
     """
     schedule.next_fire_at = mark
     account_up_to_mark(schedule)
+    if schedule.state == ScheduleState.PAUSED:
+        return
     if mark is None and (schedule.kind not in WAITING_KINDS or schedule.remaining == 0):
         schedule.state, schedule.state_reason = ScheduleState.COMPLETED, ""
         schedule.paused_until = None
-    elif schedule.state != ScheduleState.PAUSED:
+    else:
         schedule.state, schedule.state_reason = ScheduleState.ACTIVE, ""
 
 

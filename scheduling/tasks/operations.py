@@ -4,7 +4,7 @@ Locks, in this order: the agent (creation only), the task, its schedules by id, 
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
@@ -27,7 +27,7 @@ from scheduling.runs.statements import (
     SKIP_HELD,
 )
 from scheduling.schedules.models import ScheduleState
-from scheduling.schedules.operations import account_for_pause, attach
+from scheduling.schedules.operations import account_for_pause, attach, last_paused
 from scheduling.tasks.definition import TaskChanges, TaskDefinition, apply
 from scheduling.tasks.models import OverlapPolicy, Task, TaskState
 from scheduling.tasks.revisions import require_fitting_params, revise
@@ -130,7 +130,8 @@ def pause_task(*, actor: Actor, task: Task, reason: str = "", until: datetime | 
 def resume_task(*, actor: Actor, task: Task) -> Task:
     """Go on from now: what the schedules passed over is counted as missed, what was queued may be claimed.
 
-    Resuming an active task changes nothing; an archived one is refused.
+    A snooze that is over ended at its own instant: what the schedules came to from then on is due. Resuming an active
+    task changes nothing; an archived one is refused.
     """
     now = database_now()
     held = _lock(task)
@@ -138,10 +139,11 @@ def resume_task(*, actor: Actor, task: Task) -> Task:
     if held.state == TaskState.ACTIVE:
         return held
     before = snapshot(held, leave_out=_NOT_AUDITED)
+    last = last_paused(held.paused_until, now=now)
     held.state, held.paused_at, held.paused_until, held.pause_reason = TaskState.ACTIVE, None, None, ""
     held.resumed_at = now
     _save(actor=actor, action="task.resume", task=held, before=before)
-    _release_schedules(held, now)
+    _release_schedules(held, last)
     with connection.cursor() as cursor:
         cursor.execute(RELEASE_PAUSED, [held.pk])
         released = cursor.fetchall()
@@ -252,17 +254,20 @@ def _hold_schedules(task: Task, now: datetime) -> None:
         schedule.save(update_fields=["held_at", "version"])
 
 
-def _release_schedules(task: Task, now: datetime) -> None:
-    """Let the schedules fire again, from now on. One that cannot be planned any more is set aside with its reason."""
+def _release_schedules(task: Task, last: datetime) -> None:
+    """Let the schedules fire again, from after `last` on. One that cannot be planned any more is set aside with its
+    reason; one whose own snooze was over before is paused until here."""
     for schedule in task.schedules.select_for_update(no_key=True).filter(held_at__isnull=False).order_by("pk"):
         schedule.held_at = None
         schedule.version += 1
         if schedule.state == ScheduleState.ACTIVE:
             try:
-                account_for_pause(schedule, now=now)
+                account_for_pause(schedule, now=last)
             except ScheduleError as error:
                 schedule.state = ScheduleState.QUARANTINED
                 schedule.state_reason = f"{error.code}: {error.detail}"[:500]
+        elif schedule.paused_until is not None and schedule.paused_until <= last:
+            schedule.paused_until = last + timedelta(microseconds=1)
         schedule.save(force_update=True)
     after_commit(SCHEDULES_CHANNEL)
 

@@ -11,7 +11,9 @@ from scheduling.audit.operations import Actor
 from scheduling.backfills import operations
 from scheduling.backfills.models import Backfill, BackfillState
 from scheduling.backfills.pacing import BackfillPacer
+from scheduling.clock.firing import run_pass
 from scheduling.errors import Conflict, IllegalTransition, NotValid
+from scheduling.instants import database_now
 from scheduling.models import Calendar, DueWork, Run, Schedule, Task
 from scheduling.runs.states import RunState
 from scheduling.tasks.operations import archive_task
@@ -303,3 +305,22 @@ def test_a_backfill_leaves_out_what_a_calendar_excluded_when_it_was_made(actor, 
 
     days = [run.scheduled_for.day for run in Run.objects.filter(backfill=backfill).order_by("scheduled_for")]
     assert days == [2, 5, 6, 7, 8]
+
+
+def test_what_is_due_and_not_fired_yet_is_left_to_the_live_firing(actor: Actor) -> None:
+    at = database_now().replace(microsecond=0) - timedelta(seconds=2)
+    schedule = ScheduleFactory(
+        kind="interval", expression="PT1H", starts_at=at.replace(tzinfo=None) - timedelta(days=1), next_fire_at=at
+    )
+    reaching = {"start": (at - timedelta(hours=2)).isoformat(), "end": at.isoformat()}
+
+    with pytest.raises(NotValid) as refused:
+        create(actor, schedule, **reaching)
+    run_pass()
+    schedule.refresh_from_db()
+    missing = create(actor, schedule, **reaching)
+
+    assert [(each.pointer, each.code) for each in refused.value.problems] == [("/end", "not_fired_yet")]
+    BackfillPacer().turn()
+    assert missing.total_count == 3
+    assert Run.objects.filter(scheduled_for=at).count() == 1

@@ -11,9 +11,11 @@ from django.utils import timezone
 from scheduling.audit.operations import Actor
 from scheduling.backfills import pacing
 from scheduling.backfills.models import Backfill, BackfillState
+from scheduling.backfills.operations import cancel_backfill
 from scheduling.backfills.pacing import BackfillPacer, advance, plan_slice, read_running
 from scheduling.clock.loop import Clock
 from scheduling.core.backfill import rule_words
+from scheduling.errors import Conflict
 from scheduling.models import DueWork, Run, Schedule, Task
 from scheduling.runs import admission
 from scheduling.runs.states import Gate, RunState, SkipReason, TriggerKind
@@ -277,12 +279,16 @@ def test_a_turn_whose_time_is_over_leaves_the_rest_to_the_next(monkeypatch: pyte
     assert all(backfilled(each) == days(0) for each in backfills)
 
 
-def test_the_backfill_of_a_deleted_schedule_is_over_and_its_runs_stay() -> None:
+def test_a_schedule_is_not_deleted_under_a_running_backfill_and_its_runs_stay_when_it_is() -> None:
     backfill = BackfillFactory()
     pacer = BackfillPacer()
     pacer.turn()
+    actor = Actor.system("tests")
 
-    delete_schedule(actor=Actor.system("tests"), schedule=backfill.schedule)
+    with pytest.raises(Conflict, match="backfill"):
+        delete_schedule(actor=actor, schedule=backfill.schedule)
+    cancel_backfill(actor=actor, backfill=backfill)
+    delete_schedule(actor=actor, schedule=backfill.schedule)
     end_runs()
     pacer.turn()
 

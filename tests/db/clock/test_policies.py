@@ -9,7 +9,7 @@ from scheduling.calendars.operations import update_calendar
 from scheduling.clock import jobs
 from scheduling.clock.firing import run_pass
 from scheduling.instants import database_now
-from scheduling.models import Calendar, DueWork, Miss, Run, Schedule
+from scheduling.models import Calendar, DueWork, Miss, Run, Schedule, Task
 from scheduling.runs.operations import start_run
 from scheduling.runs.states import RunState, SkipReason
 from scheduling.schedules.models import MissReason, ScheduleState
@@ -202,7 +202,8 @@ def test_a_maximum_leaves_the_mark_of_an_active_schedule_where_it_is() -> None:
 
 
 def test_a_snoozed_schedule_resumes_by_itself_and_replays_nothing() -> None:
-    schedule = ScheduleFactory(next_fire_at=database_now() - timedelta(minutes=5))
+    at = database_now().replace(microsecond=0) - timedelta(minutes=5)
+    schedule = ScheduleFactory(kind="interval", expression="PT1H", starts_at=at.replace(tzinfo=None), next_fire_at=at)
     pause_schedule(actor=ACTOR, schedule=schedule, reason="noise", until=database_now() + timedelta(hours=1))
     waiting = jobs.end_snoozes()
     Schedule.objects.update(paused_until=database_now() - timedelta(seconds=1))
@@ -217,9 +218,112 @@ def test_a_snoozed_schedule_resumes_by_itself_and_replays_nothing() -> None:
     assert not Run.objects.exists()
 
 
+def test_a_snooze_takes_what_comes_before_its_end_however_late_that_is_noticed() -> None:
+    until = database_now() - timedelta(hours=3, minutes=30)
+    first = (until - timedelta(hours=2)).replace(minute=0, second=0, microsecond=0)
+    schedule = ScheduleFactory(expression="0 * * * *", next_fire_at=first, misfire_policy="all", misfire_limit=100)
+    pause_schedule(actor=ACTOR, schedule=schedule)
+    Schedule.objects.update(paused_until=until)
+
+    jobs.end_snoozes()
+    run_pass()
+
+    miss = Miss.objects.get()
+    assert miss.last_at is not None
+    assert (miss.reason, miss.first_at, miss.last_at < until) == (MissReason.PAUSED, first, True)
+    expected = [miss.last_at + timedelta(hours=each) for each in range(1, len(fired()) + 1)]
+    assert fired() == expected
+    assert expected[0] >= until
+    assert len(expected) >= 3
+
+
+def test_what_a_snooze_ends_on_fires() -> None:
+    at = database_now().replace(microsecond=0) - timedelta(seconds=2)
+    schedule = ScheduleFactory(kind="interval", expression="PT1H", starts_at=at.replace(tzinfo=None), next_fire_at=at)
+    pause_schedule(actor=ACTOR, schedule=schedule)
+    Schedule.objects.update(paused_until=at)
+
+    jobs.end_snoozes()
+    run_pass()
+
+    assert (fired(), Miss.objects.count()) == ([at], 0)
+
+
+def test_of_two_snoozes_the_later_end_counts_however_late_both_are_noticed() -> None:
+    at = (database_now() - timedelta(hours=5)).replace(minute=0, second=0, microsecond=0)
+    schedule = ScheduleFactory(expression="0 * * * *", next_fire_at=at, misfire_policy="all", misfire_limit=100)
+    pause_schedule(actor=ACTOR, schedule=schedule)
+    pause_task(actor=ACTOR, task=schedule.task)
+    Schedule.objects.update(paused_until=at + timedelta(hours=1))
+    Task.objects.update(paused_until=at + timedelta(hours=3))
+
+    jobs.end_snoozes()
+    run_pass()
+
+    assert Miss.objects.get().last_at == at + timedelta(hours=2)
+    assert fired()[0] == at + timedelta(hours=3)
+
+
+def test_an_operators_pause_outlives_edits_that_leave_nothing_to_come() -> None:
+    schedule = daily(fired_count=3, next_fire_at=database_now() + DAY)
+    pause_schedule(actor=ACTOR, schedule=schedule, reason="no", until=database_now() + 9 * DAY)
+
+    update_schedule(actor=ACTOR, schedule=schedule, changes={"max_occurrences": 3})
+    update_schedule(actor=ACTOR, schedule=schedule, changes={"max_occurrences": 9})
+    update_schedule(actor=ACTOR, schedule=schedule, changes={"ends_at": "2026-06-02T00:00:00Z"})
+    update_schedule(actor=ACTOR, schedule=schedule, changes={"ends_at": None})
+
+    paused = fresh(schedule)
+    assert (paused.state, paused.state_reason) == (ScheduleState.PAUSED, "no")
+    assert paused.paused_until is not None
+    resumed = resume_schedule(actor=ACTOR, schedule=paused)
+    assert resumed.state == ScheduleState.ACTIVE
+    assert resumed.next_fire_at is not None
+
+
+def test_a_paused_schedule_that_has_ended_is_completed_when_it_is_resumed() -> None:
+    schedule = daily(next_fire_at=database_now() + DAY)
+    pause_schedule(actor=ACTOR, schedule=schedule)
+    update_schedule(actor=ACTOR, schedule=schedule, changes={"ends_at": "2026-06-02T00:00:00Z"})
+
+    resumed = resume_schedule(actor=ACTOR, schedule=schedule)
+
+    assert (resumed.state, resumed.next_fire_at) == (ScheduleState.COMPLETED, None)
+
+
+def test_a_calendar_that_gives_the_last_days_back_brings_its_schedule_back() -> None:
+    today = database_now().date()
+    calendar = CalendarFactory(dates=[])
+    days = [(today + DAY * each).isoformat() for each in range(4)]
+    schedule = ScheduleFactory(
+        task__agent=calendar.agent,
+        kind="rrule",
+        expression="FREQ=DAILY;BYHOUR=8",
+        starts_at=datetime(2026, 1, 1),
+        ends_at=database_now() + 2 * DAY,
+        calendars=[calendar.pk],
+        next_fire_at=database_now() + DAY,
+    )
+    spent = ScheduleFactory(
+        task__agent=calendar.agent, calendars=[calendar.pk], state="completed", max_occurrences=1, fired_count=1
+    )
+
+    update_calendar(actor=ACTOR, calendar=calendar, changes={"dates": days})
+    taken = fresh(schedule)
+    update_calendar(actor=ACTOR, calendar=calendar, changes={"dates": []})
+
+    given_back = fresh(schedule)
+    assert (taken.state, taken.next_fire_at) == (ScheduleState.COMPLETED, None)
+    assert given_back.state == ScheduleState.ACTIVE
+    assert given_back.next_fire_at is not None
+    assert given_back.next_fire_at > database_now()
+    assert fresh(spent).state == ScheduleState.COMPLETED
+
+
 def test_a_snoozed_schedule_that_cannot_be_planned_any_more_is_set_aside() -> None:
-    broken = daily(state=ScheduleState.PAUSED, timezone="Atlantis/Capital", paused_until=NINE)
-    healthy = daily(state=ScheduleState.PAUSED, paused_until=NINE)
+    until = NINE + timedelta(hours=1)
+    broken = daily(state=ScheduleState.PAUSED, timezone="Atlantis/Capital", paused_until=until)
+    healthy = daily(state=ScheduleState.PAUSED, paused_until=until)
 
     jobs.end_snoozes()
 
