@@ -103,11 +103,19 @@ lock: $(DEV) ## resolve the dependencies anew and write the hashed lock files
 		--custom-compile-command 'make lock' $(ARGS) pyproject.toml "$$@"; }; \
 	compile --all-extras -o requirements-dev.txt; \
 	compile --extra embedded -c requirements-dev.txt -o requirements-embedded.txt; \
-	compile -c requirements-dev.txt -o requirements.txt
+	compile -c requirements-dev.txt -o requirements.txt; \
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command 'make lock' benchmarks/peers/requirements.in -o benchmarks/peers/requirements.txt
 
 .PHONY: bench
 bench: $(DEV) ## run the benchmarks: make bench ARGS='--list'
 	@$(IN_VENV) -m benchmarks $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: $(DEV) ## install the peers that make bench ARGS=throughput measures beside ours, in .venv-peers
+	@$(PYTHON) -m venv .venv-peers
+	@.venv-peers/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes \
+		-r benchmarks/peers/requirements.txt
 
 .PHONY: torture
 torture: $(DEV) ## run the crash tests over and over: make torture ARGS='--seed 7 --minutes 10'
@@ -119,7 +127,7 @@ docs: $(DEV) ## build the documentation into site/
 
 .PHONY: clean
 clean: ## remove everything that make can make again; keeps .ordinaut
-	@rm -rf $(VENV) site dist static-build build-reports .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .venv-peers site dist static-build build-reports .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What the Dockerfile runs, one target a RUN line; CI runs the same on its own machine.
