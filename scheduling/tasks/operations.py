@@ -14,7 +14,7 @@ from scheduling.audit.operations import Actor, record
 from scheduling.audit.snapshots import difference, snapshot
 from scheduling.core.recurrence import ScheduleError
 from scheduling.definitions.strict import parse
-from scheduling.errors import IllegalTransition, KeyTaken, LimitReached, NotValid, VersionMismatch
+from scheduling.errors import IllegalTransition, KeyTaken, LimitReached, NotValid, Problem, VersionMismatch
 from scheduling.instants import database_now
 from scheduling.runs.gates import release_gated
 from scheduling.runs.models import ConcurrencyKey, DueWork
@@ -57,11 +57,14 @@ def create_task(*, actor: Actor, agent: Agent, definition: Mapping[str, Any]) ->
     revise(actor=actor, task=task, document=values["pipeline"])
     task.save(update_fields=["current_revision"])
     record(actor=actor, action="task.create", target=task, after=snapshot(task, leave_out=_NOT_AUDITED))
+    problems: list[Problem] = []
     for position, schedule in enumerate(values["schedules"]):
         try:
             attach(actor=actor, task=task, values=schedule, now=now)
         except NotValid as error:
-            raise error.under(f"/schedules/{position}") from error
+            problems += error.under(f"/schedules/{position}").problems
+    if problems:
+        raise NotValid.because(problems)
     task.refresh_from_db(fields=["created_at", "updated_at"])
     return task
 

@@ -318,3 +318,20 @@ def test_a_raised_limit_lets_waiting_runs_go(actor):
 
     assert DueWork.objects.filter(task=task, gate=None).count() == 2
     assert DueWork.objects.filter(task=task, gate=Gate.KEY).count() == 1
+
+
+def test_what_is_wrong_with_each_schedule_is_said_at_once_and_nothing_is_stored(actor, agent):
+    schedules = [
+        {"kind": "after", "expression": "success", "after": "nobody"},
+        {"kind": "cron", "expression": "0 8 * * *", "calendars": ["none"]},
+        {"kind": "cron", "expression": "0 8 * * *"},
+    ]
+
+    with pytest.raises(NotValid) as refused:
+        operations.create_task(actor=actor, agent=agent, definition=definition(schedules=schedules))
+
+    assert [(problem.pointer, problem.code) for problem in refused.value.problems] == [
+        ("/schedules/0/after", "unknown_task"),
+        ("/schedules/1/calendars/0", "unknown_calendar"),
+    ]
+    assert not Task.objects.exists()
