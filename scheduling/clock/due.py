@@ -51,6 +51,9 @@ LIMIT 1
 SLOW_READ = 0.02
 _FORGET_PLANS = "DISCARD PLANS"
 
+# Purpose: how far the earliest mark is that is still to come, whatever stands before it. Index: schedule_due_idx.
+_TO_COME = EARLIEST.replace("next_fire_at IS NOT NULL", "next_fire_at > statement_timestamp()")
+
 MOST_PLACES = 16
 _MORE_THAN_AN_OFFSET = timedelta(days=3)
 
@@ -221,6 +224,14 @@ def seconds_to_earliest(*, stepped_over: Sequence[UUID] = ()) -> float | None:
         cursor.execute(statement, {"stepped_over": list(stepped_over)}, prepare=True)
         row = cursor.fetchone()
     return None if row is None else float(row[0])
+
+
+def seconds_to_next_to_come() -> float | None:
+    """How long until the earliest mark that has not come yet; None where there is none."""
+    with session.single_statement() as cursor:
+        cursor.execute(_TO_COME, prepare=True)
+        row = cursor.fetchone()
+    return None if row is None else max(float(row[0]), 0.0)
 
 
 def _among_others(statement: str) -> str:

@@ -58,10 +58,12 @@ _BY_STATE = {
     "53": Fault.SERVER,
     "58": Fault.SERVER,
     "42": Fault.SCHEMA,
+    "0A": Fault.SCHEMA,  # a kept plan whose table a migration has changed; a new connection knows the new one
     "3F": Fault.SCHEMA,
     "40": Fault.SERIALIZATION,
     "55": Fault.LOCK_TIMEOUT,
     "08": Fault.CONNECTION,
+    "26": Fault.CONNECTION,  # a statement that was prepared on another connection, behind a pooler
     "25": Fault.CONNECTION,  # idle for too long, read-only, or in a state that only a new connection ends
     "28": Fault.CONNECTION,
     "3D": Fault.CONNECTION,

@@ -26,6 +26,10 @@ DEFAULT_BATCH = 2000
 # Seconds of planning after which a batch is written as far as it is planned: rules that are dear to plan delay the
 # others by no more than this.
 PLANNING_TIME = 0.5
+# Starts of a pass, after which a batch is written as far as it is planned, and of one of its transactions: after days
+# of downtime under the policy `all` each schedule may have hundreds.
+STARTS_OF_PASS = 5000
+STARTS_OF_TRANSACTION = 1000
 
 # Purpose: keep the plans that still hold. Index: primary key. Locks: the schedules; one that somebody else holds is
 # left to them, its plan is void.
@@ -136,7 +140,10 @@ def run_pass(
     reach("after-plan")
     plain = [item for item in planned if item.is_plain]
     others = [item for item in planned if not item.is_plain]
-    done = _sum([*_write(plain, _fire_plain, left_alone), *_write(others, fire, left_alone)])
+    written = _write(plain, _fire_plain, left_alone)
+    for part in _in_parts(others):
+        written += _write(part, fire, left_alone)
+    done = _sum(written)
     if share is not None:
         share.note(lost=done.lost)
     return PassResult(
@@ -156,8 +163,10 @@ def _plan_all(due: Sequence[DueSchedule]) -> tuple[list[Planned], int]:
     ends_at = time.monotonic() + PLANNING_TIME
     plans: dict[Any, Plan] = {}
     planned: list[Planned] = []
-    quarantined = 0
+    quarantined = starts = 0
     for schedule in due:
+        if starts > STARTS_OF_PASS:
+            break
         key = schedule.plan_key
         known = plans.get(key) if key is not None else None
         if known is None:
@@ -175,7 +184,21 @@ def _plan_all(due: Sequence[DueSchedule]) -> tuple[list[Planned], int]:
             if key is not None:
                 plans[key] = known
         planned.append(Planned(schedule, known))
+        starts += len(known.fire)
     return planned, quarantined
+
+
+def _in_parts(planned: Sequence[Planned]) -> list[list[Planned]]:
+    """Parts of at most so many starts as a transaction takes, whole schedules each."""
+    parts: list[list[Planned]] = []
+    room = 0
+    for item in planned:
+        if not parts or room < len(item.plan.fire):
+            parts.append([])
+            room = STARTS_OF_TRANSACTION
+        parts[-1].append(item)
+        room -= len(item.plan.fire)
+    return parts
 
 
 def plan_schedule(schedule: DueSchedule) -> Plan:

@@ -5,16 +5,15 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import psycopg
 import structlog
-from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from scheduling.backfills.pacing import BackfillPacer
 from scheduling.clock import metrics, session
-from scheduling.clock.due import Share, seconds_to_earliest
+from scheduling.clock.due import Share, seconds_to_earliest, seconds_to_next_to_come
+from scheduling.clock.ear import Ear
 from scheduling.clock.faults import Fault, fault_of
 from scheduling.clock.firing import DEFAULT_BATCH, PassResult, run_pass
 from scheduling.clock.isolation import SteppedOver
@@ -22,7 +21,6 @@ from scheduling.clock.points import reach
 from scheduling.clock.readiness import Readiness
 from scheduling.triggers.run_ends import BATCH as RUN_ENDS_BATCH
 from scheduling.triggers.run_ends import RunEnds
-from scheduling.wakeup import SCHEDULES_CHANNEL
 
 logger = structlog.get_logger(__name__)
 
@@ -34,8 +32,6 @@ FIRST_PAUSE = 0.02  # seconds: after a pass that could do nothing about what is 
 SKEW_WARNING = 1.0  # seconds
 SKEW_EVERY = 60.0  # seconds between measurements
 JUMP = 0.5  # seconds by which the host's wall clock moves otherwise than its monotonic one
-
-_PATIENCE = ("connect_timeout", "tcp_user_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count")
 
 LOST_CONNECTION = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 
@@ -53,8 +49,7 @@ class Clock:
         self._backfills = BackfillPacer()
         self._run_ends = RunEnds()
         self._stopping = threading.Event()
-        self._listener: psycopg.Connection[Any] | None = None
-        self._can_listen = True
+        self._ear = Ear()
         self._share = Share()
         self._stepped_over = SteppedOver()
         self._allowed = batch  # schedules in the next pass; fewer after a time-out
@@ -71,7 +66,7 @@ class Clock:
         logger.info("clock.started", batch=self.batch)
         with session.owned():
             self._loop()
-        self._close_listener()
+        self._ear.close()
         logger.info("clock.stopped")
 
     def _loop(self) -> None:
@@ -152,35 +147,16 @@ class Clock:
             self._fruitless = 0
         elif self._fruitless > 1:
             # Somebody holds what is due: look again soon, not at once, or this loop would do nothing else. The first
-            # time it may have become due just after the pass had looked.
-            pause = min(FIRST_PAUSE * 2 ** min(self._fruitless - 1, 10), BACKSTOP)
-        listener = self._listen()
+            # time it may have become due just after the pass had looked. What others come to is not kept waiting.
+            to_come = seconds_to_next_to_come()
+            pause = min(
+                FIRST_PAUSE * 2 ** min(self._fruitless - 1, 10), BACKSTOP, *(() if to_come is None else (to_come,))
+            )
         reach("before-sleep")
         if pause <= 0 or self._stopping.is_set():
             return
-        if listener is None:
+        if not self._ear.wait(pause):
             self._stopping.wait(pause)
-            return
-        for _ in listener.notifies(timeout=pause, stop_after=1):
-            return
-
-    def _listen(self) -> psycopg.Connection[Any] | None:
-        """The connection that hears of changed schedules; None where the server's front does not let us listen."""
-        if self._listener is not None and not self._listener.closed:
-            return self._listener
-        url = settings.ORDINAUT_DATABASE_DIRECT_URL
-        if not (url and self._can_listen):
-            return None
-        listener = psycopg.connect(_of_this_database(url), autocommit=True)
-        try:
-            listener.execute(f"LISTEN {SCHEDULES_CHANNEL}")
-        except psycopg.Error as error:
-            listener.close()
-            self._can_listen = False
-            logger.warning("clock.polls_only", detail=str(error).strip())
-            return None
-        self._listener = listener
-        return listener
 
     def _come_back(self, error: Exception, fault: Fault) -> None:
         """After a pass that broke off: start from a clean connection, after a wait that grows and is spread."""
@@ -194,16 +170,10 @@ class Clock:
         detail = str(error).strip()[:500]
         logger.error(event, fault=fault, detail=detail, failures=failures, retry_in=round(pause, 3))
         try:
-            self._close_listener()
             connection.close()
         except Exception:
             logger.exception("clock.connection_not_closed")
         self._stopping.wait(pause)
-
-    def _close_listener(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
 
     def _watch_wall_clock(self) -> None:
         ahead = time.time() - time.monotonic()
@@ -231,12 +201,3 @@ class Clock:
         self._skew_at = time.monotonic()
         if abs(skew) > SKEW_WARNING:
             logger.warning("clock.skew", seconds=round(skew, 3), hint="The database's clock decides; check NTP.")
-
-
-def _of_this_database(url: str) -> str:
-    """The direct address, with the name of the database that Django has open (tests have their own), and as patient
-    with a server that falls silent as Django's connection is; the address's own options win."""
-    given = psycopg.conninfo.conninfo_to_dict(url)
-    options = connection.settings_dict.get("OPTIONS") or {}
-    patience = {name: options[name] for name in _PATIENCE if name in options and name not in given}
-    return psycopg.conninfo.make_conninfo(url, dbname=connection.settings_dict["NAME"], **patience)

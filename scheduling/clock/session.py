@@ -58,7 +58,7 @@ def bounded(*, statement: timedelta | None = None) -> Iterator[Any]:
 def single_statement() -> Iterator[psycopg.Cursor[tuple[Any, ...]]]:
     """A binary cursor for one statement under the clock's time-outs, that is its own transaction where it may be."""
     if not connection.in_atomic_block and _chosen() == _limits_of_connection():
-        with binary_cursor() as cursor:
+        with binary_cursor(may_prepare=True) as cursor:
             yield cursor
     else:
         with bounded(), binary_cursor() as cursor:

@@ -274,3 +274,32 @@ def test_the_loop_takes_fewer_at_once_after_a_time_out_and_says_what_went_wrong(
     assert clock.run_once().runs == 1
     assert clock.readiness.answer()[0] is True
     assert clock._allowed == 100
+
+
+def test_a_migration_under_a_kept_plan_quarantines_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan that is kept does not fit a table that has changed: the server says so once, and not of the schedule."""
+    clock = Clock()
+    fired: list[int] = []
+    monkeypatch.setattr(clock._stopping, "wait", lambda seconds: None)
+    run_once = clock.run_once
+
+    def pass_by_pass() -> Any:
+        if len(fired) == 3:
+            clock.stop()
+        due()
+        if len(fired) == 1:
+            with connection.cursor() as cursor:
+                cursor.execute("ALTER TABLE scheduling_task ALTER COLUMN queue TYPE varchar(140)")
+        fired.append(0)
+        return run_once()
+
+    monkeypatch.setattr(clock, "run_once", pass_by_pass)
+    try:
+        clock.run()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE scheduling_task ALTER COLUMN queue TYPE varchar(60)")
+
+    assert not Schedule.objects.filter(state=ScheduleState.QUARANTINED).exists()
+    assert clock.readiness.answer()[1]["failures"] == 0
+    assert Run.objects.count() == 4

@@ -39,6 +39,8 @@ def from_server(sqlstate: str) -> Exception:
         ("53100", OperationalError, Fault.SERVER),
         ("53300", OperationalError, Fault.SERVER),
         ("42P01", Exception, Fault.SCHEMA),
+        ("0A000", Exception, Fault.SCHEMA),
+        ("26000", Exception, Fault.CONNECTION),
         ("42703", Exception, Fault.SCHEMA),
         ("42501", Exception, Fault.SCHEMA),
         ("XX001", InternalError, Fault.UNEXPECTED),
