@@ -1,7 +1,7 @@
 """The days that a rule names, found without walking over the days it does not.
 
 Which days of a month match depends, for every rule of cron and of RFC 5545 without its INTERVAL, only on the month,
-on the weekday its year begins with, and on whether that year and the one before are leap years. So the days are worked
+on the weekday its year begins with, and on whether that year and its neighbours are leap years. So the days are worked
 out once for each kind of month, when it is first met, and a search goes from month to month by bisection.
 """
 
@@ -16,10 +16,12 @@ from scheduling.core.recurrence.rule import LATEST
 
 # The calendar repeats after 400 years: a rule without a day in them has none.
 _CYCLE = 401
-# Of each year of the calendar's 400: the weekday it begins with, and whether it and the one before are leap years; one
-# number for all three, with room for the month.
+# Of each year of the calendar's 400: the weekday it begins with, and whether it and its neighbours are leap years (the
+# last days of a year may lie in the first week of the next, which BYWEEKNO counts from that year's end too); one number
+# for all, with room for the month.
 _YEAR_KINDS = tuple(
-    (date(year, 1, 1).weekday() * 4 + isleap(year) * 2 + isleap(year - 1)) * 16 for year in range(2000, 2400)
+    (date(year, 1, 1).weekday() * 8 + isleap(year) * 4 + isleap(year - 1) * 2 + isleap(year + 1)) * 16
+    for year in range(2000, 2400)
 )
 
 
