@@ -25,6 +25,13 @@ _YEAR_KINDS = tuple(
 )
 
 
+@lru_cache(maxsize=8192)
+def same_year_from(first: int, year: int) -> int:
+    """The first year at or after `first` with the calendar of `year`: its length and its weekdays."""
+    wanted = isleap(year), date(year, 1, 1).weekday()
+    return next(each for each in range(first, first + 400) if (isleap(each), date(each, 1, 1).weekday()) == wanted)
+
+
 class DayRule(Hashable, Protocol):
     """Says whether a date is named; equal rules share one table. `months` are the only ones to look at."""
 
