@@ -23,6 +23,13 @@ _YEAR_KINDS = tuple(
     (date(year, 1, 1).weekday() * 8 + isleap(year) * 4 + isleap(year - 1) * 2 + isleap(year + 1)) * 16
     for year in range(2000, 2400)
 )
+# The same of a year and the next, as one number.
+_KINDS_FROM = tuple(kind * 1024 + _YEAR_KINDS[(year + 1) % 400] for year, kind in enumerate(_YEAR_KINDS))
+
+
+def kinds_from(year: int) -> int:
+    """A number that years share which agree, and whose next years agree, in the days that any rule names."""
+    return _KINDS_FROM[year % 400]
 
 
 @lru_cache(maxsize=8192)
@@ -49,6 +56,7 @@ class DayTable:
         self._rule = rule
         self._months = tuple(sorted(rule.months))
         self._by_kind: dict[int, tuple[int, ...]] = {}
+        self._by_year_kind: dict[int, tuple[int, ...]] = {}
 
     def first_from(self, ordinal: int) -> int | None:
         """The first matching day at or after `ordinal`, or None before the supported years end."""
@@ -79,12 +87,21 @@ class DayTable:
             found.extend(month_start + day for day in days[low:high])
         return found
 
-    def months_from(self, ordinal: int) -> Iterator[list[int]]:
-        """The matching days from `ordinal` on, a list for each month."""
-        for year, month in self._months_from(date.fromordinal(ordinal), LATEST.year):
-            month_start = date(year, month, 1).toordinal()
-            days = self._days_of(year, month)
-            yield [month_start + day for day in days[bisect_left(days, ordinal - month_start) :]]
+    def has(self, ordinal: int) -> bool:
+        """Whether a day matches."""
+        day = date.fromordinal(ordinal)
+        return day.month in self._months and day.day - 1 in self._days_of(day.year, day.month)
+
+    def of_year(self, year: int) -> tuple[int, ...]:
+        """The matching days of a year, in order, counted from 0."""
+        kind = _YEAR_KINDS[year % 400]
+        days = self._by_year_kind.get(kind)
+        if days is None:
+            first = date(year, 1, 1).toordinal()
+            starts = ((month, date(year, month, 1).toordinal() - first) for month in self._months)
+            days = tuple(start + day for month, start in starts for day in self._days_of(year, month))
+            self._by_year_kind[kind] = days
+        return days
 
     def _months_from(self, first: date, end_year: int) -> Iterator[tuple[int, int]]:
         for month in self._months:
