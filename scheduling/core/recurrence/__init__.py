@@ -9,10 +9,10 @@
     event, after         -> no instants: WaitingRecurrence
     several lines        -> UnionRecurrence     each of the above, as one set
 
-The parts, from the ground up: `rule` (words and the error), `zones` (segments of constant offset), `clockface` (times
-of day), `days` (tables of matching days), `periods` (INTERVAL), `patterns` (their product), `units` (the same for
-hours and finer), `exclusions` (calendars), `base` and `elapsed` (patterns met with zones), a module for each kind, and
-`union` (several rules).
+The parts, from the ground up: `rule` (words and the error), `days` (tables of matching days), `zones` (segments of
+constant offset), `clockface` (times of day), `periods` (INTERVAL), `patterns` (their product), `units` (the same for
+hours and finer), `counts` and `unit_counts` (COUNT), `exclusions` (calendars), `base` and `elapsed` (patterns met with
+zones), a module for each kind, and `union` (several rules).
 """
 
 from dataclasses import replace

@@ -45,6 +45,12 @@ class Clockface:
         minute, second = divmod(rest, len(self.seconds))
         return self.hours[hour] * HOUR + self.minutes[minute] * MINUTE + self.seconds[second]
 
+    def marks(self) -> bytes:
+        """A byte for each second of the day: 1 for the members."""
+        minute = bytes(second in self.seconds for second in range(60))
+        hour = b"".join(minute if at in self.minutes else bytes(MINUTE) for at in range(60))
+        return b"".join(hour if at in self.hours else bytes(HOUR) for at in range(24))
+
     def has_residue(self, residue: int, modulus: int) -> bool:
         """True where some member is congruent to `residue`; `modulus` divides 86,400."""
         for hour in self.hours:

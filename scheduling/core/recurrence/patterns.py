@@ -21,20 +21,10 @@ MAX_JUMPS = 10_000
 # The calendar repeats after 400 years, weekdays included.
 CYCLE_DAYS = 146_097
 
-# A COUNT that is not used up after so many days with occurrences, 273 years of a daily rule, bounds nothing that
-# anyone will ask for.
-MAX_COUNTED_DAYS = 100_000
-_PERIOD_COST = 3
-
 
 class Pattern(Protocol):
     def next_from(self, wall: datetime, /) -> datetime | None:
         """The first wall time at or after `wall`; None when there is none."""
-
-
-class CountedPattern(Pattern, Protocol):
-    def nth(self, count: int, /) -> datetime | None:
-        """The `count`-th wall time, from 1; None when it lies past `MAX_COUNTED_DAYS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +57,6 @@ class DayPattern:
             day = counted
         return None
 
-    def nth(self, count: int) -> datetime | None:
-        first_day = self.anchor.toordinal()
-        left = count + self._before_anchor(first_day)
-        examined = 0
-        for days in self.days.months_from(first_day):
-            examined += len(days)
-            if examined > MAX_COUNTED_DAYS:
-                return None
-            if self.periods is not None and self.periods.interval > 1:
-                days = [day for day in days if self.periods.first_from(day) == day]
-            if left <= len(days) * self.clockface.size:
-                position, rank = divmod(left - 1, self.clockface.size)
-                return at_second(days[position], self.clockface.at(rank))
-            left -= len(days) * self.clockface.size
-        return None
-
-    def _before_anchor(self, first_day: int) -> int:
-        """How many times of the anchor's own day come before it: they do not count."""
-        if self.next_day(first_day) != first_day:
-            return 0
-        return self.clockface.rank(second_of_day(self.anchor))
-
 
 @dataclass(frozen=True, slots=True)
 class PositionPattern:
@@ -117,24 +85,6 @@ class PositionPattern:
             day = end
         return None
 
-    def nth(self, count: int) -> datetime | None:
-        first = self.anchor.toordinal()
-        day: int | None = self.periods.bounds(first)[0]
-        left, examined = count, 0
-        while (day := self._next_matching(day)) is not None and examined <= MAX_COUNTED_DAYS:
-            start, end = self.periods.bounds(day)
-            days = self.days.between(start, end)
-            examined += len(days) + _PERIOD_COST
-            if start <= first or left <= len(self.positions):
-                chosen = [wall for wall in self._chosen(days) if wall >= self.anchor]
-                if left <= len(chosen):
-                    return chosen[left - 1]
-                left -= len(chosen)
-            else:
-                left -= len(self._ranks(len(days) * self.clockface.size))
-            day = end
-        return None
-
     def _next_matching(self, day: int | None) -> int | None:
         """A matching day of the first counted period, at or after the one that begins with `day`, that has any."""
         for _ in range(MAX_JUMPS):
@@ -149,11 +99,8 @@ class PositionPattern:
     def _chosen(self, days: list[int]) -> list[datetime]:
         return [
             at_second(days[rank // self.clockface.size], self.clockface.at(rank % self.clockface.size))
-            for rank in sorted(self._ranks(len(days) * self.clockface.size))
+            for rank in ranks_at(self.positions, len(days) * self.clockface.size)
         ]
-
-    def _ranks(self, total: int) -> set[int]:
-        return {rank for at in self.positions if 0 <= (rank := at - 1 if at > 0 else total + at) < total}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +116,11 @@ class BoundedPattern:
         while found is not None and found in self.excluded:
             found = self.pattern.next_from(found + ONE_SECOND)
         return None if found is None or (self.last is not None and found > self.last) else found
+
+
+def ranks_at(positions: tuple[int, ...], total: int) -> list[int]:
+    """The places, from 0 and in order, that BYSETPOS chooses of so many."""
+    return sorted({rank for at in positions if 0 <= (rank := at - 1 if at > 0 else total + at) < total})
 
 
 def second_of_day(wall: datetime) -> int:

@@ -1,5 +1,6 @@
 """The periods that FREQ and INTERVAL count: whole years, months, weeks or days from the anchor on, for ever."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal, TypeAlias
@@ -35,6 +36,24 @@ class Periods:
         if start is None:  # the last supported year: what is cut off there is asked for by nobody
             return ordinal, _END
         return max(start, 1), self.start(index + 1) or _END
+
+    def first_index(self, year: int) -> int:
+        """The number of the first period that begins in a year."""
+        if self.unit == "YEARLY":
+            return year
+        if self.unit == "MONTHLY":
+            return year * 12
+        new_year = date(year, 1, 1).toordinal()
+        return new_year if self.unit == "DAILY" else -((1 + self.week_start - new_year) // 7)
+
+    def starts_in(self, year: int) -> Sequence[int]:
+        """The first days of the periods that begin in a year, and of the one after them."""
+        if self.unit in ("DAILY", "WEEKLY"):
+            length, offset = (1, 0) if self.unit == "DAILY" else (7, 1 + self.week_start)
+            first, end = (self.first_index(each) * length + offset for each in (year, year + 1))
+            return range(first, end + 1, length)
+        months = (1,) if self.unit == "YEARLY" else range(1, 13)
+        return [*(date(year, month, 1).toordinal() for month in months), date(year + 1, 1, 1).toordinal()]
 
     def index(self, ordinal: int) -> int:
         if self.unit == "DAILY":

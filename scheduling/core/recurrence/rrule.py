@@ -11,18 +11,18 @@ from typing import cast
 from scheduling.core.recurrence.base import Recurrence, WallRecurrence
 from scheduling.core.recurrence.clockface import Clockface
 from scheduling.core.recurrence.context import Context
+from scheduling.core.recurrence.counts import Counts
 from scheduling.core.recurrence.days import day_table
 from scheduling.core.recurrence.elapsed import ElapsedRecurrence
-from scheduling.core.recurrence.patterns import BoundedPattern, CountedPattern, DayPattern, PositionPattern
+from scheduling.core.recurrence.patterns import BoundedPattern, DayPattern, Pattern, PositionPattern
 from scheduling.core.recurrence.periods import Periods, Unit
 from scheduling.core.recurrence.rrule_days import days_of, is_every_day
 from scheduling.core.recurrence.rrule_parts import SUB_DAILY, Parts, parse_parts
 from scheduling.core.recurrence.rrule_sentence import describe
-from scheduling.core.recurrence.rule import ONE_DAY, ONE_SECOND, ScheduleError
+from scheduling.core.recurrence.rule import ScheduleError
 from scheduling.core.recurrence.units import Units
 from scheduling.core.recurrence.zones import Zone
 
-_MOST_DAYS = {"DAILY": 1, "WEEKLY": 7, "MONTHLY": 31, "YEARLY": 366}
 _UNIT_SECONDS = {"HOURLY": 3600, "MINUTELY": 60, "SECONDLY": 1}
 
 
@@ -37,12 +37,33 @@ def compile_rrule(expression: str, context: Context) -> Recurrence:
 
 def _compile_wall(parts: Parts, context: Context, sentence: str) -> WallRecurrence:
     anchor = context.anchor
-    pattern = _wall_pattern(parts, anchor)
+    days = day_table(days_of(parts, anchor.date()))
+    clockface = Clockface(
+        parts.by_hour or (anchor.hour,), parts.by_minute or (anchor.minute,), parts.by_second or (anchor.second,)
+    )
+    periods = Periods(cast(Unit, parts.freq), parts.interval, anchor.toordinal(), parts.week_start)
+    counts = Counts(
+        anchor=anchor,
+        days=days,
+        clockface=clockface,
+        periods=periods,
+        positions=parts.by_position,
+        # What does not exist and is not moved is not counted (RFC 5545 3.3.10).
+        skips=context.zone if context.gap == "skip" else None,
+    )
+    pattern: Pattern
+    if parts.by_position:
+        # Before a search through all periods for a place that none has.
+        if not counts.has_any():
+            _refuse_impossible(parts)
+        pattern = PositionPattern(anchor, days, clockface, periods, parts.by_position)
+    else:
+        pattern = DayPattern(anchor, days, clockface, periods if parts.interval > 1 else None)
     if pattern.next_from(anchor) is None:
         _refuse_impossible(parts)
     last = None if parts.until_is_utc else parts.until
     if parts.count is not None:
-        last = _last_counted(pattern, parts.count, context)
+        last = counts.nth(parts.count)
     return WallRecurrence(
         zone=context.zone,
         sentence=sentence,
@@ -54,51 +75,6 @@ def _compile_wall(parts: Parts, context: Context, sentence: str) -> WallRecurren
         until=parts.until if parts.until_is_utc else None,
         excluded=context.excluded,
     )
-
-
-def _wall_pattern(parts: Parts, anchor: datetime) -> CountedPattern:
-    days = day_table(days_of(parts, anchor.date()))
-    clockface = Clockface(
-        parts.by_hour or (anchor.hour,), parts.by_minute or (anchor.minute,), parts.by_second or (anchor.second,)
-    )
-    periods = Periods(cast(Unit, parts.freq), parts.interval, anchor.toordinal(), parts.week_start)
-    if parts.by_position:
-        _require_room_for(parts, clockface.size)
-        return PositionPattern(anchor, days, clockface, periods, parts.by_position)
-    return DayPattern(anchor, days, clockface, periods if parts.interval > 1 else None)
-
-
-def _require_room_for(parts: Parts, times: int) -> None:
-    """Refuse positions that no period has, before a search through all of them: a day has `times` occurrences."""
-    most = _MOST_DAYS[parts.freq] * times
-    if min(abs(position) for position in parts.by_position) > most:
-        _refuse_impossible(parts)
-
-
-def _last_counted(pattern: CountedPattern, count: int, context: Context) -> datetime | None:
-    """The wall time that uses up COUNT. One that the zone leaves out and the policy skips is not counted (3.3.10)."""
-    last, uncounted = pattern.nth(count), 0
-    if context.gap != "skip":
-        return last
-    while last is not None:
-        left_out = _count_left_out(pattern, context.zone, context.anchor, last)
-        if left_out == uncounted:
-            return last
-        last, uncounted = pattern.nth(count + left_out), left_out
-    return None
-
-
-def _count_left_out(pattern: CountedPattern, zone: Zone, start: datetime, end: datetime) -> int:
-    """How many of a pattern's wall times in [start, end] the zone leaves out."""
-    left_out = 0
-    for segment in zone.segments_from(start - ONE_DAY):
-        if segment.start + segment.before > end:
-            return left_out
-        wall = pattern.next_from(max(start, segment.start + segment.before))
-        while wall is not None and wall < min(segment.start + segment.offset, end + ONE_SECOND):
-            left_out += 1
-            wall = pattern.next_from(wall + ONE_SECOND)
-    return left_out
 
 
 def _compile_elapsed(parts: Parts, context: Context, sentence: str) -> ElapsedRecurrence:

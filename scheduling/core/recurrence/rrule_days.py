@@ -30,7 +30,9 @@ class RRuleDays:
             on_weekdays = self._on_weekdays(year, month, first_weekday, length)
             days = [day for day in days if day in on_weekdays]
         if self.year_days:
-            days = [day for day in days if self._is_year_day(date(year, month, day + 1))]
+            from_start, from_end = date(year, month, 1).timetuple().tm_yday, 365 + isleap(year) + 1
+            positions = {at - from_start if at > 0 else at + from_end - from_start for at in self.year_days}
+            days = [day for day in days if day in positions]
         if self.weeks:
             shift = (first_weekday - self.week_start) % 7
             one_of_each = {(day + shift) // 7: day for day in days}  # the days of one week share the answer
@@ -54,10 +56,6 @@ class RRuleDays:
             if 0 <= day < whole and 0 <= day - before < length:
                 found.add(day - before)
         return found
-
-    def _is_year_day(self, day: date) -> bool:
-        position = day.timetuple().tm_yday
-        return position in self.year_days or position - (365 + isleap(day.year)) - 1 in self.year_days
 
     def _is_week(self, day: date) -> bool:
         number, weeks = _week_of(day, self.week_start)

@@ -28,7 +28,6 @@ class Units:
     clockface: Clockface | None
     per_day: int = field(init=False)
     _possible: dict[int, bool] = field(default_factory=dict, init=False, repr=False)
-    _whole_days: dict[int, int] = field(default_factory=dict, init=False, repr=False)
     _reached: dict[int, "_DayCycle | None"] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -61,33 +60,6 @@ class Units:
             unit = aligned
         return None
 
-    def count_in_day(self, start: int, end: int, base: int) -> int:
-        """How many counted units there are in [start, end), which lies within one named day."""
-        aligned = start + (base - start) % self.interval
-        if aligned >= end:
-            return 0
-        if self.clockface is None:
-            return (end - 1 - aligned) // self.interval + 1
-        if self.interval == 1:
-            return self._rank(end, start // self.per_day) - self._rank(start, start // self.per_day)
-        if end - start < self.per_day:
-            return sum(1 for _ in self._all_in_day(aligned, end, base))
-        residue = aligned - start
-        if residue not in self._whole_days:
-            self._whole_days[residue] = sum(1 for _ in self._all_in_day(aligned, end, base))
-        return self._whole_days[residue]
-
-    def nth_in_day(self, start: int, end: int, base: int, count: int) -> int:
-        """The `count`-th counted unit, from 1, of a range of one day that has so many."""
-        aligned = start + (base - start) % self.interval
-        if self.clockface is None:
-            return aligned + (count - 1) * self.interval
-        if self.interval == 1:
-            day = start // self.per_day
-            second = self.clockface.at(self._rank(start, day) + count - 1)
-            return day * self.per_day + second // self.size
-        return [unit for unit, _ in zip(self._all_in_day(aligned, end, base), range(count), strict=False)][-1]
-
     def _first_in_day(self, aligned: int, base: int, jumps: Iterator[int]) -> int | None:
         """The first counted unit from an aligned one on, within its day."""
         if self.clockface is None:
@@ -104,18 +76,6 @@ class Units:
             if aligned >= day_start + self.per_day:
                 return None
         return None
-
-    def _all_in_day(self, aligned: int, end: int, base: int) -> Iterator[int]:
-        day_end = aligned - aligned % self.per_day + self.per_day
-        unit = self._first_in_day(aligned, base, iter(range(self.per_day)))
-        while unit is not None and unit < end:
-            yield unit
-            following = unit + self.interval
-            unit = self._first_in_day(following, base, iter(range(self.per_day))) if following < day_end else None
-
-    def _rank(self, unit: int, day: int) -> int:
-        assert self.clockface is not None
-        return self.clockface.rank((unit - day * self.per_day) * self.size)
 
     def _day_cycle(self, base: int) -> "_DayCycle | None":
         """The days on which a counted unit meets a time of day; None where that need not be known."""

@@ -12,11 +12,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
+from operator import sub
 
-from scheduling.core.recurrence.rule import LATEST, ONE_SECOND, ScheduleError
+from scheduling.core.recurrence.days import same_year_from
+from scheduling.core.recurrence.rule import LATEST, ONE_DAY, ONE_SECOND, ScheduleError
 
-# Shorter than the distance of any two transitions that undo each other since 1970 (Ramadan, 29 days).
-_SCAN_STEP = timedelta(days=5)
+# From here on every zone follows a rule of weekdays or dates: the last year that IANA lists one by one is 2087.
+SETTLED = 2100
+
+# Shorter than the distance of any two transitions that undo each other (Freetown in 1939, not quite four days).
+_SCAN_STEP = 3 * ONE_DAY
+_SCANNED = tuple(day * ONE_DAY for day in range(0, 365, _SCAN_STEP.days))
+_ONE_HOUR = timedelta(hours=1)
 _PLACELESS = frozenset({"Factory", "localtime"})
 
 
@@ -47,6 +55,14 @@ class Zone:
             for segment in _segments(self, year):
                 if segment.end > instant:
                     yield segment
+
+    def gaps_of(self, year: int) -> list[tuple[datetime, datetime]]:
+        """The ranges of wall time that are left out by the transitions of a (UTC) year, in order."""
+        return [
+            (segment.start + segment.before, segment.start + segment.offset)
+            for segment in _segments(self, year)
+            if segment.before < segment.offset
+        ]
 
     def offset_at(self, instant: datetime) -> timedelta:
         offset = instant.replace(tzinfo=UTC).astimezone(self.info).utcoffset()
@@ -113,6 +129,9 @@ def _suggest(name: str) -> str:
 
 @lru_cache(maxsize=8192)
 def _segments(zone: Zone, year: int) -> tuple[Segment, ...]:
+    like = same_year_from(SETTLED, year) if year > SETTLED else year
+    if like != year:
+        return _shifted(_segments(zone, like), datetime(year, 1, 1) - datetime(like, 1, 1))
     start, end = datetime(year, 1, 1), datetime(year + 1, 1, 1)
     changes = _changes(zone, start, end)
     bounds = [start, *changes, end]
@@ -123,27 +142,35 @@ def _segments(zone: Zone, year: int) -> tuple[Segment, ...]:
     )
 
 
+def _shifted(segments: tuple[Segment, ...], by: timedelta) -> tuple[Segment, ...]:
+    return tuple(Segment(each.start + by, each.end + by, each.before, each.offset, each.after) for each in segments)
+
+
 def _changes(zone: Zone, start: datetime, end: datetime) -> list[datetime]:
     changes: list[datetime] = []
-    at, offset = start, zone.offset_at(start)
-    while at < end:
-        until = min(at + _SCAN_STEP, end)
-        if zone.offset_at(until) == offset:
-            at = until
-            continue
-        at = _first_change(zone, at, until, offset)
-        offset = zone.offset_at(at)
-        if at < end:
-            changes.append(at)
+    # `fromutc` takes UTC in a datetime that is said to be local, and is ten times as fast as `offset_at`.
+    first, last = (at.replace(tzinfo=zone.info) for at in (start, end))
+    scanned = [*map(first.__add__, _SCANNED), last]
+    offsets = list(map(sub, map(zone.info.fromutc, scanned), scanned))
+    for at in [at for at, (low, high) in enumerate(pairwise(offsets)) if low != high]:
+        low, offset = scanned[at].replace(tzinfo=None), offsets[at]
+        while offset != offsets[at + 1]:
+            low = _first_change(zone, low, scanned[at + 1].replace(tzinfo=None), offset)
+            offset = zone.offset_at(low)
+            if low < end:
+                changes.append(low)
     return changes
 
 
 def _first_change(zone: Zone, low: datetime, high: datetime, offset: timedelta) -> datetime:
     """The transition in (low, high], to the second, given that `offset` holds at `low` and not at `high`."""
-    while high - low > ONE_SECOND:
-        middle = low + timedelta(seconds=(high - low) // ONE_SECOND // 2)
-        if zone.offset_at(middle) == offset:
-            low = middle
-        else:
-            high = middle
+    for step in (_ONE_HOUR, ONE_SECOND):
+        while high - low > step:
+            middle = low + (high - low) // step // 2 * step
+            if zone.offset_at(middle) == offset:
+                low = middle
+            else:
+                high = middle
+        if zone.offset_at(high - ONE_SECOND) == offset:  # most often a whole hour
+            return high
     return high

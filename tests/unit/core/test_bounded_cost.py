@@ -8,10 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from scheduling.core.recurrence import Rule, ScheduleError, compile_rule
+from scheduling.core.recurrence.days import day_table
 
 TEN_YEARS_AGO = datetime(2015, 1, 1)
 TODAY = datetime(2025, 6, 4, 10, 30, tzinfo=UTC)
@@ -153,3 +155,68 @@ def test_the_next_occurrence_costs_40_microseconds_at_the_median():
 @pytest.mark.parametrize(("kind", "expression"), [*POPULATION, *HOSTILE])
 def test_the_next_occurrence_costs_20_milliseconds_at_worst(kind, expression):
     assert max(costs_of(kind, expression, "Europe/Chisinau")) <= 0.02
+
+
+EVERY_SECOND = f"BYMINUTE={','.join(map(str, range(60)))};BYSECOND={','.join(map(str, range(60)))}"
+HOSTILE_COUNTS = [
+    "FREQ=DAILY;COUNT=9999999;BYHOUR=1,2;BYSETPOS=1",
+    "FREQ=DAILY;COUNT=24000;BYHOUR=1,2;BYSETPOS=1",
+    "FREQ=DAILY;INTERVAL=367;COUNT=9999999;BYHOUR=2",
+    f"FREQ=DAILY;COUNT=999999999;BYHOUR=2;{EVERY_SECOND}",
+    "FREQ=WEEKLY;COUNT=24000;BYDAY=MO;BYHOUR=1,2;BYSETPOS=1",
+    "FREQ=MONTHLY;INTERVAL=5;COUNT=80000",
+    "FREQ=YEARLY;COUNT=7000;BYWEEKNO=1,53;BYSETPOS=1",
+    "FREQ=HOURLY;COUNT=9999999;BYMINUTE=1,2;BYSETPOS=1",
+    "FREQ=MINUTELY;INTERVAL=7;COUNT=9999999;BYHOUR=3",
+    "FREQ=MINUTELY;COUNT=99999999;BYDAY=MO;BYYEARDAY=1;BYHOUR=1,6,11,15",
+    "FREQ=SECONDLY;COUNT=999999999;BYMONTHDAY=13;BYDAY=FR",
+    "FREQ=SECONDLY;INTERVAL=7;COUNT=99999999;BYSECOND=0,2,4,6,8,10,12,14,16,18,20,22",
+    "FREQ=SECONDLY;INTERVAL=97;COUNT=31000000;BYHOUR=0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22",
+    "FREQ=SECONDLY;INTERVAL=43201;COUNT=999999999;BYHOUR=0,3,4,5",
+]
+
+
+def cost_of_compiling(expression: str, **fields: Any) -> float:
+    """Seconds until the first answer of a rule that has never been read, the best of five turns."""
+    rule = Rule(kind="rrule", expression=expression, **fields)
+    turns = []
+    for _ in range(5):
+        compile_rule.cache_clear()
+        day_table.cache_clear()
+        began = time.thread_time()
+        compile_rule(rule).next_after(TODAY)
+        turns.append(time.thread_time() - began)
+    return min(turns)
+
+
+@pytest.mark.parametrize("starts_at", [datetime(1900, 1, 1), datetime(1970, 1, 1), datetime(2026, 1, 1)])
+@pytest.mark.parametrize("gap", ["shift", "skip"])
+@pytest.mark.parametrize("expression", HOSTILE_COUNTS)
+def test_a_count_costs_20_milliseconds_at_worst_when_it_is_first_read(expression, gap, starts_at):
+    cost = max(
+        cost_of_compiling(expression, timezone=zone, starts_at=starts_at, gap=gap)
+        for zone in ("UTC", "Europe/Berlin", "Australia/Lord_Howe")
+    )
+
+    assert cost <= 0.03  # 20 ms on a quiet machine; tests share theirs
+
+
+def test_twenty_lines_of_counts_cost_100_milliseconds_when_they_are_first_read():
+    lines = (HOSTILE_COUNTS * 2)[:20]
+
+    assert cost_of_compiling("\n".join(lines), timezone="Europe/Berlin", starts_at=datetime(1970, 1, 1)) <= 0.15
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "FREQ=WEEKLY;BYDAY=MO;BYSETPOS=2",
+        "FREQ=WEEKLY;INTERVAL=13;BYMONTH=6,9;BYSETPOS=2",
+        "FREQ=DAILY;BYHOUR=1;BYSETPOS=2",
+    ],
+)
+def test_a_place_that_no_period_has_is_refused_without_a_search(expression):
+    rule = Rule(kind="rrule", expression=expression, starts_at=TEN_YEARS_AGO)
+
+    with at_most(0.02), pytest.raises(ScheduleError):
+        compile_rule(rule)

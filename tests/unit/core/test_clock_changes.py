@@ -88,6 +88,27 @@ def test_a_whole_day_left_out_moves_onto_the_next():
     assert [time[:10] for time in found] == ["2011-12-29", "2011-12-31", "2012-01-01"]
 
 
+@pytest.mark.parametrize(
+    ("gap", "dates"),
+    [
+        ("shift", ["12-28", "12-29", "12-31"]),  # the 30th is moved onto the 31st: four are counted, three differ
+        ("skip", ["12-28", "12-29", "12-31", "01-01"]),
+    ],
+)
+def test_count_takes_the_day_that_apia_left_out_where_it_is_moved(gap, dates):
+    found = local_times(
+        9,
+        kind="rrule",
+        expression="FREQ=DAILY;COUNT=4",
+        timezone="Pacific/Apia",
+        starts_at="2011-12-28T09:00:00",
+        after="2011-12-01T00:00:00",
+        gap=gap,
+    )
+
+    assert [time[5:10] for time in found] == dates
+
+
 def test_lord_howe_moves_by_half_an_hour():
     found = local_times(
         3,

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import pytest
 
+from scheduling.core.recurrence.days import DayTable
 from scheduling.core.recurrence.rrule_days import days_of
 from scheduling.core.recurrence.rrule_parts import Parts, parse_parts
 
@@ -83,3 +84,12 @@ def test_the_days_of_every_month_are_those_that_a_slow_check_finds(rule):
         for month in sorted(days.months):
             slow = [at for at in range(monthrange(year, month)[1]) if is_named(parts, date(year, month, at + 1))]
             assert list(days.days_of_month(year, month)) == slow, (year, month)
+
+
+def test_week_53_from_the_end_depends_on_the_next_years_length():
+    """2047 and 2058 begin alike; the leap year 2048 has 53 weeks, 2059 has 52. Whichever is asked first."""
+    table = DayTable(days_of(parse_parts("FREQ=YEARLY;BYWEEKNO=-53;BYDAY=MO"), date(2047, 1, 1)))
+
+    found = [table.first_from(date(year, 12, 1).toordinal()) for year in (2047, 2058)]
+
+    assert found == [date(2047, 12, 30).toordinal(), date(2059, 12, 29).toordinal()]
