@@ -74,6 +74,8 @@ class Task(models.Model):
     resumed_at = models.DateTimeField(null=True, editable=False, help_text="Failures before it do not count.")
     concurrency_key = models.CharField(max_length=200, blank=True)
     concurrency_limit = models.PositiveIntegerField(null=True, blank=True)
+    rate_limit = models.PositiveIntegerField(null=True, blank=True, help_text="Admitted under the key in each period.")
+    rate_period = models.DurationField(null=True, blank=True)
     dedupe_key = models.CharField(max_length=200, blank=True)
     dedupe_window = models.DurationField(null=True, blank=True)
     labels = models.JSONField(default=dict, blank=True)
@@ -96,6 +98,11 @@ class Task(models.Model):
                 condition=Q(concurrency_key="", concurrency_limit=None)
                 | (~Q(concurrency_key="") & Q(concurrency_limit__gt=0)),
                 name="task_concurrency_key_with_limit",
+            ),
+            models.CheckConstraint(
+                condition=Q(rate_limit=None, rate_period=None)
+                | (~Q(concurrency_key="") & Q(rate_limit__gt=0, rate_period__gt=timedelta(0))),
+                name="task_rate_of_a_key",
             ),
             models.CheckConstraint(
                 condition=Q(dedupe_key="", dedupe_window=None)
