@@ -56,6 +56,11 @@ class Queue(models.Model):
         return self.paused_at is not None and (self.paused_until is None or self.paused_until > now)
 
     @property
+    def is_stored(self) -> bool:
+        """False where nobody has operated it, and these are the defaults."""
+        return not self._state.adding
+
+    @property
     def burst(self) -> int | None:
         """How many tokens its bucket holds; None without a rate."""
         return self.rate_limit if self.rate_burst is None else self.rate_burst

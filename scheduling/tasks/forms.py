@@ -33,6 +33,7 @@ def _source(rows: int) -> Any:
 
 # What the form and the task's row call by the same name.
 _PLAIN = ("key", "title", "description", "params", "simulate", "priority", "queue", "overlap", "retry", "labels")
+_LIMITS = ("concurrency_key", "concurrency_limit", "rate_limit", "dedupe_key")
 
 
 class JSONText(forms.JSONField):
@@ -132,10 +133,7 @@ def _definition(given: dict[str, Any]) -> dict[str, Any]:
 
 def _as_written(task: Task) -> dict[str, Any]:
     return {
-        **{
-            name: getattr(task, name)
-            for name in (*_PLAIN, "concurrency_key", "concurrency_limit", "rate_limit", "dedupe_key")
-        },
+        **{name: getattr(task, name) for name in (*_PLAIN, *_LIMITS)},
         "pipeline": yaml_text(task.current_revision.document) if task.current_revision else NEW_PIPELINE,
         "timeout": duration_text(task.timeout) if task.timeout else "",
         "pause_after_failures": task.pause_after_failures,
