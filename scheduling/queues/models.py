@@ -13,7 +13,9 @@ GREATEST_WEIGHT = 10
 
 def rate_is_whole() -> Q:
     """The condition that a rate has both its limit and its period, or neither."""
-    return Q(rate_limit=None, rate_period=None) | Q(rate_limit__gt=0, rate_period__gt=timedelta(0))
+    # A check that comes out as NULL is passed, so that what must be there has to be asked for.
+    is_there = Q(rate_limit__isnull=False, rate_period__isnull=False)
+    return Q(rate_limit=None, rate_period=None) | (is_there & Q(rate_limit__gt=0, rate_period__gt=timedelta(0)))
 
 
 class Queue(models.Model):
@@ -34,7 +36,8 @@ class Queue(models.Model):
         constraints: ClassVar[list[Any]] = [
             models.CheckConstraint(condition=rate_is_whole(), name="queue_rate_is_whole"),
             models.CheckConstraint(
-                condition=Q(rate_burst=None) | Q(rate_limit__gt=0, rate_burst__gt=0), name="queue_burst_of_a_rate"
+                condition=Q(rate_burst=None) | Q(rate_limit__isnull=False, rate_burst__gt=0),
+                name="queue_burst_of_a_rate",
             ),
             models.CheckConstraint(
                 condition=Q(weight__range=(LEAST_WEIGHT, GREATEST_WEIGHT)), name="queue_weight_in_range"

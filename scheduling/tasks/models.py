@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from scheduling.agents.models import Agent
 from scheduling.fields import JSONBytesField
 from scheduling.ids import new_id
+from scheduling.queues.models import rate_is_whole
 
 HIGHEST_PRIORITY = 1
 LOWEST_PRIORITY = 9
@@ -100,8 +101,7 @@ class Task(models.Model):
                 name="task_concurrency_key_with_limit",
             ),
             models.CheckConstraint(
-                condition=Q(rate_limit=None, rate_period=None)
-                | (~Q(concurrency_key="") & Q(rate_limit__gt=0, rate_period__gt=timedelta(0))),
+                condition=rate_is_whole() & (Q(rate_limit=None) | ~Q(concurrency_key="")),
                 name="task_rate_of_a_key",
             ),
             models.CheckConstraint(
