@@ -45,7 +45,7 @@ FROM picked
 LEFT JOIN scheduling_run run ON run.id = picked.run_id
 LEFT JOIN scheduling_task task ON task.id = run.task_id
 WHERE work.run_id = picked.run_id
-RETURNING work.run_id, work.task_id, run.revision_id, run.agent_id, work.lease_epoch, work.attempt, work.claim_count,
+RETURNING work.run_id, work.task_id, run.revision_id, COALESCE(run.agent_id, work.agent_id), work.lease_epoch, work.attempt, work.claim_count,
     work.handback_count, work.queue, work.priority, work.available_at, work.started_at, work.deadline_at,
     work.is_suspect, work.is_exclusive, work.concurrency_key, work.cancel_requested_at IS NOT NULL,
     run.params, run.simulated, run.scheduled_for, run.trigger_kind, run.state = 'waiting', run.started_at IS NOT NULL,
