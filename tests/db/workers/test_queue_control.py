@@ -3,6 +3,7 @@
 from collections import Counter
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -31,9 +32,17 @@ def fill(count: int, *, queue: str = "default", agent=None, **fields):
     ]
 
 
-def fill_fair(counts: dict, *, queue: str = "default", **fields):
+def fill_fair(counts: dict[Any, int], *, queue: str = "default", **fields):
     for agent, count in counts.items():
         fill(count, queue=queue, agent=agent, agent_id=agent.pk, **fields)
+
+
+def apart(work):
+    """Do it in a thread, and leave no connection of that thread behind."""
+    try:
+        work()
+    finally:
+        connection.close()
 
 
 def claim(*limits: int, queues=("default",)):
@@ -72,9 +81,9 @@ def test_a_pause_holds_from_the_next_claim_of_a_process_that_has_heard_nothing()
 
         async with settled_claimer(["default", "other"]) as claims:
             await sync_to_async(pause_queue)(actor=ACTOR, name="other")
-            await sync_to_async(lambda: [due_work(queue="other"), connection.close()])()
+            await sync_to_async(apart)(lambda: due_work(queue="other"))
             held = await claims.claim(limit=10)
-            await sync_to_async(lambda: [resume_queue(actor=ACTOR, name="other"), connection.close()])()
+            await sync_to_async(apart)(lambda: resume_queue(actor=ACTOR, name="other"))
             return held, await claims.claim(limit=10)
 
     held, free = run(claim_after_the_pause())
@@ -159,7 +168,7 @@ def test_a_process_that_has_not_heard_of_a_new_rate_takes_nothing_rather_than_to
         from asgiref.sync import sync_to_async
 
         async with settled_claimer(["default"]) as claims:
-            await sync_to_async(lambda: [fill(5), update_rate(), connection.close()])()
+            await sync_to_async(apart)(lambda: (fill(5), update_rate()))
             unaware = await claims.claim(limit=10)
             claims.queues_have_changed()
             return unaware, await claims.claim(limit=10)

@@ -112,7 +112,7 @@ def test_a_claim_that_is_not_committed_takes_no_token():
                 await spend(connection)
                 raise Killed
 
-            shared._spend = spend_and_die
+            shared._spend = spend_and_die  # type: ignore[method-assign]
             with pytest.raises(Killed):
                 await claims.claim(limit=3)
 
@@ -139,7 +139,8 @@ def test_four_claimers_start_no_more_in_any_window_than_the_rate_and_its_burst()
 
     run(race(), within=30)
 
-    starts = sorted(DueWork.objects.exclude(lease_owner=None).values_list("claimed_at", flat=True))
+    claimed_at = DueWork.objects.exclude(lease_owner=None).values_list("claimed_at", flat=True)
+    starts = sorted(at for at in claimed_at if at is not None)
     for at, first in enumerate(starts):
         window = [start for start in starts[at:] if start < first + timedelta(seconds=1)]
         assert len(window) <= 40 + 10

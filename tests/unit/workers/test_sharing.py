@@ -62,7 +62,8 @@ def test_shares_add_up_whatever_was_dealt_before(limit, weights, before):
 
 @given(WEIGHTS, st.integers(1, 20))
 def test_over_many_claims_everybody_gets_what_it_weighs(weights, limit):
-    shares, given = Shares(), Counter()
+    shares = Shares()
+    given: Counter[str] = Counter()
     for _ in range(200):
         given.update(shares.deal(limit, weights))
 
