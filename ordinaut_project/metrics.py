@@ -15,9 +15,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from scheduling.events.models import Outbox
+from scheduling.queues.selectors import queue_states
 from scheduling.redis_client import is_up
 from workers.models import Worker
-from workers.queues import queue_depths
 
 
 class StateCollector(Collector):
@@ -28,12 +28,16 @@ class StateCollector(Collector):
         age = GaugeMetricFamily(
             "ordinaut_queue_oldest_due_seconds", "Age of the oldest claimable row.", labels=["queue"]
         )
-        for queue in queue_depths():
+        paused = GaugeMetricFamily("ordinaut_queue_paused", "1 while the queue is paused.", labels=["queue"])
+        for queue in queue_states():
+            name = queue.depth.queue
             for state in ("due", "sleeping", "gated", "running"):
-                depth.add_metric([queue.queue, state], getattr(queue, state))
-            age.add_metric([queue.queue], queue.oldest_due_seconds or 0.0)
+                depth.add_metric([name, state], getattr(queue.depth, state))
+            age.add_metric([name], queue.depth.oldest_due_seconds or 0.0)
+            paused.add_metric([name], float(queue.is_paused))
         yield depth
         yield age
+        yield paused
         yield GaugeMetricFamily(
             "ordinaut_outbox_waiting", "Events that Redis does not have yet.", value=Outbox.objects.count()
         )

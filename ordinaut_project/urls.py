@@ -9,6 +9,7 @@ import scheduling.agents.api
 import scheduling.backfills.api
 import scheduling.calendars.api
 import scheduling.events.api
+import scheduling.queues.api
 import scheduling.runs.api
 import scheduling.schedules.api
 import scheduling.tasks.api
@@ -22,6 +23,7 @@ _api: list[URLPattern | URLResolver] = [
     *scheduling.schedules.api.urlpatterns,
     *scheduling.backfills.api.urlpatterns,
     *scheduling.calendars.api.urlpatterns,
+    *scheduling.queues.api.urlpatterns,
     *scheduling.runs.api.urlpatterns,
     *scheduling.events.api.urlpatterns,
     *scheduling.agents.api.urlpatterns,

@@ -7,6 +7,7 @@ from scheduling.backfills import admin as backfills
 from scheduling.calendars import admin as calendars
 from scheduling.console import housekeeping
 from scheduling.events import admin as events
+from scheduling.queues import admin as queues
 from scheduling.runs import admin as runs
 from scheduling.schedules import admin as schedules
 from scheduling.tasks import admin as tasks
@@ -19,6 +20,7 @@ __all__ = [
     "events",
     "housekeeping",
     "operators",
+    "queues",
     "runs",
     "schedules",
     "tasks",

@@ -5,6 +5,7 @@ from scheduling.audit.models import AuditEntry, IdempotencyRecord
 from scheduling.backfills.models import Backfill
 from scheduling.calendars.models import Calendar
 from scheduling.events.models import Event, Outbox
+from scheduling.queues.models import Queue, RateBucket
 from scheduling.runs.models import ConcurrencyKey, DedupeKey, DueWork, Run, RunEnd
 from scheduling.schedules.models import Miss, Schedule
 from scheduling.tasks.models import Task, TaskRevision
@@ -23,6 +24,8 @@ __all__ = [
     "Miss",
     "Operator",
     "Outbox",
+    "Queue",
+    "RateBucket",
     "Run",
     "RunEnd",
     "Schedule",

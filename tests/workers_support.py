@@ -15,7 +15,8 @@ from pipelines.tools.registry import catalog as real_catalog
 from scheduling.models import DueWork, Run
 from tests.factories import DueWorkFactory, RunFactory, TaskFactory
 from workers.briefing import Briefing
-from workers.claim import ClaimedRun, Claimer
+from workers.claim import Claimer
+from workers.claimed import ClaimedRun
 from workers.clock import DatabaseClock
 from workers.connection import Database, conninfo
 from workers.execution import Equipment

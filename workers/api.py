@@ -1,6 +1,5 @@
-"""The addresses of workers, of queues, and of the steps of a run."""
+"""The addresses of workers and of the steps of a run."""
 
-from dataclasses import asdict
 from uuid import UUID
 
 from django.http import Http404
@@ -21,7 +20,6 @@ from scheduling.definitions.fields import Instant
 from scheduling.definitions.strict import StrictSerializer
 from scheduling.runs.selectors import visible_runs
 from workers.models import StepRun, Worker, WorkerState
-from workers.queues import queue_depths
 from workers.selectors import result_of
 
 
@@ -97,25 +95,6 @@ class WorkerPage(Shape):
     prev = serializers.URLField(allow_null=True)
 
 
-class QueueShape(Shape):
-    """What waits in a queue."""
-
-    queue = serializers.CharField()
-    due = serializers.IntegerField(help_text="May be claimed now.")
-    sleeping = serializers.IntegerField(help_text="Later: retries, waits and runs that are not due.")
-    gated = serializers.IntegerField(help_text="Not yet: paused, behind another run, or behind a full key.")
-    running = serializers.IntegerField()
-    oldest_due_seconds = serializers.FloatField(allow_null=True)
-
-
-class QueuePage(Shape):
-    """Every queue that holds something."""
-
-    items = QueueShape(many=True)
-    next = serializers.URLField(allow_null=True)
-    prev = serializers.URLField(allow_null=True)
-
-
 class RunSteps(View):
     tag = "runs"
     access = {"get": READ_RUNS}
@@ -161,16 +140,6 @@ class WorkerList(View):
         return Response({"items": WorkerShape(found, many=True).data, "next": None, "prev": None})
 
 
-class QueueList(View):
-    tag = "workers"
-    access = {"get": READ_WORKERS}
-
-    @extend_schema(operation_id="listQueues", responses=QueuePage)
-    def get(self, request: Request) -> Response:
-        """List the queues that hold something, with the age of the oldest row that may be claimed."""
-        return Response({"items": [asdict(depth) for depth in queue_depths()], "next": None, "prev": None})
-
-
 def _next_link(request: Request, last: int) -> str:
     query = request.query_params.copy()
     query["cursor"] = str(last)
@@ -181,5 +150,4 @@ urlpatterns = [
     path("runs/<uuid:run_id>/steps", RunSteps.as_view(), name="run-steps"),
     path("runs/<uuid:run_id>/artifacts/<slug:digest>", RunArtifact.as_view(), name="run-artifact"),
     path("workers", WorkerList.as_view(), name="workers"),
-    path("queues", QueueList.as_view(), name="queues"),
 ]

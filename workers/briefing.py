@@ -14,7 +14,7 @@ from pipelines.engine.ports import StepEntry
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.tools.base import Catalog
 from workers import conf
-from workers.claim import ClaimedRun
+from workers.claimed import ClaimedRun
 from workers.columns import Uuids
 from workers.connection import Database
 from workers.encoding import decode

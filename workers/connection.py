@@ -43,7 +43,7 @@ def conninfo(url: str = "") -> str:
 
 
 class Database:
-    """One connection, opened at its first use and again after each loss. For one task at a time, or several in turn.
+    """One connection, opened at its first use and again after each loss. For several tasks in turn.
 
     Errors are raised as DatabaseUnavailable, those that the data is to blame for (`REFUSED`) as psycopg's own.
     """
@@ -55,16 +55,17 @@ class Database:
         self._limit = limit.total_seconds()
         self._connection: psycopg.AsyncConnection[Row] | None = None
         self._opening = asyncio.Lock()
+        self._turn = asyncio.Lock()
 
     async def fetch(self, statement: bytes, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """Run one statement in a transaction of its own and return its rows; an empty list where it gives none."""
-        async with self._guarded() as connection:
+        async with self._guarded() as connection, self._turn:
             return await _fetch(connection, statement, parameters)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[psycopg.AsyncConnection[Row]]:
-        """Several statements in one transaction. Nothing else may use this object meanwhile."""
-        async with self._guarded() as connection, connection.transaction():
+        """Several statements in one transaction, by `fetch_within`; `fetch` of other tasks waits for its end."""
+        async with self._guarded() as connection, self._turn, connection.transaction():
             yield connection
 
     async def open(self) -> psycopg.AsyncConnection[Row]:

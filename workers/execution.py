@@ -21,7 +21,7 @@ from scheduling.runs.states import FailureCause, RunState
 from workers import conf
 from workers import tally as counted
 from workers.briefing import Brief
-from workers.claim import ClaimedRun
+from workers.claimed import ClaimedRun
 from workers.clock import DatabaseClock
 from workers.encoding import Unstorable, decode
 from workers.gates import GateKeeper

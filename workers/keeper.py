@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 
 from scheduling.instants import boottime
-from scheduling.wakeup import DUE_CHANNEL
+from scheduling.wakeup import DUE_CHANNEL, QUEUES_CHANNEL
 from workers import conf
 from workers.columns import Integers, Uuids
 from workers.connection import Database, DatabaseUnavailable, conninfo
@@ -191,7 +191,12 @@ class Keeper:
 
     def _hear(self, channel: str, payload: str) -> None:
         message: dict[str, Any]
-        message = {"type": "due", "queue": payload} if channel == DUE_CHANNEL else {"type": "cancel", "run": payload}
+        if channel == DUE_CHANNEL:
+            message = {"type": "due", "queue": payload}
+        elif channel == QUEUES_CHANNEL:
+            message = {"type": "queue", "queue": payload}
+        else:
+            message = {"type": "cancel", "run": payload}
         for link in self._links:
             if channel != DUE_CHANNEL or link.report.get("free", 0):
                 link.tell(message)

@@ -220,5 +220,7 @@ class WorkerProcess:
         match message["type"]:
             case "due" if message["queue"] in self._queues:
                 self._pool.wake()
+            case "queue" if message["queue"] in self._queues:
+                self._pool.queues_have_changed()
             case "cancel" if self._pool.holds(UUID(message["run"])):
                 self._pool.look_for_cancellations()

@@ -13,7 +13,8 @@ import structlog
 
 from workers import tally as counted
 from workers.briefing import Brief, Briefing
-from workers.claim import ClaimedRun, Claimer
+from workers.claim import Claimer
+from workers.claimed import ClaimedRun
 from workers.clock import WARNING
 from workers.columns import Uuids
 from workers.connection import Database, DatabaseUnavailable
@@ -80,6 +81,11 @@ class Pool:
         self._is_hungry = True
         self._wake.set()
 
+    def queues_have_changed(self) -> None:
+        """A queue was paused, resumed, or is operated otherwise."""
+        self._claimer.queues_have_changed()
+        self.wake()
+
     def look_for_cancellations(self) -> None:
         """Somebody says that a run is to stop."""
         self._watch.set()
@@ -111,8 +117,11 @@ class Pool:
             return pause
         claimed = await self._claimer.claim(limit=room)
         self._is_hungry = len(claimed) == room
+        soon = self._claimer.look_in
         await self._take(claimed)
-        return 0.0 if self._is_hungry and self._room() else pause
+        if self._is_hungry and self._room():
+            return 0.0
+        return pause if soon is None else min(pause, soon)
 
     async def watch(self) -> None:
         """Stop runs that are canceled or lost, within half a second and at once when told."""

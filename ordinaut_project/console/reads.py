@@ -12,6 +12,7 @@ from django.db.models import Count, Min, Q, QuerySet
 from django.db.models.functions import TruncHour
 
 from scheduling.ids import first_id_at
+from scheduling.queues.models import Queue
 from scheduling.runs.models import DueWork, Run
 from scheduling.runs.states import LIVE_STATES, RunState
 from scheduling.schedules.models import Schedule, ScheduleState
@@ -34,6 +35,8 @@ class QueueDepth:
     running: int
     gated: int
     oldest_at: datetime | None
+    is_paused: bool = False
+    pause_reason: str = ""
 
 
 def queue_depths(*, now: datetime) -> list[QueueDepth]:
@@ -49,7 +52,8 @@ def queue_depths(*, now: datetime) -> list[QueueDepth]:
         )
         .order_by("queue")
     )
-    return [
+    paused = {queue.name: queue.pause_reason for queue in Queue.objects.all() if queue.is_paused(now)}
+    found = [
         QueueDepth(
             name=row["queue"],
             due=row["due"],
@@ -57,9 +61,20 @@ def queue_depths(*, now: datetime) -> list[QueueDepth]:
             running=row["running"],
             gated=row["gated"],
             oldest_at=row["oldest_at"],
+            is_paused=row["queue"] in paused,
+            pause_reason=paused.get(row["queue"], ""),
         )
         for row in rows
     ]
+    held = {queue.name for queue in found}
+    empty = [
+        QueueDepth(
+            name=name, due=0, later=0, running=0, gated=0, oldest_at=None, is_paused=True, pause_reason=paused[name]
+        )
+        for name in paused
+        if name not in held
+    ]
+    return sorted([*found, *empty], key=lambda queue: queue.name)
 
 
 def outcomes_of_hour_and_day(*, now: datetime) -> tuple[dict[str, int], dict[str, int]]:

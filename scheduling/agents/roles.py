@@ -1,7 +1,7 @@
 """What an operator may do in the console: four roles, each a Django group that holds all of the one before it.
 
     viewer    sees tasks, runs, workers, events and the audit trail
-    operator  also runs, pauses, resumes and backfills tasks, cancels and retries runs
+    operator  also runs, pauses, resumes and backfills tasks, cancels and retries runs, operates queues
     author    also writes tasks, schedules and calendars
     admin     also manages agents and their tokens, secrets, tool servers and operators
 
@@ -29,11 +29,13 @@ class Role(models.TextChoices):
 
 OPERATE_TASK = "scheduling.operate_task"
 OPERATE_RUN = "scheduling.operate_run"
+OPERATE_QUEUE = "scheduling.operate_queue"
 
 # Beyond add, change, delete and view, which Django makes by itself: (model, codename) to its words.
 _OWN_PERMISSIONS = {
     ("task", "operate_task"): "Can run, pause and resume tasks and schedules",
     ("run", "operate_run"): "Can cancel and retry runs",
+    ("queue", "operate_queue"): "Can pause and resume queues and set their rates",
 }
 
 _VIEWED = {
@@ -51,6 +53,8 @@ _VIEWED = {
             "duework",
             "concurrencykey",
             "dedupekey",
+            "queue",
+            "ratebucket",
             "event",
             "outbox",
             "auditentry",
@@ -69,7 +73,7 @@ def permissions_of(role: Role) -> frozenset[str]:
     """The role's permissions as `app.codename`, those of the roles below it included."""
     granted = set(_named(_VIEWED, "view"))
     if role in (Role.OPERATOR, Role.AUTHOR, Role.ADMIN):
-        granted |= {OPERATE_TASK, OPERATE_RUN}
+        granted |= {OPERATE_TASK, OPERATE_RUN, OPERATE_QUEUE}
     if role in (Role.AUTHOR, Role.ADMIN):
         granted |= set(_named(_WRITTEN_BY_AUTHORS, "add", "change", "delete"))
     if role is Role.ADMIN:

@@ -35,7 +35,7 @@ class DueWorkAdmin(ReadOnlyAdmin):
 
 @admin.register(ConcurrencyKey)
 class ConcurrencyKeyAdmin(ReadOnlyAdmin):
-    list_display = ("key", "limit")
+    list_display = ("key", "limit", "rate_limit", "rate_period")
     search_fields = ("key",)
     ordering = ("key",)
 

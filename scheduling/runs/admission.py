@@ -14,7 +14,7 @@ Due work that may not be claimed yet is born behind a gate (see `scheduling.runs
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -83,6 +83,8 @@ class _Facts:
     queue: str
     concurrency_key: str
     concurrency_limit: int | None
+    rate_limit: int | None
+    rate_period: timedelta | None
     dedupe_key: str
     dedupe_window: Any
     is_watched: bool
@@ -280,15 +282,17 @@ def _give_back_dedupe_keys(cursor: Any, rows: list[_Row]) -> None:
 
 
 def _apply_concurrency(cursor: Any, rows: list[_Row]) -> None:
-    limits: dict[str, int] = {}
+    limits: dict[str, tuple[int, int | None, timedelta | None]] = {}
     for row in rows:
         if not row.facts.concurrency_key or row.skip_reason or row.is_check:
             continue
         row.concurrency_key = concurrency_key(row.facts.agent_id, row.facts.concurrency_key, row.shown_params)
         row.gate = row.gate or Gate.KEY
-        limits[row.concurrency_key] = row.facts.concurrency_limit or 1
+        facts = row.facts
+        limits[row.concurrency_key] = (facts.concurrency_limit or 1, facts.rate_limit, facts.rate_period)
     if limits:
-        cursor.execute(statements.KNOW_KEYS, [list(limits), list(limits.values())])
+        columns = [list(column) for column in zip(*limits.values(), strict=True)]
+        cursor.execute(statements.KNOW_KEYS, [list(limits), *columns])
 
 
 def _write(cursor: Any, rows: list[_Row]) -> set[UUID]:

@@ -3,7 +3,7 @@
 # Purpose: the facts of tasks at their start. Index: primary key. Locks: none.
 TASK_FACTS = """
 SELECT id, agent_id, overlap, current_revision_id, params, simulate, priority, queue,
-       concurrency_key, concurrency_limit, dedupe_key, dedupe_window,
+       concurrency_key, concurrency_limit, rate_limit, rate_period, dedupe_key, dedupe_window,
        pause_after_failures IS NOT NULL
            OR EXISTS (SELECT FROM scheduling_schedule follower WHERE follower.after_task_id = scheduling_task.id)
 FROM scheduling_task
@@ -71,12 +71,16 @@ SELECT task_id, key, run_id FROM scheduling_dedupekey
 JOIN unnest(%s::uuid[], %s::text[]) AS asked (task_id, key) USING (task_id, key)
 """
 
-# Purpose: make sure the rows exist that admissions under a key lock. Locks: a key's row where its limit changed.
+# Purpose: make sure the rows exist that admissions under a key lock. Locks: a key's row where its limit or its rate
+# changed.
 KNOW_KEYS = """
-INSERT INTO scheduling_concurrencykey (key, "limit")
-SELECT * FROM unnest(%s::text[], %s::int[]) AS asked (key, "limit") ORDER BY 1
-ON CONFLICT (key) DO UPDATE SET "limit" = EXCLUDED."limit"
-    WHERE scheduling_concurrencykey."limit" <> EXCLUDED."limit"
+INSERT INTO scheduling_concurrencykey AS known (key, "limit", rate_limit, rate_period)
+SELECT * FROM unnest(%s::text[], %s::int[], %s::int[], %s::interval[]) AS asked (key, "limit", rate_limit, rate_period)
+ORDER BY 1
+ON CONFLICT (key) DO UPDATE
+SET "limit" = EXCLUDED."limit", rate_limit = EXCLUDED.rate_limit, rate_period = EXCLUDED.rate_period
+    WHERE (known."limit", known.rate_limit, known.rate_period)
+        IS DISTINCT FROM (EXCLUDED."limit", EXCLUDED.rate_limit, EXCLUDED.rate_period)
 """
 
 # Purpose: runs with their due work. Index: run_occurrence_unique settles who made the run of an occurrence.
@@ -106,10 +110,11 @@ WITH asked AS (
 ), queued AS (
     INSERT INTO scheduling_duework (
         run_id, task_id, queue, priority, available_at, gate, attempt, claim_count, handback_count, death_count,
-        is_suspect, is_exclusive, is_watched, concurrency_key
+        is_suspect, is_exclusive, is_watched, concurrency_key, agent_id
     )
     SELECT id, task_id, queue, priority, COALESCE(available_at, now()), gate, 1, 0, 0, 0,
-           false, is_exclusive, is_watched, concurrency_key
+           false, is_exclusive, is_watched, concurrency_key,
+           CASE WHEN queue IN (SELECT fair.name FROM scheduling_queue fair WHERE fair.is_fair) THEN agent_id END
     FROM asked JOIN born USING (id)
     WHERE state = 'queued'
 )

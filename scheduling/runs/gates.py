@@ -11,8 +11,12 @@ holds no room; it keeps counting as a live run of its task.
 Lock order everywhere: tasks by id, then concurrency keys by name, then due work by run id. Locks are taken by one
 statement and the decision is made by the next: in one, the snapshot would be older than the lock, and a limit of 3
 was exceeded 158 times when that was tried.
+
+A key with a rate has a bucket of tokens besides (see `scheduling.queues`): an admission takes one. It is filled up to
+the instant at which the key's lock was granted, not to the beginning of the transaction, which may have waited.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
@@ -49,18 +53,50 @@ WHERE work.run_id = ranked.run_id AND (ranked.all_of_them OR ranked.place = 1) A
 RETURNING work.queue, work.concurrency_key
 """
 
-LOCK_KEYS = "SELECT key FROM scheduling_concurrencykey WHERE key = ANY(%s) ORDER BY key FOR UPDATE"
+LOCK_KEYS = "SELECT key, rate_limit FROM scheduling_concurrencykey WHERE key = ANY(%s) ORDER BY key FOR UPDATE"
 
-# Purpose: fill the room under each key with those that wait and are due, by priority and age.
+# Purpose: the tokens of keys with a rate as they are now; a new bucket is full. A clock that was set back adds none.
+# Index: primary key. Locks: the buckets, after their keys.
+FILL_BUCKETS = """
+INSERT INTO scheduling_ratebucket AS bucket (key, tokens, refilled_at)
+SELECT 'key:' || key.key, key.rate_limit, clock_timestamp()
+FROM scheduling_concurrencykey key
+WHERE key.key = ANY(%s) AND key.rate_limit IS NOT NULL
+ORDER BY key.key
+ON CONFLICT (key) DO UPDATE SET
+    tokens = (
+        SELECT LEAST(
+            key.rate_limit,
+            bucket.tokens + key.rate_limit
+                * GREATEST(EXTRACT(EPOCH FROM EXCLUDED.refilled_at - bucket.refilled_at), 0)
+                / EXTRACT(EPOCH FROM key.rate_period)
+        )
+        FROM scheduling_concurrencykey key WHERE 'key:' || key.key = bucket.key
+    ),
+    refilled_at = EXCLUDED.refilled_at
+"""
+
+SPEND_TOKENS = """
+UPDATE scheduling_ratebucket bucket SET tokens = bucket.tokens - taken.count
+FROM unnest(%s::text[], %s::int[]) AS taken (key, count)
+WHERE bucket.key = 'key:' || taken.key
+"""
+
+# Purpose: fill the room under each key with those that wait and are due, by priority and age; as far as there are
+# tokens, where the key has a rate.
 # Index: due_work_key_held_idx for the count, due_work_key_waiting_idx for one probe a priority. Locks: the keys are
 # locked; the rows it opens. Rows that another transaction holds are left for the next call.
 OPEN_KEYS = """
 WITH room AS (
-    SELECT key.key, key."limit" - (
-        SELECT count(*) FROM scheduling_duework held
-        WHERE held.concurrency_key = key.key AND (held.gate IS NULL OR held.gate = 'suspect')
+    SELECT key.key, LEAST(
+        key."limit" - (
+            SELECT count(*) FROM scheduling_duework held
+            WHERE held.concurrency_key = key.key AND (held.gate IS NULL OR held.gate = 'suspect')
+        ),
+        floor(bucket.tokens)::int
     ) AS places
     FROM scheduling_concurrencykey key
+    LEFT JOIN scheduling_ratebucket bucket ON bucket.key = 'key:' || key.key AND key.rate_limit IS NOT NULL
     WHERE key.key = ANY(%s)
 ), chosen AS (
     SELECT pick.run_id
@@ -81,7 +117,7 @@ WITH room AS (
 )
 UPDATE scheduling_duework work SET gate = NULL
 FROM chosen WHERE work.run_id = chosen.run_id AND work.gate = 'key'
-RETURNING work.queue
+RETURNING work.queue, work.concurrency_key
 """
 
 
@@ -102,10 +138,22 @@ def release_gated(cursor: Any, *, task_ids: Iterable[UUID] = (), keys: Iterable[
             else:
                 names.add(key)
     if names:
-        ordered = sorted(names)
-        cursor.execute(LOCK_KEYS, [ordered])
-        cursor.execute(OPEN_KEYS, [ordered])
-        queues.extend(queue for (queue,) in cursor.fetchall())
+        queues.extend(_open_keys(cursor, sorted(names)))
     for queue in set(queues):
         after_commit(DUE_CHANNEL, queue)
     return len(queues)
+
+
+def _open_keys(cursor: Any, keys: list[str]) -> list[str]:
+    """The queues of the runs that are admitted, one entry a run."""
+    cursor.execute(LOCK_KEYS, [keys])
+    rated = [key for key, rate in cursor.fetchall() if rate is not None]
+    if rated:
+        cursor.execute(FILL_BUCKETS, [rated])
+    cursor.execute(OPEN_KEYS, [keys])
+    opened = cursor.fetchall()
+    taken = Counter(key for _, key in opened)
+    spent = {key: taken[key] for key in rated if taken[key]}
+    if spent:
+        cursor.execute(SPEND_TOKENS, [list(spent), list(spent.values())])
+    return [queue for queue, _ in opened]

@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 
 from scheduling.fields import JSONBytesField
 from scheduling.ids import new_id
+from scheduling.queues.models import rate_is_whole
 from scheduling.runs.states import FailureCause, Gate, RunState, SkipReason, TriggerKind
 
 
@@ -106,6 +107,7 @@ class DueWork(models.Model):
     )
     task = _bare_key("scheduling.Task", related_name="+")
     queue = models.CharField(max_length=60)
+    agent = _bare_key("scheduling.Agent", related_name="+", null=True)  # set where the queue is fair, else NULL
     priority = models.PositiveSmallIntegerField()
     available_at = models.DateTimeField(help_text="Not to be claimed before.")
     gate = models.CharField(max_length=10, choices=Gate.choices, null=True)  # noqa: DJ001 (NULL keeps the index narrow)
@@ -139,14 +141,25 @@ class DueWork(models.Model):
             models.CheckConstraint(condition=Q(gate=None) | Q(gate__in=Gate.values), name="due_work_gate_known"),
         ]
         indexes: ClassVar[list[Any]] = [
-            # The claim: one probe for each queue and priority. Rows that sleep, are leased or gated cost nothing.
+            # The claim: one probe for each queue and priority. Rows that sleep, are leased or gated cost nothing. Those
+            # of a fair queue stand in the index below and not in this one, whatever a claimer believes of the queue.
             models.Index(
                 F("queue"),
                 F("priority"),
                 F("available_at"),
                 F("run"),
-                condition=Q(lease_owner=None, gate=None),
+                condition=Q(lease_owner=None, gate=None, agent=None),
                 name="due_work_claim_idx",
+            ),
+            # The claim of a fair queue: walked from one agent and priority to the next.
+            models.Index(
+                F("queue"),
+                F("agent"),
+                F("priority"),
+                F("available_at"),
+                F("run"),
+                condition=Q(lease_owner=None, gate=None, agent__isnull=False),
+                name="due_work_fair_idx",
             ),
             models.Index(F("gate"), F("available_at"), condition=Q(gate__isnull=False), name="due_work_gate_idx"),
             models.Index(F("task"), condition=Q(is_exclusive=True), name="due_work_exclusive_idx"),
@@ -185,14 +198,18 @@ class RunEnd(models.Model):
 
 
 class ConcurrencyKey(models.Model):
-    """The row that is locked while admissions under one key are decided. The count itself is read from due work."""
+    """The row that is locked while admissions under one key are decided. The count itself is read from due work, the
+    tokens of its rate are in a bucket (`scheduling.queues`)."""
 
     key = models.CharField(primary_key=True, max_length=300)
     limit = models.PositiveIntegerField()
+    rate_limit = models.PositiveIntegerField(null=True, help_text="Admissions in each period.")
+    rate_period = models.DurationField(null=True)
 
     class Meta:
         constraints: ClassVar[list[Any]] = [
             models.CheckConstraint(condition=Q(limit__gt=0), name="concurrency_key_limit_positive"),
+            models.CheckConstraint(condition=rate_is_whole(), name="concurrency_key_rate_is_whole"),
         ]
 
     def __str__(self) -> str:

@@ -9,6 +9,7 @@ from scheduling.audit.operations import Actor, record
 from scheduling.definitions.json_values import problems_of
 from scheduling.errors import IllegalTransition, NotValid
 from scheduling.instants import database_now
+from scheduling.queues.models import Queue
 from scheduling.runs.admission import Start, admit, lock_exclusive_tasks
 from scheduling.runs.gates import release_gated
 from scheduling.runs.keys import concurrency_key
@@ -111,13 +112,15 @@ def _queue_again(run: Run, now: Any) -> DueWork:
     key = None
     if task.concurrency_key and run.trigger_kind != TriggerKind.CHECK:
         key = concurrency_key(task.agent_id, task.concurrency_key, run.params or {})
-        ConcurrencyKey.objects.get_or_create(key=key, defaults={"limit": task.concurrency_limit or 1})
+        rates = {"rate_limit": task.rate_limit, "rate_period": task.rate_period}
+        ConcurrencyKey.objects.get_or_create(key=key, defaults={"limit": task.concurrency_limit or 1, **rates})
     is_exclusive = task.is_exclusive and not _stands_beside_others(run)
     gate = Gate.OVERLAP if is_exclusive else Gate.KEY if key is not None else None
     return DueWork.objects.create(
         run_id=run.pk,
         task_id=task.pk,
         queue=task.queue,
+        agent_id=task.agent_id if Queue.objects.filter(name=task.queue, is_fair=True).exists() else None,
         priority=task.priority,
         available_at=now,
         started_at=run.started_at,

@@ -54,9 +54,10 @@ WITH planned AS (
 ), queued AS (
     INSERT INTO scheduling_duework (
         run_id, task_id, queue, priority, available_at, attempt, claim_count, handback_count, death_count,
-        is_suspect, is_exclusive, is_watched
+        is_suspect, is_exclusive, is_watched, agent_id
     )
-    SELECT run_id, task_id, queue, priority, available_at, 1, 0, 0, 0, false, false, is_watched
+    SELECT run_id, task_id, queue, priority, available_at, 1, 0, 0, 0, false, false, is_watched,
+           CASE WHEN queue IN (SELECT fair.name FROM scheduling_queue fair WHERE fair.is_fair) THEN agent_id END
     FROM plain JOIN born ON born.id = plain.run_id
 ), moved AS (
     UPDATE scheduling_schedule schedule

@@ -59,13 +59,24 @@ class KeyTemplate(Text):
         return template
 
 
+class Rate(StrictSerializer):
+    """So many in each period, and as many at once: a bucket of `limit` tokens that is filled within `period`."""
+
+    is_whole = True
+
+    limit = Number(min_value=1, max_value=1_000_000)
+    period = Duration(minimum=_SECOND)
+
+
 class Concurrency(StrictSerializer):
-    """At most `limit` runs with the same key at any instant. The key may be a template over `params`."""
+    """At most `limit` runs with the same key at any instant, and at most `rate` of them admitted, where there is one.
+    The key may be a template over `params`."""
 
     is_whole = True
 
     key = KeyTemplate(max_length=200)
     limit = Number(min_value=1, max_value=100_000)
+    rate = Rate(required=False, allow_null=True, default=None)
 
 
 class Deduplication(StrictSerializer):
@@ -131,6 +142,8 @@ def apply(task: Task, values: Mapping[str, Any]) -> None:
     if "concurrency" in values:
         limits = values["concurrency"] or {}
         task.concurrency_key, task.concurrency_limit = limits.get("key", ""), limits.get("limit")
+        rate = limits.get("rate") or {}
+        task.rate_limit, task.rate_period = rate.get("limit"), rate.get("period")
     if "dedupe" in values:
         rule = values["dedupe"] or {}
         task.dedupe_key, task.dedupe_window = rule.get("key", ""), rule.get("window")

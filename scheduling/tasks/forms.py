@@ -33,6 +33,7 @@ def _source(rows: int) -> Any:
 
 # What the form and the task's row call by the same name.
 _PLAIN = ("key", "title", "description", "params", "simulate", "priority", "queue", "overlap", "retry", "labels")
+_LIMITS = ("concurrency_key", "concurrency_limit", "rate_limit", "dedupe_key")
 
 
 class JSONText(forms.JSONField):
@@ -84,6 +85,8 @@ class TaskForm(OperationForm):
     retry = JSONText('Of the whole run, such as {"max_attempts": 3, "backoff": "exponential", "initial": "PT10S"}.')
     concurrency_key = _text(help_text="At most so many runs with the same key at once, over all tasks.")
     concurrency_limit = _number()
+    rate_limit = _number(help_text="At most so many admitted under the key in each period. Empty: no rate.")
+    rate_period = _text(help_text="ISO 8601, such as PT1M.")
     dedupe_key = _text(help_text="Within the window, one run for each key.")
     dedupe_window = _text(help_text="ISO 8601, such as PT1H.")
     labels = JSONText("Your own words to find it by.")
@@ -110,22 +113,30 @@ class TaskForm(OperationForm):
 
 def _definition(given: dict[str, Any]) -> dict[str, Any]:
     """What the form says, in the words of the API."""
-    has_limit = given["concurrency_key"] or given["concurrency_limit"] is not None
+    has_rate = given["rate_limit"] is not None or given["rate_period"]
+    has_limit = given["concurrency_key"] or given["concurrency_limit"] is not None or has_rate
     has_window = given["dedupe_key"] or given["dedupe_window"]
     return {
         **{name: given[name] for name in (*_PLAIN, "pipeline") if name != "title" or given["title"]},
         "timeout": given["timeout"] or None,
         "pause_after_failures": given["pause_after_failures"],
-        "concurrency": {"key": given["concurrency_key"], "limit": given["concurrency_limit"]} if has_limit else None,
+        "concurrency": {
+            "key": given["concurrency_key"],
+            "limit": given["concurrency_limit"],
+            "rate": {"limit": given["rate_limit"], "period": given["rate_period"]} if has_rate else None,
+        }
+        if has_limit
+        else None,
         "dedupe": {"key": given["dedupe_key"], "window": given["dedupe_window"]} if has_window else None,
     }
 
 
 def _as_written(task: Task) -> dict[str, Any]:
     return {
-        **{name: getattr(task, name) for name in (*_PLAIN, "concurrency_key", "concurrency_limit", "dedupe_key")},
+        **{name: getattr(task, name) for name in (*_PLAIN, *_LIMITS)},
         "pipeline": yaml_text(task.current_revision.document) if task.current_revision else NEW_PIPELINE,
         "timeout": duration_text(task.timeout) if task.timeout else "",
         "pause_after_failures": task.pause_after_failures,
+        "rate_period": duration_text(task.rate_period) if task.rate_period else "",
         "dedupe_window": duration_text(task.dedupe_window) if task.dedupe_window else "",
     }

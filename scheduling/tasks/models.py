@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from scheduling.agents.models import Agent
 from scheduling.fields import JSONBytesField
 from scheduling.ids import new_id
+from scheduling.queues.models import rate_is_whole
 
 HIGHEST_PRIORITY = 1
 LOWEST_PRIORITY = 9
@@ -74,6 +75,8 @@ class Task(models.Model):
     resumed_at = models.DateTimeField(null=True, editable=False, help_text="Failures before it do not count.")
     concurrency_key = models.CharField(max_length=200, blank=True)
     concurrency_limit = models.PositiveIntegerField(null=True, blank=True)
+    rate_limit = models.PositiveIntegerField(null=True, blank=True, help_text="Admitted under the key in each period.")
+    rate_period = models.DurationField(null=True, blank=True)
     dedupe_key = models.CharField(max_length=200, blank=True)
     dedupe_window = models.DurationField(null=True, blank=True)
     labels = models.JSONField(default=dict, blank=True)
@@ -96,6 +99,10 @@ class Task(models.Model):
                 condition=Q(concurrency_key="", concurrency_limit=None)
                 | (~Q(concurrency_key="") & Q(concurrency_limit__gt=0)),
                 name="task_concurrency_key_with_limit",
+            ),
+            models.CheckConstraint(
+                condition=rate_is_whole() & (Q(rate_limit=None) | ~Q(concurrency_key="")),
+                name="task_rate_of_a_key",
             ),
             models.CheckConstraint(
                 condition=Q(dedupe_key="", dedupe_window=None)

@@ -91,7 +91,7 @@ def update_task(
         )
     _require_not_archived(held, "be changed")
     before = snapshot(held, leave_out=_NOT_AUDITED)
-    former_overlap, former_limit = held.overlap, held.concurrency_limit
+    former_overlap, former_limits = held.overlap, _limits_of(held)
     apply(held, values)
     if held.key != task.key and _key_is_taken(held.agent_id, held.key):
         raise _key_taken(held.key)
@@ -102,8 +102,8 @@ def update_task(
     _save(actor=actor, action="task.update", task=held, before=before)
     if held.overlap != former_overlap:
         _judge_overlap_anew(held)
-    if held.concurrency_limit not in (None, former_limit):
-        _judge_limit_anew(held)
+    if held.concurrency_limit is not None and _limits_of(held) != former_limits:
+        _judge_limits_anew(held)
     if held.pause_after_failures is not None:
         watch(held)
     return held
@@ -241,11 +241,16 @@ def _judge_overlap_anew(task: Task) -> None:
             cursor.execute(SKIP_HELD, [task.pk, _MAY_WAIT[OverlapPolicy(task.overlap)]])
 
 
-def _judge_limit_anew(task: Task) -> None:
-    """A changed limit holds for the keys that the task's runs wait under, at once."""
+def _limits_of(task: Task) -> dict[str, Any]:
+    """What the rows of its concurrency keys say."""
+    return {"limit": task.concurrency_limit, "rate_limit": task.rate_limit, "rate_period": task.rate_period}
+
+
+def _judge_limits_anew(task: Task) -> None:
+    """A changed limit or rate holds for the keys that the task's runs wait under, at once."""
     waiting = DueWork.objects.filter(task=task, concurrency_key__isnull=False)
     keys = sorted({key for key in waiting.values_list("concurrency_key", flat=True) if key is not None})
-    ConcurrencyKey.objects.filter(key__in=keys).update(limit=task.concurrency_limit)
+    ConcurrencyKey.objects.filter(key__in=keys).update(**_limits_of(task))
     with connection.cursor() as cursor:
         release_gated(cursor, keys=keys)
 

@@ -48,7 +48,12 @@ class TaskShape(Shape):
 
     @extend_schema_field(Concurrency(allow_null=True))
     def get_concurrency(self, task: Task) -> dict[str, Any] | None:
-        return {"key": task.concurrency_key, "limit": task.concurrency_limit} if task.concurrency_key else None
+        if not task.concurrency_key:
+            return None
+        rate = None
+        if task.rate_period is not None:
+            rate = {"limit": task.rate_limit, "period": duration_text(task.rate_period)}
+        return {"key": task.concurrency_key, "limit": task.concurrency_limit, "rate": rate}
 
     @extend_schema_field(Deduplication(allow_null=True))
     def get_dedupe(self, task: Task) -> dict[str, Any] | None:

@@ -3,6 +3,9 @@
 -- The head of each (queue, priority) is read first; heads are ordered by due time plus a minute a priority, which is
 -- how priorities hold and age; rows then stream in that order and the outer LIMIT stops the stream, so that no more
 -- rows are locked than are taken. A probe begins at the floor that its process saw last (see `workers.claim`).
+-- Probes of paused queues are dropped; so are those of queues with a rate, unless tokens were taken for them
+-- ("metered"): a process that has not heard of a new rate yet then claims nothing, rather than too much. Rows of fair
+-- queues have an agent and are not in this index. The operated queues are read once, as an array.
 -- Index: due_work_claim_idx, one probe a queue and priority. Future rows are behind the probe's end.
 -- Locks: the rows it takes (SKIP LOCKED: what another claims right now is passed over).
 WITH heads AS MATERIALIZED (
@@ -13,11 +16,17 @@ WITH heads AS MATERIALIZED (
         SELECT work.available_at
         FROM scheduling_duework work
         WHERE work.queue = probe.queue AND work.priority = probe.priority
-          AND work.lease_owner IS NULL AND work.gate IS NULL
+          AND work.lease_owner IS NULL AND work.gate IS NULL AND work.agent_id IS NULL
           AND work.available_at >= probe.floor AND work.available_at <= now()
         ORDER BY work.available_at, work.run_id
         LIMIT 1
     ) AS head
+    WHERE probe.queue <> ALL (ARRAY(
+        SELECT operated.name::text
+        FROM scheduling_queue operated
+        WHERE (operated.paused_at IS NOT NULL AND COALESCE(operated.paused_until > now(), true))
+           OR (operated.rate_limit IS NOT NULL AND operated.name <> ALL (%(metered)s::text[]))
+    ))
     ORDER BY head.available_at + probe.priority * interval '60 seconds', probe.priority, probe.queue
 ), picked AS MATERIALIZED (
     SELECT streamed.run_id
@@ -26,7 +35,7 @@ WITH heads AS MATERIALIZED (
         SELECT work.run_id
         FROM scheduling_duework work
         WHERE work.queue = heads.queue AND work.priority = heads.priority
-          AND work.lease_owner IS NULL AND work.gate IS NULL
+          AND work.lease_owner IS NULL AND work.gate IS NULL AND work.agent_id IS NULL
           AND work.available_at >= heads.floor AND work.available_at <= now()
         ORDER BY work.available_at, work.run_id
         LIMIT %(limit)s

@@ -1,11 +1,17 @@
 /* ordinaut: claim_suspect */
 -- Purpose: lease one run whose last worker died. A process asks only while it holds none, so that the next death has
--- one suspect at most.
+-- one suspect at most. Paused queues are left out, and those with a rate unless tokens were taken for them.
 -- Index: due_work_gate_idx, on the few rows behind the gate. Locks: the row it takes (SKIP LOCKED).
 WITH picked AS MATERIALIZED (
     SELECT work.run_id
     FROM scheduling_duework work
     WHERE work.gate = 'suspect' AND work.available_at <= now() AND work.queue = ANY(%(queues)s::text[])
+      AND work.queue <> ALL (ARRAY(
+          SELECT operated.name::text
+          FROM scheduling_queue operated
+          WHERE (operated.paused_at IS NOT NULL AND COALESCE(operated.paused_until > now(), true))
+             OR (operated.rate_limit IS NOT NULL AND operated.name <> ALL (%(metered)s::text[]))
+      ))
     ORDER BY work.available_at, work.run_id
     LIMIT 1
     FOR NO KEY UPDATE SKIP LOCKED

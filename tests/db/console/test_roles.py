@@ -40,6 +40,7 @@ SEEN_BY_ALL_ROLES = [
     "/admin/pipelines/toolserver/",
     "/admin/pipelines/toolserver/catalog/",
     "/admin/pipelines/secret/",
+    "/admin/scheduling/queue/",
     "/admin/workers/worker/",
     "/admin/workers/steprun/",
 ]

@@ -8,9 +8,9 @@ from django.db import connection
 from scheduling.models import DueWork
 from tests.factories import TaskFactory
 from tests.workers_support import run
-from workers.claim import Floors
-from workers.columns import Uuids
+from workers.columns import Texts, Uuids
 from workers.connection import Database, conninfo
+from workers.floors import Floors
 from workers.statements import CLAIM, WATCH
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -67,6 +67,7 @@ def claim_parameters(limit):
     return {
         **Floors(["default"]).parameters(now=0.0),
         "limit": limit,
+        "metered": Texts(),
         "boot_id": "00000000-0000-0000-0000-000000000001",
     }
 
