@@ -1,6 +1,7 @@
 """One run in one slot: from its brief, through the engine, to the settlement that is acknowledged."""
 
 import asyncio
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -23,7 +24,9 @@ from workers import tally as counted
 from workers.briefing import Brief
 from workers.claim import ClaimedRun
 from workers.clock import DatabaseClock
+from workers.doing import Doing, open_step
 from workers.encoding import Unstorable, decode
+from workers.faults import Faults
 from workers.gates import GateKeeper
 from workers.journal import JournalRefused, JournalWriter, LeaseLost, RunJournal
 from workers.revisions import ToolsMissing
@@ -32,6 +35,7 @@ from workers.tally import Tally
 
 logger = structlog.get_logger(__name__)
 
+TOOLS_MISSING = "tools_missing"
 TOOLS_MISSING_DELAY = timedelta(seconds=30)
 HANDBACKS_WARNED_AT = 5
 
@@ -54,6 +58,7 @@ class Equipment:
     clock: DatabaseClock
     gates: GateKeeper
     tally: Tally
+    faults: Faults = field(default_factory=Faults)
     rng: Random = field(default_factory=Random)
 
 
@@ -119,6 +124,10 @@ class Execution:
     def claimed(self) -> ClaimedRun:
         return self.brief.run
 
+    def doing(self) -> Doing:
+        """What this slot is at, for people."""
+        return Doing(self.claimed.run_id, *open_step(self._journal.calls))
+
     def start(self) -> asyncio.Task[None]:
         """Run in a task of its own."""
         self.task = asyncio.create_task(self.run(), name=f"run {self.claimed.run_id}")
@@ -163,7 +172,7 @@ class Execution:
                 return Failed(error)
             case ToolsMissing(detail=detail):
                 logger.warning("run.tools_missing", detail=detail, hint="Handed back; another host may have them.")
-                return HandedBack(TOOLS_MISSING_DELAY)
+                return HandedBack(TOOLS_MISSING_DELAY, _tools_missing(detail))
             case pipeline:
                 return await self._guarded(pipeline)
 
@@ -182,6 +191,7 @@ class Execution:
             raise
         except Exception as error:
             logger.exception("run.engine_failed")
+            self._equipment.faults.note(f"the engine failed in run {self.brief.run_text}", error)
             return Failed(PipelineError("internal_error", ErrorClass.INTERNAL, f"{type(error).__name__}: {error}"))
 
     async def _run_engine(self, pipeline: Pipeline) -> Ending:
@@ -250,6 +260,13 @@ class Execution:
         self._equipment.tally[counted.SETTLED + settlement.name] += 1
         self._equipment.gates.release(task_id=run.task_id if run.is_exclusive else None, key=run.concurrency_key)
         _tell(settlement, run)
+
+
+def _tools_missing(detail: str) -> PipelineError:
+    """Kept with the run, so that whoever asks why it does not start is told."""
+    return PipelineError(
+        TOOLS_MISSING, ErrorClass.TRANSIENT, f"the worker host {platform.node()} lacks it: {detail}"[:1000]
+    )
 
 
 def _refused(attempt: int, error: Exception) -> Settlement:

@@ -17,6 +17,7 @@ SCOPES: dict[str, str] = {
     "events:write": "Publish events.",
     "tools:read": "See the catalog of tools and the schema of pipelines.",
     "workers:read": "See workers and queues.",
+    "workers:write": "Drain workers.",
     "agents:admin": "Manage agents and their tokens, never beyond one's own scopes.",
     "all:read": "See every agent's objects, not only one's own.",
     "all:write": "Change every agent's objects, not only one's own.",

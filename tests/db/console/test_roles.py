@@ -21,6 +21,7 @@ from tests.factories import (
     RunFactory,
     ScheduleFactory,
     TaskFactory,
+    WorkerFactory,
 )
 
 pytestmark = pytest.mark.django_db
@@ -71,6 +72,8 @@ DEEDS: list[tuple[str, Callable[[], object], Role]] = [
     ("scheduling_run:cancel", lambda: DueWorkFactory().run, Role.OPERATOR),
     ("scheduling_run:retry", lambda: RunFactory(dead=True), Role.OPERATOR),
     ("scheduling_run:again", lambda: RunFactory(dead=True), Role.OPERATOR),
+    ("workers_worker:drain", WorkerFactory, Role.OPERATOR),
+    ("workers_worker:drain-host", WorkerFactory, Role.OPERATOR),
     ("scheduling_agent:disable", AgentFactory, Role.ADMIN),
     ("scheduling_agent:enable", AgentFactory, Role.ADMIN),
     ("scheduling_agenttoken:revoke", AgentTokenFactory, Role.ADMIN),
