@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from pipelines.engine.ports import StepState
 from scheduling.api.access import OPERATE_WORKERS, READ_RUNS, READ_WORKERS
-from scheduling.api.finding import caller_of, find
+from scheduling.api.finding import caller_of, find, seen
 from scheduling.api.idempotency import idempotent
 from scheduling.api.parameters import PAGE_LIMIT
 from scheduling.api.principal import actor_of
@@ -24,6 +24,8 @@ from scheduling.definitions.fields import Instant, Text, Truth
 from scheduling.definitions.strict import StrictSerializer, parse
 from scheduling.instants import database_now
 from scheduling.runs.selectors import visible_runs
+from scheduling.runs.states import RunState
+from workers.explain import explain
 from workers.models import StepRun, Worker, WorkerState
 from workers.operations import drain_worker
 from workers.queues import queue_depths
@@ -55,6 +57,25 @@ class StepShape(Shape):
 
     def get_artifact(self, step: StepRun) -> str | None:
         return step.output_artifact or None
+
+
+class ReasonShape(Shape):
+    """One reason. Codes are stable and listed in the reference; sentences are not."""
+
+    code = serializers.CharField()
+    sentence = serializers.CharField()
+    hint = serializers.CharField(allow_blank=True)
+    facts = serializers.DictField(help_text="JSON values that go with the code.")
+
+
+class ExplanationShape(Shape):
+    """Where a run stands."""
+
+    run = serializers.UUIDField(source="run_id")
+    state = serializers.ChoiceField(choices=RunState.values)
+    at = Instant(help_text="When this was so, by the database's clock.")
+    summary = serializers.CharField(help_text="The first sentence.")
+    reasons = ReasonShape(many=True)
 
 
 class StepPage(Shape):
@@ -185,6 +206,17 @@ class RunSteps(View):
         return Response({"items": StepShape(found[:limit], many=True).data, "next": following, "prev": None})
 
 
+class RunExplanation(View):
+    tag = "runs"
+    access = {"get": READ_RUNS}
+
+    @extend_schema(operation_id="explainRun", responses=ExplanationShape)
+    def get(self, request: Request, run_id: UUID) -> Response:
+        """Explain why a run does not run, or what it does: codes, sentences and facts, the most important first."""
+        run = seen(request, visible_runs).select_related("task").get(pk=run_id)
+        return Response(ExplanationShape(explain(run)).data)
+
+
 class RunArtifact(View):
     tag = "runs"
     access = {"get": READ_RUNS}
@@ -261,6 +293,7 @@ def _next_link(request: Request, last: int) -> str:
 
 urlpatterns = [
     path("runs/<uuid:run_id>/steps", RunSteps.as_view(), name="run-steps"),
+    path("runs/<uuid:run_id>/explain", RunExplanation.as_view(), name="run-explain"),
     path("runs/<uuid:run_id>/artifacts/<slug:digest>", RunArtifact.as_view(), name="run-artifact"),
     path("workers", WorkerList.as_view(), name="workers"),
     path("workers/<uuid:worker_id>", WorkerView.as_view(), name="worker"),

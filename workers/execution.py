@@ -30,12 +30,11 @@ from workers.faults import Faults
 from workers.gates import GateKeeper
 from workers.journal import JournalRefused, JournalWriter, LeaseLost, RunJournal
 from workers.revisions import ToolsMissing
-from workers.settlement import Canceled, Ending, HandedBack, Settlement, TimedOut, settle
+from workers.settlement import TOOLS_MISSING, Canceled, Ending, HandedBack, Settlement, TimedOut, settle
 from workers.tally import Tally
 
 logger = structlog.get_logger(__name__)
 
-TOOLS_MISSING = "tools_missing"
 TOOLS_MISSING_DELAY = timedelta(seconds=30)
 HANDBACKS_WARNED_AT = 5
 

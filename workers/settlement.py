@@ -13,6 +13,7 @@ from pipelines.errors import ErrorClass, PipelineError
 from scheduling.runs.states import FailureCause, RunState
 
 IN_DOUBT = "in_doubt"
+TOOLS_MISSING = "tools_missing"
 
 
 @dataclass(frozen=True, slots=True)
