@@ -3,6 +3,7 @@
 from scheduling.agents.models import Agent, AgentToken, Operator
 from scheduling.audit.models import AuditEntry, IdempotencyRecord
 from scheduling.backfills.models import Backfill
+from scheduling.bulk.models import BulkOperation
 from scheduling.calendars.models import Calendar
 from scheduling.events.models import Event, Outbox
 from scheduling.runs.models import ConcurrencyKey, DedupeKey, DueWork, Run, RunEnd
@@ -14,6 +15,7 @@ __all__ = [
     "AgentToken",
     "AuditEntry",
     "Backfill",
+    "BulkOperation",
     "Calendar",
     "ConcurrencyKey",
     "DedupeKey",

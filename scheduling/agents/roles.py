@@ -48,6 +48,7 @@ _VIEWED = {
             "miss",
             "calendar",
             "backfill",
+            "bulkoperation",
             "run",
             "runend",
             "duework",

@@ -60,11 +60,14 @@ class KeyTemplate(Text):
 
 
 class Concurrency(StrictSerializer):
-    """At most `limit` runs with the same key at any instant. The key may be a template over `params`."""
+    """At most `limit` runs with the same key at any instant. The key may be a template over `params`; without one, at
+    most so many runs of this task."""
 
     is_whole = True
 
-    key = KeyTemplate(max_length=200)
+    key = KeyTemplate(
+        max_length=200, required=False, allow_null=True, default=None, help_text="Without one: of this task alone."
+    )
     limit = Number(min_value=1, max_value=100_000)
 
 
@@ -130,7 +133,8 @@ def apply(task: Task, values: Mapping[str, Any]) -> None:
         task.title = task.key
     if "concurrency" in values:
         limits = values["concurrency"] or {}
-        task.concurrency_key, task.concurrency_limit = limits.get("key", ""), limits.get("limit")
+        task.concurrency_limit = limits.get("limit")
+        task.concurrency_key = (limits.get("key") or task.own_concurrency_key) if limits else ""
     if "dedupe" in values:
         rule = values["dedupe"] or {}
         task.dedupe_key, task.dedupe_window = rule.get("key", ""), rule.get("window")

@@ -82,7 +82,9 @@ class TaskForm(OperationForm):
     )
     timeout = _text(help_text="Of one attempt of a run, ISO 8601, such as PT10M. Empty: no limit.")
     retry = JSONText('Of the whole run, such as {"max_attempts": 3, "backoff": "exponential", "initial": "PT10S"}.')
-    concurrency_key = _text(help_text="At most so many runs with the same key at once, over all tasks.")
+    concurrency_key = _text(
+        help_text="At most so many runs with the same key at once, over all tasks. Empty: of this task."
+    )
     concurrency_limit = _number()
     dedupe_key = _text(help_text="Within the window, one run for each key.")
     dedupe_window = _text(help_text="ISO 8601, such as PT1H.")
@@ -111,19 +113,21 @@ class TaskForm(OperationForm):
 def _definition(given: dict[str, Any]) -> dict[str, Any]:
     """What the form says, in the words of the API."""
     has_limit = given["concurrency_key"] or given["concurrency_limit"] is not None
+    key = given["concurrency_key"] or None
     has_window = given["dedupe_key"] or given["dedupe_window"]
     return {
         **{name: given[name] for name in (*_PLAIN, "pipeline") if name != "title" or given["title"]},
         "timeout": given["timeout"] or None,
         "pause_after_failures": given["pause_after_failures"],
-        "concurrency": {"key": given["concurrency_key"], "limit": given["concurrency_limit"]} if has_limit else None,
+        "concurrency": {"key": key, "limit": given["concurrency_limit"]} if has_limit else None,
         "dedupe": {"key": given["dedupe_key"], "window": given["dedupe_window"]} if has_window else None,
     }
 
 
 def _as_written(task: Task) -> dict[str, Any]:
     return {
-        **{name: getattr(task, name) for name in (*_PLAIN, "concurrency_key", "concurrency_limit", "dedupe_key")},
+        **{name: getattr(task, name) for name in (*_PLAIN, "concurrency_limit", "dedupe_key")},
+        "concurrency_key": task.shown_concurrency_key or "",
         "pipeline": yaml_text(task.current_revision.document) if task.current_revision else NEW_PIPELINE,
         "timeout": duration_text(task.timeout) if task.timeout else "",
         "pause_after_failures": task.pause_after_failures,

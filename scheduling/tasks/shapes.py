@@ -48,7 +48,9 @@ class TaskShape(Shape):
 
     @extend_schema_field(Concurrency(allow_null=True))
     def get_concurrency(self, task: Task) -> dict[str, Any] | None:
-        return {"key": task.concurrency_key, "limit": task.concurrency_limit} if task.concurrency_key else None
+        if not task.concurrency_key:
+            return None
+        return {"key": task.shown_concurrency_key, "limit": task.concurrency_limit}
 
     @extend_schema_field(Deduplication(allow_null=True))
     def get_dedupe(self, task: Task) -> dict[str, Any] | None:
