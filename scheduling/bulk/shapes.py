@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from scheduling.api.shapes import Shape
-from scheduling.bulk.models import BulkKind, BulkOperation, BulkState
+from scheduling.bulk.models import BulkOperation, BulkState
 from scheduling.bulk.selectors import allowed_actions
 from scheduling.definitions.fields import Instant
 from scheduling.runs.models import Run
@@ -38,7 +38,7 @@ class BulkOperationShape(Shape):
     """The same deed on many runs, and how far it has come."""
 
     id = serializers.UUIDField()
-    kind = serializers.ChoiceField(choices=BulkKind.values)
+    kind = serializers.CharField(help_text="`redrive`.")
     agent = serializers.UUIDField(source="agent_id", allow_null=True, help_text="Whose runs; null: everybody's.")
     filter = serializers.DictField()
     state = serializers.ChoiceField(choices=BulkState.values)
