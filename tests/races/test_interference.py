@@ -39,7 +39,8 @@ def snooze(work):
 
 
 def test_a_snooze_that_waited_for_a_claim_leaves_the_lease_alone():
-    work, said = DueWorkFactory(), []
+    work = DueWorkFactory()
+    said: list[object] = []
 
     with transaction.atomic():
         DueWork.objects.filter(pk=work.pk).update(
@@ -49,6 +50,7 @@ def test_a_snooze_that_waited_for_a_claim_leaves_the_lease_alone():
         wait_until(somebody_waits_for_us, what="the snooze to wait for the claim")
     thread.join(10)
 
+    assert isinstance(said[0], IllegalTransition)
     assert said[0].allowed_actions == ("cancel",)
     assert DueWork.objects.get(pk=work.pk).available_at == work.available_at
 
