@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 import pipelines.api
 import scheduling.agents.api
 import scheduling.backfills.api
+import scheduling.bulk.api
 import scheduling.calendars.api
 import scheduling.events.api
 import scheduling.queues.api
@@ -24,6 +25,7 @@ _api: list[URLPattern | URLResolver] = [
     *scheduling.backfills.api.urlpatterns,
     *scheduling.calendars.api.urlpatterns,
     *scheduling.queues.api.urlpatterns,
+    *scheduling.bulk.api.urlpatterns,
     *scheduling.runs.api.urlpatterns,
     *scheduling.events.api.urlpatterns,
     *scheduling.agents.api.urlpatterns,

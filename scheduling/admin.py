@@ -4,6 +4,7 @@ from scheduling.agents import admin as agents
 from scheduling.agents import operators_admin as operators
 from scheduling.audit import admin as audit
 from scheduling.backfills import admin as backfills
+from scheduling.bulk import admin as bulk
 from scheduling.calendars import admin as calendars
 from scheduling.console import housekeeping
 from scheduling.events import admin as events
@@ -16,6 +17,7 @@ __all__ = [
     "agents",
     "audit",
     "backfills",
+    "bulk",
     "calendars",
     "events",
     "housekeeping",

@@ -3,6 +3,7 @@
 from scheduling.agents.models import Agent, AgentToken, Operator
 from scheduling.audit.models import AuditEntry, IdempotencyRecord
 from scheduling.backfills.models import Backfill
+from scheduling.bulk.models import BulkOperation
 from scheduling.calendars.models import Calendar
 from scheduling.events.models import Event, Outbox
 from scheduling.queues.models import Queue, RateBucket
@@ -15,6 +16,7 @@ __all__ = [
     "AgentToken",
     "AuditEntry",
     "Backfill",
+    "BulkOperation",
     "Calendar",
     "ConcurrencyKey",
     "DedupeKey",

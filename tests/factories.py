@@ -13,6 +13,7 @@ from scheduling.models import (
     Agent,
     AgentToken,
     Backfill,
+    BulkOperation,
     Calendar,
     DueWork,
     Operator,
@@ -124,6 +125,18 @@ class BackfillFactory(DjangoModelFactory[Backfill]):
     cursor_at = factory.SelfAttribute("start_at")
     overlap = "allow"
     max_active = 1
+    total_count = 10
+    created_by = "tests"
+    created_at = factory.LazyFunction(lambda: datetime.now(UTC))
+
+
+class BulkOperationFactory(DjangoModelFactory[BulkOperation]):
+    """A redrive of ten runs that no clock has begun."""
+
+    class Meta:
+        model = BulkOperation
+
+    filter = factory.LazyFunction(dict)
     total_count = 10
     created_by = "tests"
     created_at = factory.LazyFunction(lambda: datetime.now(UTC))

@@ -22,6 +22,8 @@ test.hold = tests.worker_tools:hold
 test.note = tests.worker_tools:note
 test.kill = tests.worker_tools:kill
 test.block = tests.worker_tools:block
+test.hold_isolated = tests.worker_tools:hold_isolated
+test.hold_trusted = tests.worker_tools:hold_trusted
 """
 
 
@@ -70,6 +72,34 @@ async def block(context: ToolContext, /, *, unless: str) -> dict[str, Any]:
     while not Path(unless).exists():
         time.sleep(0.05)
     return {}
+
+
+def _hold(context: ToolContext, until: str) -> dict[str, Any]:
+    # An isolated tool does not see the worker's environment; the ledger is beside the signals.
+    os.environ.setdefault(LEDGER, str(Path(until).parent / "ledger"))
+    write(context, "began")
+    while not Path(until).exists():
+        time.sleep(0.02)
+    write(context, "ended")
+    return {"pid": os.getpid()}
+
+
+@tool(name="test.hold_isolated", input_schema=ANYTHING, output_schema=ANYTHING, side_effect=SideEffect.EFFECT)
+def hold_isolated(context: ToolContext, /, *, until: str) -> dict[str, Any]:
+    """As `hold`, in a process of its own."""
+    return _hold(context, until)
+
+
+@tool(
+    name="test.hold_trusted",
+    input_schema=ANYTHING,
+    output_schema=ANYTHING,
+    side_effect=SideEffect.EFFECT,
+    trusted=True,
+)
+def hold_trusted(context: ToolContext, /, *, until: str) -> dict[str, Any]:
+    """As `hold`, in a thread of the worker."""
+    return _hold(context, until)
 
 
 def install(folder: Path) -> None:

@@ -1,26 +1,33 @@
 """The addresses of workers and of the steps of a run."""
 
+from typing import Any
 from uuid import UUID
 
 from django.http import Http404
 from django.urls import path
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from pipelines.engine.ports import StepState
-from scheduling.api.access import READ_RUNS, READ_WORKERS
-from scheduling.api.finding import find
+from scheduling.api.access import OPERATE_WORKERS, READ_RUNS, READ_WORKERS
+from scheduling.api.finding import caller_of, find, seen
+from scheduling.api.idempotency import idempotent
 from scheduling.api.parameters import PAGE_LIMIT
+from scheduling.api.principal import actor_of
 from scheduling.api.shapes import Shape
-from scheduling.api.views import View
-from scheduling.definitions.fields import Instant
-from scheduling.definitions.strict import StrictSerializer
+from scheduling.api.views import View, body_of
+from scheduling.definitions.fields import Instant, Text, Truth
+from scheduling.definitions.strict import StrictSerializer, parse
+from scheduling.instants import database_now
 from scheduling.runs.selectors import visible_runs
+from scheduling.runs.states import RunState
+from workers.explain import explain
 from workers.models import StepRun, Worker, WorkerState
-from workers.selectors import result_of
+from workers.operations import drain_worker
+from workers.selectors import current_runs, result_of, worker_actions
 
 
 class StepShape(Shape):
@@ -50,6 +57,25 @@ class StepShape(Shape):
         return step.output_artifact or None
 
 
+class ReasonShape(Shape):
+    """One reason. Codes are stable and listed in the reference; sentences are not."""
+
+    code = serializers.CharField()
+    sentence = serializers.CharField()
+    hint = serializers.CharField(allow_blank=True)
+    facts = serializers.DictField(help_text="JSON values that go with the code.")
+
+
+class ExplanationShape(Shape):
+    """Where a run stands."""
+
+    run = serializers.UUIDField(source="run_id")
+    state = serializers.ChoiceField(choices=RunState.values)
+    at = Instant(help_text="When this was so, by the database's clock.")
+    summary = serializers.CharField(help_text="The first sentence.")
+    reasons = ReasonShape(many=True)
+
+
 class StepPage(Shape):
     """Steps in the order in which they were recorded."""
 
@@ -71,10 +97,21 @@ class WorkerParameters(StrictSerializer):
     state = serializers.ChoiceField(choices=WorkerState.values, required=False, help_text="By default those that live.")
 
 
+class CurrentRunShape(Shape):
+    """A run that a worker holds."""
+
+    run = serializers.UUIDField(source="run_id")
+    task = serializers.UUIDField(source="task_id")
+    since = Instant(help_text="Its claim.")
+    step = serializers.CharField(allow_null=True, help_text="The call that is open; null between calls.")
+    step_since = Instant(allow_null=True)
+
+
 class WorkerShape(Shape):
-    """One worker process."""
+    """One worker process. What it does is as of its last beat."""
 
     id = serializers.UUIDField(source="boot_id")
+    supervisor = serializers.UUIDField(source="supervisor_id", help_text="The same for all processes of a host.")
     host = serializers.CharField()
     pid = serializers.IntegerField()
     release = serializers.CharField()
@@ -82,9 +119,44 @@ class WorkerShape(Shape):
     queues = serializers.ListField(child=serializers.CharField())
     slots = serializers.IntegerField()
     running = serializers.IntegerField(source="running_count")
+    runs = serializers.SerializerMethodField(
+        help_text="What it holds, the longest first: at most forty, and only runs that the caller may see."
+    )
     beat_at = Instant()
+    beat_age_seconds = serializers.SerializerMethodField(help_text="Null once it has ended.")
+    state_reason = serializers.CharField(allow_blank=True, help_text="Why it drains, has stopped or is lost.")
+    last_error = serializers.SerializerMethodField(
+        help_text="The last unexpected error of the process or of its supervisor; for operators and all:read."
+    )
+    last_error_at = Instant(allow_null=True)
+    drain_requested_at = Instant(allow_null=True)
+    drain_requested_by = serializers.CharField(allow_blank=True)
     started_at = Instant()
     stopped_at = Instant(allow_null=True)
+    allowed_actions = serializers.SerializerMethodField()
+
+    @extend_schema_field(CurrentRunShape(many=True))
+    def get_runs(self, worker: Worker) -> Any:
+        return CurrentRunShape(self.context["runs"][worker.pk], many=True).data
+
+    def get_beat_age_seconds(self, worker: Worker) -> float | None:
+        if worker.stopped_at is not None:
+            return None
+        age: float = (self.context["now"] - worker.beat_at).total_seconds()
+        return round(max(0.0, age), 3)
+
+    def get_last_error(self, worker: Worker) -> str:
+        return worker.last_error if self.context["sees_all"] else ""
+
+    def get_allowed_actions(self, worker: Worker) -> list[str]:
+        return list(worker_actions(worker))
+
+
+class WorkerDrain(StrictSerializer):
+    """Why it is drained, and whether the other processes of its host are too."""
+
+    reason = Text(required=False, allow_blank=True, default="", max_length=500)
+    whole_host = Truth(required=False, default=False, help_text="Drain every process of the same `runworkers`.")
 
 
 class WorkerPage(Shape):
@@ -113,6 +185,17 @@ class RunSteps(View):
         return Response({"items": StepShape(found[:limit], many=True).data, "next": following, "prev": None})
 
 
+class RunExplanation(View):
+    tag = "runs"
+    access = {"get": READ_RUNS}
+
+    @extend_schema(operation_id="explainRun", responses=ExplanationShape)
+    def get(self, request: Request, run_id: UUID) -> Response:
+        """Explain why a run does not run, or what it does: codes, sentences and facts, the most important first."""
+        run = seen(request, visible_runs).select_related("task").get(pk=run_id)
+        return Response(ExplanationShape(explain(run)).data)
+
+
 class RunArtifact(View):
     tag = "runs"
     access = {"get": READ_RUNS}
@@ -136,8 +219,39 @@ class WorkerList(View):
     def get(self, request: Request) -> Response:
         """List worker processes: those that live, or the last two hundred of a state."""
         workers = Worker.objects.filter(state=self.given["state"]) if "state" in self.given else Worker.objects.live()
-        found = workers.order_by("-started_at", "pk")[:PAGE_LIMIT]
-        return Response({"items": WorkerShape(found, many=True).data, "next": None, "prev": None})
+        found = list(workers.order_by("-started_at", "pk")[:PAGE_LIMIT])
+        return Response({"items": _shown(request, found), "next": None, "prev": None})
+
+
+class WorkerView(View):
+    tag = "workers"
+    access = {"get": READ_WORKERS}
+
+    @extend_schema(operation_id="getWorker", responses=WorkerShape)
+    def get(self, request: Request, worker_id: UUID) -> Response:
+        """Show a worker process and what it does."""
+        return Response(_shown(request, [Worker.objects.get(pk=worker_id)])[0])
+
+
+class DrainWorkerView(View):
+    tag = "workers"
+    access = {"post": OPERATE_WORKERS}
+
+    @extend_schema(operation_id="drainWorker", request=WorkerDrain, responses={202: WorkerShape})
+    @idempotent
+    def post(self, request: Request, worker_id: UUID) -> Response:
+        """Have it claim nothing more, finish or hand back what it holds, and end. Its host starts no other for it."""
+        given = parse(WorkerDrain, body_of(request))
+        worker = Worker.objects.get(pk=worker_id)
+        asked = drain_worker(actor=actor_of(request), worker=worker, **given)
+        return Response(_shown(request, [asked])[0], status=202)
+
+
+def _shown(request: Request, workers: list[Worker]) -> list[Any]:
+    """The workers as the caller may see them. Two queries, however many they are."""
+    agent = caller_of(request).sees_only()
+    context = {"runs": current_runs(workers, agent=agent), "now": database_now(), "sees_all": agent is None}
+    return list(WorkerShape(workers, many=True, context=context).data)
 
 
 def _next_link(request: Request, last: int) -> str:
@@ -148,6 +262,9 @@ def _next_link(request: Request, last: int) -> str:
 
 urlpatterns = [
     path("runs/<uuid:run_id>/steps", RunSteps.as_view(), name="run-steps"),
+    path("runs/<uuid:run_id>/explain", RunExplanation.as_view(), name="run-explain"),
     path("runs/<uuid:run_id>/artifacts/<slug:digest>", RunArtifact.as_view(), name="run-artifact"),
     path("workers", WorkerList.as_view(), name="workers"),
+    path("workers/<uuid:worker_id>", WorkerView.as_view(), name="worker"),
+    path("workers/<uuid:worker_id>/drain", DrainWorkerView.as_view(), name="worker-drain"),
 ]

@@ -1,6 +1,7 @@
 """One run in one slot: from its brief, through the engine, to the settlement that is acknowledged."""
 
 import asyncio
+import platform
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -23,11 +24,13 @@ from workers import tally as counted
 from workers.briefing import Brief
 from workers.claimed import ClaimedRun
 from workers.clock import DatabaseClock
+from workers.doing import Doing, open_step
 from workers.encoding import Unstorable, decode
+from workers.faults import Faults
 from workers.gates import GateKeeper
 from workers.journal import JournalRefused, JournalWriter, LeaseLost, RunJournal, settlement_row
 from workers.revisions import ToolsMissing
-from workers.settlement import Canceled, Ending, HandedBack, Settlement, TimedOut, settle
+from workers.settlement import TOOLS_MISSING, Canceled, Ending, HandedBack, Settlement, TimedOut, settle
 from workers.tally import Tally
 
 logger = structlog.get_logger(__name__)
@@ -55,6 +58,7 @@ class Equipment:
     clock: DatabaseClock
     gates: GateKeeper
     tally: Tally
+    faults: Faults = field(default_factory=Faults)
     rng: Random = field(default_factory=Random)
 
 
@@ -119,6 +123,10 @@ class Execution:
     @property
     def claimed(self) -> ClaimedRun:
         return self.brief.run
+
+    def doing(self) -> Doing:
+        """What this slot is at, for people."""
+        return Doing(self.claimed.run_id, *open_step(self._journal.calls))
 
     def start(self, finished: Callable[["Execution", BaseException | None], None]) -> None:
         """Run: at once where the run only computes, else in a task of its own. `finished` is called when it is over,
@@ -213,7 +221,7 @@ class Execution:
                 return Failed(error)
             case ToolsMissing(detail=detail):
                 logger.warning("run.tools_missing", detail=detail, hint="Handed back; another host may have them.")
-                return HandedBack(TOOLS_MISSING_DELAY)
+                return HandedBack(TOOLS_MISSING_DELAY, _tools_missing(detail))
             case pipeline:
                 return await self._guarded(pipeline)
 
@@ -232,6 +240,7 @@ class Execution:
             raise
         except Exception as error:
             logger.exception("run.engine_failed")
+            self._equipment.faults.note(f"the engine failed in run {self.brief.run_text}", error)
             return Failed(PipelineError("internal_error", ErrorClass.INTERNAL, f"{type(error).__name__}: {error}"))
 
     async def _run_engine(self, pipeline: Pipeline) -> Ending:
@@ -329,6 +338,13 @@ class Execution:
 
 def _timed_out() -> TimedOut:
     return TimedOut(PipelineError("timeout", ErrorClass.TIMEOUT, "the time of this attempt of the run is over"))
+
+
+def _tools_missing(detail: str) -> PipelineError:
+    """Kept with the run, so that whoever asks why it does not start is told."""
+    return PipelineError(
+        TOOLS_MISSING, ErrorClass.TRANSIENT, f"the worker host {platform.node()} lacks it: {detail}"[:1000]
+    )
 
 
 def _refused(attempt: int, error: Exception) -> Settlement:

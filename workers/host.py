@@ -50,7 +50,7 @@ class Host:
         self._children: dict[UUID, Child] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="keeper", daemon=True)
-        self.keeper = Keeper(list(self._links.values()))
+        self.keeper = Keeper(list(self._links.values()), on_drain=self._retire)
 
     def run(self) -> int:
         """Start everything, supervise, stop everything in order. Must run in the main thread."""
@@ -95,12 +95,17 @@ class Host:
 
     def _ended(self, child: Child, exit_code: int) -> None:
         """A process ended unasked: its work is handed over at once."""
-        boot_id = self._call(self.keeper.part(self._links[child.spec.name]))
+        exit_words = describe_exit(exit_code)
+        boot_id, reason, error = self._call(self.keeper.part(self._links[child.spec.name], exit_words=exit_words))
         if boot_id is not None:
             self._children.pop(boot_id, None)
             if exit_code != exits.DRAINED:
-                work = self.keeper.hand_over(boot_id, reason=f"ended with {describe_exit(exit_code)}")
+                work = self.keeper.hand_over(boot_id, reason=reason, error=error)
                 self._submit(work).add_done_callback(_log_failure)
+
+    def _retire(self, link: Link) -> None:
+        """Called in the keeper's loop: the main thread only reads what is set here."""
+        self._supervisor.retire(link.name)
 
     def _say_last_words(self) -> None:
         """Hand over what was killed at the end of its grace, then end the loop."""

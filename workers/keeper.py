@@ -11,7 +11,7 @@ import structlog
 from scheduling.instants import boottime
 from scheduling.wakeup import DUE_CHANNEL, QUEUES_CHANNEL
 from workers import conf
-from workers.columns import Integers, Uuids
+from workers.columns import Integers, Texts, Uuids
 from workers.connection import Database, DatabaseUnavailable, conninfo
 from workers.gates import GateKeeper
 from workers.links import Link
@@ -31,8 +31,10 @@ READY_WITHIN = 10.0  # seconds since the last beat that the database took
 class Keeper:
     """The tasks of a host over the links to its processes. All methods run in its loop."""
 
-    def __init__(self, links: list[Link]) -> None:
+    def __init__(self, links: list[Link], *, on_drain: Callable[[Link], None] = lambda _link: None) -> None:
+        """`on_drain` hears of a process that is about to drain for good. It is called in this object's loop."""
         self._links = links
+        self.on_drain = on_drain
         self._abort_after = conf.abort_after().total_seconds()
         self._beat_every = conf.beat_interval().total_seconds()
         self._look_every = min(self._beat_every, conf.reap_after().total_seconds() / 5)
@@ -90,17 +92,19 @@ class Keeper:
     async def welcome(self, link: Link, pid: int, *, supervisor_id: UUID) -> UUID:
         return link.welcome(pid, supervisor_id=supervisor_id, now=boottime())
 
-    async def part(self, link: Link) -> UUID | None:
+    async def part(self, link: Link, *, exit_words: str) -> tuple[UUID | None, str, str]:
+        """The process here has ended: its boot id, the reason, and its last error."""
         link.read(now=boottime())
-        return link.part()
+        reason, error = link.reason_of_end(exit_words)
+        return link.part(), reason, error
 
-    async def hand_over(self, boot_id: UUID, *, reason: str) -> None:
+    async def hand_over(self, boot_id: UUID, *, reason: str, error: str = "") -> None:
         """Give away the work of a process that is known to be dead, however long the database is away."""
         outage = Outage("hand_over.database_is_away")
         while True:
             try:
                 async with self._reaping:
-                    orphans = await self._reaper.hand_over(boot_id, reason=reason)
+                    orphans = await self._reaper.hand_over(boot_id, reason=reason, error=error or reason)
             except DatabaseUnavailable as error:
                 await outage.wait(error)
             else:
@@ -113,24 +117,38 @@ class Keeper:
         wanting = {link.boot_id: link for link in self._links if link.boot_id is not None and link.wants_beat}
         if not wanting:
             return
-        numbers = {boot_id: link.number for boot_id, link in wanting.items()}
+        reports = {boot_id: link.report for boot_id, link in wanting.items()}
+        news = [link.news for link in wanting.values()]
         rows = await self._beats.fetch(
             BEAT,
             {
                 "boot_ids": Uuids(wanting),
-                "running_counts": Integers(link.report.get("running", 0) for link in wanting.values()),
+                "running_counts": Integers(report.get("running", 0) for report in reports.values()),
+                "doings": Texts(doing for doing, _ in news),
+                "errors": Texts(error for _, error in news),
             },
         )
-        living = {boot_id for (boot_id,) in rows}
+        living: dict[UUID, bool] = dict(rows)
         self._beaten_at = boottime()
         for boot_id, link in wanting.items():
             if link.boot_id != boot_id:
                 continue  # it ended while the beat was written
             if boot_id in living:
-                link.acknowledge(numbers[boot_id])
+                link.note_told(reports[boot_id])
+                link.acknowledge(reports[boot_id]["number"])
+                if living[boot_id]:
+                    self._drain(link)
             else:
                 logger.warning("worker.was_declared_lost", worker=str(boot_id))
                 link.tell({"type": "lost"})
+
+    def _drain(self, link: Link) -> None:
+        """Somebody asked for it through the row: the process drains and is not replaced."""
+        if not link.is_told_to_drain:
+            logger.warning("worker.drains_as_asked", worker=str(link.boot_id), pid=link.pid)
+            link.is_told_to_drain = True
+            self.on_drain(link)
+            link.recycle()
 
     async def reap_once(self) -> None:
         """Look at every beat; give away the work of those that have stood still for too long."""

@@ -20,7 +20,9 @@ from workers.claim import Claimer
 from workers.clock import DatabaseClock
 from workers.columns import Texts
 from workers.connection import Database, DatabaseUnavailable, conninfo
+from workers.doing import told
 from workers.execution import Equipment
+from workers.faults import Faults
 from workers.gates import GateKeeper
 from workers.journal import JournalWriter
 from workers.outage import Outage
@@ -34,6 +36,8 @@ logger = structlog.get_logger(__name__)
 
 CLOSE_WITHIN = 2.0  # seconds
 CLAIMING_ENDS_WITHIN = 2.0
+_BY_SIGNAL = "its host told it to stop"
+_AT_ONCE = "its host told it to stop at once"
 
 
 class Identity(Protocol):
@@ -53,6 +57,7 @@ class WorkerProcess:
         self._identity = identity
         self._queues = queues
         self._tally: Tally = Counter()
+        self._faults = Faults()
         self._stops_asked = 0
         self._stop_asked = asyncio.Event()
         self._hurry_asked = asyncio.Event()
@@ -89,6 +94,7 @@ class WorkerProcess:
                 clock=DatabaseClock(),
                 gates=self._gates,
                 tally=self._tally,
+                faults=self._faults,
             ),
         )
 
@@ -120,6 +126,7 @@ class WorkerProcess:
         for task in tasks:
             if task.done():  # none of them ends by itself: a fault of ours, and the next process may fare better
                 logger.error("worker.task_ended", name=task.get_name(), exc_info=task.exception())
+                self._faults.note(f"its task {task.get_name()!r} ended", task.exception())
                 return await self._abort()
         if pulse.done():
             return await self._abort()
@@ -163,6 +170,8 @@ class WorkerProcess:
             return await self._abort()
         if (error := draining.exception()) is not None:
             logger.error("worker.drain_failed", exc_info=error)
+            self._faults.note("it could not drain", error)
+            self._pulse.tick()
             return await self._end(exits.ABORTED)
         logger.info("worker.stopped")
         return await self._end(exits.DRAINED)
@@ -170,18 +179,18 @@ class WorkerProcess:
     async def _drain(self, claiming: asyncio.Task[None]) -> None:
         self._pool.stop_claiming()
         try:
-            await self._change_state("draining")
+            await self._change_state("draining", _BY_SIGNAL)
         except DatabaseUnavailable as error:
             logger.warning("worker.cannot_say_it_drains", detail=str(error))
         await asyncio.wait({claiming}, timeout=CLAIMING_ENDS_WITHIN)
         await self._pool.drain(conf.grace())
-        await self._change_state("stopped")
+        await self._change_state("stopped", _BY_SIGNAL)
 
     async def _hurry(self) -> int:
         logger.warning("worker.stops_at_once")
         try:
             await self._pool.release_all()
-            await self._change_state("stopped")
+            await self._change_state("stopped", _AT_ONCE)
         except (DatabaseUnavailable, TimeoutError) as error:
             logger.warning("worker.leases_left_to_the_reaper", detail=str(error))
             return await self._end(exits.ABORTED)
@@ -189,12 +198,13 @@ class WorkerProcess:
 
     async def _abort(self) -> int:
         logger.error("worker.aborted", hint="No acknowledged beat in time: its runs are given to others.")
+        self._pulse.tick()  # the supervisor tells the row what ended it
         self._pulse.lose()
         self._pool.abort()
         return await self._end(exits.ABORTED)
 
-    async def _change_state(self, state: str) -> None:
-        await self._claims.fetch(CHANGE_STATE, {"boot_id": self._identity.boot_id, "state": state})
+    async def _change_state(self, state: str, reason: str) -> None:
+        await self._claims.fetch(CHANGE_STATE, {"boot_id": self._identity.boot_id, "state": state, "reason": reason})
 
     async def _end(self, code: int) -> int:
         """Close what can be closed quickly. Tools in processes of their own are killed."""
@@ -214,6 +224,8 @@ class WorkerProcess:
             "free": self._pool.free_slots,
             "slots": self._pool.slots,
             "counts": dict(self._tally),
+            "doing": told(self._pool.doings()),
+            "fault": [self._faults.number, self._faults.text],
         }
 
     def _hear(self, message: Message) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Any
 from uuid import UUID
 
+import orjson
 import structlog
 
 from workers.pulse import Message, receive, send
@@ -33,6 +34,10 @@ class Link:
         self._moved_at = 0.0
         self._beaten_number = 0
         self.past_counts: Tally = Counter()
+        self._told_doing: Any = None
+        self._told_fault = 0
+        self._killed_for = ""
+        self.is_told_to_drain = False
 
     @property
     def number(self) -> int:
@@ -47,6 +52,7 @@ class Link:
         """Greet the process that was just started here; returns its boot id."""
         self.boot_id, self.pid, self.report = uuid.uuid4(), pid, {}
         self._beaten_number, self._moved_at = 0, now + FIRST_TICK_WITHIN
+        self._told_doing, self._told_fault, self._killed_for, self.is_told_to_drain = None, 0, "", False
         send(
             self.ours,
             {
@@ -57,6 +63,27 @@ class Link:
             },
         )
         return self.boot_id
+
+    @property
+    def news(self) -> tuple[str | None, str | None]:
+        """What the process does, as JSON text, and its last error: each None where the row has it already."""
+        doing = self.report.get("doing")
+        number, fault = self.report.get("fault", (0, ""))
+        return (
+            None if doing is None or doing == self._told_doing else orjson.dumps(doing).decode(),
+            fault if number > self._told_fault else None,
+        )
+
+    def note_told(self, report: Message) -> None:
+        """The row has what this report said."""
+        self._told_doing = report.get("doing")
+        self._told_fault = report.get("fault", (0, ""))[0]
+
+    def reason_of_end(self, exit_words: str) -> tuple[str, str]:
+        """Why the process here ended, and its last error: what it was killed for, what it said, or how it ended."""
+        reason = self._killed_for or f"ended with {exit_words}"
+        number, fault = self.report.get("fault", (0, ""))
+        return reason, f"{reason}; before: {fault}" if number else reason
 
     def part(self) -> UUID | None:
         """The process here has ended; returns its boot id. Its counts are kept, so that sums do not fall."""
@@ -89,6 +116,7 @@ class Link:
         if self.boot_id is None or now - self._moved_at <= abort_after:
             return
         logger.error("worker.stuck", worker=str(self.boot_id), pid=self.pid, seconds=round(now - self._moved_at, 1))
+        self._killed_for = f"killed: its loop stood still for {abort_after:g} s"
         self._moved_at = now
         _signal(self.pid, signal.SIGKILL)
 

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from pipelines.engine.ports import StepState
@@ -42,7 +42,12 @@ class Worker(models.Model):
     state = models.CharField(max_length=10, choices=WorkerState.choices, default=WorkerState.RUNNING)
     beat_number = models.BigIntegerField(default=0)
     beat_at = models.DateTimeField(db_default=Now())
-    last_error = models.TextField(blank=True)
+    doing = models.JSONField(null=True, help_text="Its runs as of the last beat: see `workers.doing`.")
+    last_error = models.TextField(blank=True, help_text="The last unexpected error of the process or its supervisor.")
+    last_error_at = models.DateTimeField(null=True)
+    state_reason = models.TextField(blank=True, db_default="", help_text="Why it drains, has stopped or is lost.")
+    drain_requested_at = models.DateTimeField(null=True)
+    drain_requested_by = models.CharField(max_length=160, blank=True, db_default="", help_text="The actor, as text.")
     started_at = models.DateTimeField(db_default=Now())
     stopped_at = models.DateTimeField(null=True)
 
@@ -51,6 +56,10 @@ class Worker(models.Model):
     class Meta:
         constraints: ClassVar[list[Any]] = [
             models.CheckConstraint(condition=Q(state__in=WorkerState.values), name="worker_state_known"),
+        ]
+        indexes: ClassVar[list[Any]] = [
+            # Those that live, among the rows of all that ever did. Beats change nothing in it, so they stay HOT.
+            models.Index(F("boot_id"), condition=Q(state__in=LIVE_WORKER_STATES), name="worker_live_idx"),
         ]
 
     def __str__(self) -> str:

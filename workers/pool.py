@@ -18,6 +18,7 @@ from workers.claimed import ClaimedRun
 from workers.clock import WARNING
 from workers.columns import Uuids
 from workers.connection import Database, DatabaseUnavailable
+from workers.doing import Doing
 from workers.execution import Equipment, Execution, Stop
 from workers.outage import Outage
 from workers.statements import RELEASE, WATCH
@@ -72,6 +73,10 @@ class Pool:
     @property
     def free_slots(self) -> int:
         return self.slots - len(self._running)
+
+    def doings(self) -> list[Doing]:
+        """What each busy slot is at."""
+        return [execution.doing() for execution in self._running.values()]
 
     def holds(self, run_id: UUID) -> bool:
         return run_id in self._running or any(brief.run.run_id == run_id for brief in self._waiting)
@@ -245,6 +250,7 @@ class Pool:
                 self._emptied.set()
         if error is not None:
             logger.error("run.slot_failed", run=str(execution.claimed.run_id), exc_info=error)
+            self._equipment.faults.note(f"a slot failed with run {execution.claimed.run_id}", error)
         self._fill_slots()
         if self._is_hungry:
             self._wake.set()

@@ -89,14 +89,15 @@ class Pulse:
         loop.add_reader(self._channel, self._read)
         try:
             while not self.is_late:
-                self._tick()
+                self.tick()
                 asleep_at = loop.time()
                 await asyncio.sleep(TICK_EVERY)
                 self.loop_lag = max(0.0, loop.time() - asleep_at - TICK_EVERY)
         finally:
             loop.remove_reader(self._channel)
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
+        """Say how the process stands, now."""
         self._number += 1
         self._sent.append((self._number, boottime()))
         send(

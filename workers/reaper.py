@@ -6,6 +6,7 @@ database it would condemn the whole fleet. Any number of reapers may watch the s
 one of them win, and a beat in time lets none.
 """
 
+import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -96,16 +97,18 @@ class Reaper:
     async def reap(self, boot_id: UUID, beat_number: int) -> list[Orphan] | None:
         """Declare a process lost whose beat still is `beat_number`; None where it has beaten, or is dead already."""
         async with self._database.transaction() as connection:
-            if not await fetch_within(connection, DECLARE_LOST, {"boot_id": boot_id, "beat_number": beat_number}):
+            seen = {"boot_id": boot_id, "beat_number": beat_number, "reason": _stood_still()}
+            if not await fetch_within(connection, DECLARE_LOST, seen):
                 return None
             orphans = await self._give_away(connection, [boot_id])
         logger.warning("worker.lost", worker=str(boot_id), runs=len(orphans))
         return orphans
 
-    async def hand_over(self, boot_id: UUID, *, reason: str) -> list[Orphan]:
+    async def hand_over(self, boot_id: UUID, *, reason: str, error: str = "") -> list[Orphan]:
         """Give away the work of a process whose end its supervisor has seen."""
         async with self._database.transaction() as connection:
-            await fetch_within(connection, DECLARE_DEAD, {"boot_id": boot_id, "reason": reason})
+            told = {"boot_id": boot_id, "reason": reason, "error": error or reason}
+            await fetch_within(connection, DECLARE_DEAD, told)
             orphans = await self._give_away(connection, [boot_id])
         logger.warning("worker.died", worker=str(boot_id), reason=reason, runs=len(orphans))
         return orphans
@@ -136,6 +139,11 @@ class Reaper:
             if orphan.is_quarantined:
                 logger.error("run.quarantined", run=str(orphan.run_id), task=str(orphan.task_id), deaths=limit)
         return orphans
+
+
+def _stood_still() -> str:
+    seconds = conf.reap_after().total_seconds()
+    return f"its beat stood still for {seconds:g} s, as the worker host {platform.node()} saw"
 
 
 def _quarantine_error(limit: int) -> bytes:

@@ -13,6 +13,7 @@ from pipelines.errors import ErrorClass, PipelineError
 from scheduling.runs.states import FailureCause, RunState
 
 IN_DOUBT = "in_doubt"
+TOOLS_MISSING = "tools_missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,13 @@ class Canceled:
 
 @dataclass(frozen=True, slots=True)
 class HandedBack:
-    """The process gives the run back unfinished and unjudged: a drain, or a tool that this host lacks."""
+    """The process gives the run back unfinished and unjudged: a drain, or a tool that this host lacks.
+
+    `error` says why, where the run itself is concerned.
+    """
 
     delay: timedelta = timedelta(0)
+    error: PipelineError | None = None
 
 
 Ending = Outcome | TimedOut | Canceled | HandedBack
@@ -83,8 +88,11 @@ def settle(
             # Past its deadline a parked run is woken to fail.
             wake_at = until if deadline_at is None else min(until, deadline_at)
             return Settlement(state=RunState.WAITING, attempt=attempt, is_final=False, until=wake_at, wait_path=path)
-        case HandedBack(delay=delay):
-            return Settlement(state=RunState.QUEUED, attempt=attempt, is_final=False, delay=delay, handbacks=1)
+        case HandedBack(delay=delay, error=reason):
+            told = None if reason is None else reason.as_dict()
+            return Settlement(
+                state=RunState.QUEUED, attempt=attempt, is_final=False, delay=delay, handbacks=1, error=told
+            )
         case Canceled():
             error = PipelineError("canceled", ErrorClass.CANCELED, "the run was canceled")
             return Settlement(state=RunState.CANCELED, attempt=attempt, is_final=True, error=error.as_dict())

@@ -188,6 +188,7 @@ class Supervisor:
         self._delays: dict[str, float] = {}
         self._stops_asked = 0
         self._exit_code = 0
+        self._retired: set[str] = set()
         self._order: list[str] = []
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_reader, False)
@@ -208,6 +209,10 @@ class Supervisor:
         self._stops_asked += 1
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake_writer, b".")
+
+    def retire(self, name: str) -> None:
+        """Do not start the child of that name again once it has ended. May be called from another thread."""
+        self._retired.add(name)
 
     @property
     def is_stopping(self) -> bool:
@@ -299,6 +304,8 @@ class Supervisor:
         del self.children[name]
         child.kill()  # what it may have left in its process group
         self._on_exit(child, exit_code)
+        if name in self._retired:
+            return
         if not child.spec.restart:
             self._exit_code = 1
             self.ask_to_stop()

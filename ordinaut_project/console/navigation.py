@@ -50,6 +50,7 @@ def _groups() -> list[dict[str, Any]]:
             "items": [
                 _listing("Workers", "memory", "workers.worker"),
                 _listing("Queues", "stacks", "scheduling.queue"),
+                _listing("Bulk operations", "playlist_play", "scheduling.bulkoperation"),
                 _listing("Due work", "low_priority", "scheduling.duework"),
                 _listing("Agents", "smart_toy", "scheduling.agent"),
                 _listing("Operators", "group", "scheduling.operator"),

@@ -1,7 +1,8 @@
 """What an operator may do in the console: four roles, each a Django group that holds all of the one before it.
 
     viewer    sees tasks, runs, workers, events and the audit trail
-    operator  also runs, pauses, resumes and backfills tasks, cancels and retries runs, operates queues
+    operator  also runs, pauses, resumes and backfills tasks, cancels, snoozes and redrives runs, drains workers,
+              operates queues
     author    also writes tasks, schedules and calendars
     admin     also manages agents and their tokens, secrets, tool servers and operators
 
@@ -30,12 +31,14 @@ class Role(models.TextChoices):
 OPERATE_TASK = "scheduling.operate_task"
 OPERATE_RUN = "scheduling.operate_run"
 OPERATE_QUEUE = "scheduling.operate_queue"
+OPERATE_WORKER = "workers.operate_worker"
 
-# Beyond add, change, delete and view, which Django makes by itself: (model, codename) to its words.
+# Beyond add, change, delete and view, which Django makes by itself: (app, model, codename) to its words.
 _OWN_PERMISSIONS = {
-    ("task", "operate_task"): "Can run, pause and resume tasks and schedules",
-    ("run", "operate_run"): "Can cancel and retry runs",
-    ("queue", "operate_queue"): "Can pause and resume queues and set their rates",
+    ("scheduling", "task", "operate_task"): "Can run, pause and resume tasks and schedules",
+    ("scheduling", "run", "operate_run"): "Can cancel, snooze and redrive runs",
+    ("scheduling", "queue", "operate_queue"): "Can pause and resume queues and set their rates",
+    ("workers", "worker", "operate_worker"): "Can drain workers",
 }
 
 _VIEWED = {
@@ -48,6 +51,7 @@ _VIEWED = {
             "miss",
             "calendar",
             "backfill",
+            "bulkoperation",
             "run",
             "runend",
             "duework",
@@ -73,7 +77,7 @@ def permissions_of(role: Role) -> frozenset[str]:
     """The role's permissions as `app.codename`, those of the roles below it included."""
     granted = set(_named(_VIEWED, "view"))
     if role in (Role.OPERATOR, Role.AUTHOR, Role.ADMIN):
-        granted |= {OPERATE_TASK, OPERATE_RUN, OPERATE_QUEUE}
+        granted |= {OPERATE_TASK, OPERATE_RUN, OPERATE_QUEUE, OPERATE_WORKER}
     if role in (Role.AUTHOR, Role.ADMIN):
         granted |= set(_named(_WRITTEN_BY_AUTHORS, "add", "change", "delete"))
     if role is Role.ADMIN:
@@ -110,8 +114,7 @@ def make_roles(sender: AppConfig, using: str, **_signal: Any) -> None:
     if not wanted[Role.ADMIN]:
         return
     with transaction.atomic(using=using):
-        if app == "scheduling":
-            _make_own_permissions(using)
+        _make_own_permissions(app, using)
         ours = {
             f"{app}.{permission.codename}": permission
             for permission in Permission.objects.using(using).filter(content_type__app_label=app)
@@ -122,10 +125,13 @@ def make_roles(sender: AppConfig, using: str, **_signal: Any) -> None:
             group.permissions.set([*others, *(ours[name] for name in wanted[role] if name in ours)])
 
 
-def _make_own_permissions(using: str) -> None:
-    for (model, codename), words in _OWN_PERMISSIONS.items():
-        kind = ContentType.objects.db_manager(using).get_by_natural_key("scheduling", model)
-        Permission.objects.using(using).get_or_create(content_type=kind, codename=codename, defaults={"name": words})
+def _make_own_permissions(app: str, using: str) -> None:
+    for (label, model, codename), words in _OWN_PERMISSIONS.items():
+        if label == app:
+            kind = ContentType.objects.db_manager(using).get_by_natural_key(label, model)
+            Permission.objects.using(using).update_or_create(
+                content_type=kind, codename=codename, defaults={"name": words}
+            )
 
 
 def _named(models_by_app: dict[str, list[str]], *verbs: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ SCOPES: dict[str, str] = {
     "tools:read": "See the catalog of tools and the schema of pipelines.",
     "workers:read": "See workers and queues.",
     "queues:operate": "Pause and resume queues for everybody; set their rates, fairness and weight.",
+    "workers:write": "Drain workers.",
     "agents:admin": "Manage agents and their tokens, never beyond one's own scopes.",
     "all:read": "See every agent's objects, not only one's own.",
     "all:write": "Change every agent's objects, not only one's own.",

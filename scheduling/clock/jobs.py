@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from scheduling.audit.models import IdempotencyRecord
 from scheduling.audit.operations import Actor
+from scheduling.bulk.operations import carry_on
 from scheduling.calendars.models import Calendar
 from scheduling.calendars.operations import expand_on
 from scheduling.clock import session
@@ -96,6 +97,7 @@ def forget_expired() -> int:
 def register_jobs() -> None:
     """Called when the app is ready."""
     register(HousekeepingJob("scheduling.relay_outbox", relay_outbox, timedelta(seconds=1)))
+    register(HousekeepingJob("scheduling.bulk_operations", carry_on, timedelta(seconds=1)))
     register(HousekeepingJob("scheduling.end_snoozes", end_snoozes, timedelta(seconds=1)))
     register(HousekeepingJob("scheduling.audit_occurrences", audit, timedelta(seconds=15)))
     register(HousekeepingJob("scheduling.apply_zone_data", apply_zone_data, timedelta(seconds=10)))

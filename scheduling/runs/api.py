@@ -1,5 +1,6 @@
 """The addresses of runs. Their steps are shown by the layer that writes them (`workers.api`)."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from scheduling.api.parameters import PageParameters
 from scheduling.api.principal import actor_of
 from scheduling.api.shapes import page_shape
 from scheduling.api.views import View, body_of
-from scheduling.definitions.fields import Instant, Text
+from scheduling.definitions.fields import Duration, Instant, Text
 from scheduling.definitions.strict import StrictSerializer, parse
 from scheduling.ids import first_id_at
 from scheduling.runs import operations
@@ -57,6 +58,17 @@ class RunCancellation(StrictSerializer):
     """Why it is canceled."""
 
     reason = Text(required=False, allow_blank=True, default="", max_length=500)
+
+
+class RunSnooze(StrictSerializer):
+    """How long it is put off: one of `until` and `for`."""
+
+    until = Instant(required=False)
+    reason = Text(required=False, allow_blank=True, default="", max_length=500)
+
+    def get_fields(self) -> dict[str, Any]:
+        # `for` is a word of Python's.
+        return {**super().get_fields(), "for": Duration(required=False, minimum=timedelta(seconds=1))}
 
 
 class RunList(View):
@@ -100,6 +112,26 @@ class CancelRunView(View):
         return Response(RunShape(canceled).data)
 
 
+class SnoozeRunView(View):
+    tag = "runs"
+    access = {"post": OPERATE_RUNS}
+
+    @extend_schema(operation_id="snoozeRun", request=RunSnooze, responses=RunShape)
+    @idempotent
+    def post(self, request: Request, run_id: UUID) -> Response:
+        """Put off a queued run that no worker holds, until an instant or for a while."""
+        given = parse(RunSnooze, body_of(request))
+        run = find_to_change(request, visible_runs, run_id)
+        snoozed = operations.snooze_run(
+            actor=actor_of(request),
+            run=run,
+            until=given.get("until"),
+            span=given.get("for"),
+            reason=given["reason"],
+        )
+        return Response(RunShape(snoozed).data)
+
+
 class RetryRunView(View):
     tag = "runs"
     access = {"post": OPERATE_RUNS}
@@ -131,5 +163,6 @@ urlpatterns = [
     path("runs", RunList.as_view(), name="runs"),
     path("runs/<uuid:run_id>", RunView.as_view(), name="run"),
     path("runs/<uuid:run_id>/cancel", CancelRunView.as_view(), name="run-cancel"),
+    path("runs/<uuid:run_id>/snooze", SnoozeRunView.as_view(), name="run-snooze"),
     path("runs/<uuid:run_id>/retry", RetryRunView.as_view(), name="run-retry"),
 ]

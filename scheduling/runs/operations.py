@@ -1,6 +1,7 @@
-"""Start, cancel and retry runs. Each function is one transaction and one audit entry."""
+"""Start, cancel, snooze and retry runs. Each function is one transaction and one audit entry."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
@@ -9,17 +10,19 @@ from scheduling.audit.operations import Actor, record
 from scheduling.definitions.json_values import problems_of
 from scheduling.errors import IllegalTransition, NotValid
 from scheduling.instants import database_now
-from scheduling.queues.models import Queue
 from scheduling.runs.admission import Start, admit, lock_exclusive_tasks
 from scheduling.runs.gates import release_gated
 from scheduling.runs.keys import concurrency_key
-from scheduling.runs.models import ConcurrencyKey, DueWork, Run
+from scheduling.runs.models import DueWork, Run
+from scheduling.runs.redriving import redrive
 from scheduling.runs.selectors import allowed_actions, effective_state, with_due_work
 from scheduling.runs.statements import CANCEL_RUN, REQUEST_CANCEL
 from scheduling.runs.states import Gate, RunState, TriggerKind
-from scheduling.tasks.models import OverlapPolicy, Task, TaskState
+from scheduling.tasks.models import Task, TaskState
 from scheduling.tasks.revisions import require_fitting_params
-from scheduling.wakeup import CANCEL_CHANNEL, DUE_CHANNEL, after_commit
+from scheduling.wakeup import CANCEL_CHANNEL, after_commit
+
+_LONGEST_SNOOZE = timedelta(days=3660)
 
 
 @transaction.atomic
@@ -84,60 +87,62 @@ def retry_run(*, actor: Actor, run: Run) -> Run:
 
     Finished steps are not run again. IllegalTransition for a run in any other state, and where the task is archived.
     """
-    now = database_now()
+    before = {"state": RunState.FAILED.value, "cause": run.cause, "attempt": run.attempt}
     with connection.cursor() as cursor:
-        lock_exclusive_tasks(cursor, [run.task_id])
-        if Task.objects.filter(pk=run.task_id, state=TaskState.ARCHIVED).exists():
+        if not redrive(cursor, [run], now=database_now()):
+            _require_key(run)
             raise _refused(run, "retried")
-        before = {"state": RunState.FAILED.value, "cause": run.cause, "attempt": run.attempt}
-        # Guarded: of two that redrive the same run, one finds it failed. The condition is on the run's own row alone,
-        # because only that is looked at again after waiting for the other; a join would be read before the wait.
-        failed = Run.objects.filter(pk=run.pk, state=RunState.FAILED)
-        if not failed.update(state=RunState.QUEUED, cause="", attempt=1, finished_at=None):
-            raise _refused(run, "retried")
-        work = _queue_again(run, now)
-        if work.gate is None:
-            after_commit(DUE_CHANNEL, work.queue)
-        else:
-            keys = [work.concurrency_key] if work.concurrency_key is not None else []
-            release_gated(cursor, task_ids=[work.task_id] if work.is_exclusive else [], keys=keys)
     retried = with_due_work().get(pk=run.pk)
     record(actor=actor, action="run.retry", target=retried, before=before, after={"state": RunState.QUEUED.value})
     return retried
 
 
-def _queue_again(run: Run, now: Any) -> DueWork:
-    """Due work of a redriven run, behind the gates that a new run of its task would stand behind."""
+@transaction.atomic
+def snooze_run(
+    *, actor: Actor, run: Run, until: datetime | None = None, span: timedelta | None = None, reason: str = ""
+) -> Run:
+    """Put off a queued run that no worker holds, to `until` or by `span` from now. It keeps its gates and its place
+    among the live runs of its task.
+
+    NotValid where the time does not lie ahead; IllegalTransition for a run that is held, parked or ended.
+    """
+    now = database_now()
+    if (until is None) == (span is None):
+        raise NotValid.at("", "one_of_two", "Say either until or for.", 'For example: "for": "PT1H".')
+    wanted = now + span if span is not None else until
+    assert wanted is not None
+    if not now < wanted <= now + _LONGEST_SNOOZE:
+        pointer = "/until" if span is None else "/for"
+        raise NotValid.at(pointer, "out_of_range", "The end of a snooze lies ahead, by ten years at most.")
+    # First the lock, then the state: a worker that parks it meanwhile writes both rows, and one statement would read
+    # the run's as it was before the wait.
+    work = DueWork.objects.select_for_update(no_key=True).filter(pk=run.pk).first()
+    present = Run.objects.get(pk=run.pk)
+    if work is None or work.lease_owner is not None or present.state != RunState.QUEUED:
+        raise _refused(run, "snoozed")
+    before = {"available_at": _shown(work.available_at)}
+    work.available_at = wanted
+    key = work.concurrency_key
+    if key is not None and work.gate is None:
+        work.gate = Gate.KEY  # a sleeper holds no room
+    work.save(update_fields=["available_at", "gate"])
+    with connection.cursor() as cursor:
+        release_gated(cursor, keys=[] if key is None else [key])
+    snoozed = with_due_work().select_related("task").get(pk=run.pk)
+    after = {"until": _shown(wanted), "reason": reason[:500]}
+    record(actor=actor, action="run.snooze", target=snoozed, before=before, after=after)
+    return snoozed
+
+
+def _require_key(run: Run) -> None:
+    """Say what is wrong with the params of a run whose key cannot be made of them."""
     task = Task.objects.get(pk=run.task_id)
-    key = None
     if task.concurrency_key and run.trigger_kind != TriggerKind.CHECK:
-        key = concurrency_key(task.agent_id, task.concurrency_key, run.params or {})
-        rates = {"rate_limit": task.rate_limit, "rate_period": task.rate_period}
-        ConcurrencyKey.objects.get_or_create(key=key, defaults={"limit": task.concurrency_limit or 1, **rates})
-    is_exclusive = task.is_exclusive and not _stands_beside_others(run)
-    gate = Gate.OVERLAP if is_exclusive else Gate.KEY if key is not None else None
-    return DueWork.objects.create(
-        run_id=run.pk,
-        task_id=task.pk,
-        queue=task.queue,
-        agent_id=task.agent_id if Queue.objects.filter(name=task.queue, is_fair=True).exists() else None,
-        priority=task.priority,
-        available_at=now,
-        started_at=run.started_at,
-        gate=gate,
-        is_exclusive=is_exclusive,
-        is_watched=(
-            run.trigger_kind == TriggerKind.CHECK or task.pause_after_failures is not None or task.followers.exists()
-        ),
-        concurrency_key=key,
-    )
+        concurrency_key(task.agent_id, task.concurrency_key, run.params or {})
 
 
-def _stands_beside_others(run: Run) -> bool:
-    """True for runs that their task's overlap policy does not see: checks, and backfills that allow overlap."""
-    if run.trigger_kind == TriggerKind.CHECK:
-        return True
-    return run.backfill is not None and run.backfill.overlap == OverlapPolicy.ALLOW
+def _shown(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _require_params(params: Any) -> None:

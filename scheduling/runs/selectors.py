@@ -56,7 +56,9 @@ def started_at_of(run: Run) -> datetime | None:
 def allowed_actions(run: Run) -> tuple[str, ...]:
     """What may be done with it now. Reads the task of a failed run: an archived task's runs stay as they are."""
     state = effective_state(run)
-    if state in (RunState.QUEUED, RunState.RUNNING, RunState.WAITING):
+    if state == RunState.QUEUED:
+        return ("cancel", "snooze")
+    if state in (RunState.RUNNING, RunState.WAITING):
         return ("cancel",)
     if state == RunState.FAILED and run.task.state != TaskState.ARCHIVED:
         return ("retry",)

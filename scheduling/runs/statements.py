@@ -85,3 +85,20 @@ WITH ranked AS (
 UPDATE scheduling_run run SET state = 'skipped', skip_reason = 'overlap', finished_at = now()
 FROM dropped WHERE run.id = dropped.run_id
 """
+
+# Purpose: count the live runs of a task that have no key under one, those that nobody holds behind its gate. Checks
+# have none. Index: none, as above. Locks: those rows.
+JOIN_KEY = """
+UPDATE scheduling_duework work
+SET concurrency_key = %s, gate = CASE WHEN work.lease_owner IS NULL AND work.gate IS NULL THEN 'key' ELSE work.gate END
+WHERE work.task_id = %s AND work.concurrency_key IS NULL AND NOT EXISTS (
+    SELECT FROM scheduling_run run WHERE run.id = work.run_id AND run.trigger_kind = 'check'
+)
+"""
+
+# Purpose: free the live runs of a task from a key. Index: none, as above. Locks: those rows.
+LEAVE_KEY = """
+UPDATE scheduling_duework SET concurrency_key = NULL, gate = NULLIF(gate, 'key')
+WHERE task_id = %s AND concurrency_key = %s
+RETURNING queue
+"""

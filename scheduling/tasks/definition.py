@@ -70,11 +70,13 @@ class Rate(StrictSerializer):
 
 class Concurrency(StrictSerializer):
     """At most `limit` runs with the same key at any instant, and at most `rate` of them admitted, where there is one.
-    The key may be a template over `params`."""
+    The key may be a template over `params`; without one it is a limit of this task alone."""
 
     is_whole = True
 
-    key = KeyTemplate(max_length=200)
+    key = KeyTemplate(
+        max_length=200, required=False, allow_null=True, default=None, help_text="Without one: of this task alone."
+    )
     limit = Number(min_value=1, max_value=100_000)
     rate = Rate(required=False, allow_null=True, default=None)
 
@@ -141,7 +143,8 @@ def apply(task: Task, values: Mapping[str, Any]) -> None:
         task.title = task.key
     if "concurrency" in values:
         limits = values["concurrency"] or {}
-        task.concurrency_key, task.concurrency_limit = limits.get("key", ""), limits.get("limit")
+        task.concurrency_limit = limits.get("limit")
+        task.concurrency_key = (limits.get("key") or task.own_concurrency_key) if limits else ""
         rate = limits.get("rate") or {}
         task.rate_limit, task.rate_period = rate.get("limit"), rate.get("period")
     if "dedupe" in values:

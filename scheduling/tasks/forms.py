@@ -83,7 +83,9 @@ class TaskForm(OperationForm):
     )
     timeout = _text(help_text="Of one attempt of a run, ISO 8601, such as PT10M. Empty: no limit.")
     retry = JSONText('Of the whole run, such as {"max_attempts": 3, "backoff": "exponential", "initial": "PT10S"}.')
-    concurrency_key = _text(help_text="At most so many runs with the same key at once, over all tasks.")
+    concurrency_key = _text(
+        help_text="At most so many runs with the same key at once, over all tasks. Empty: of this task."
+    )
     concurrency_limit = _number()
     rate_limit = _number(help_text="At most so many admitted under the key in each period. Empty: no rate.")
     rate_period = _text(help_text="ISO 8601, such as PT1M.")
@@ -121,7 +123,7 @@ def _definition(given: dict[str, Any]) -> dict[str, Any]:
         "timeout": given["timeout"] or None,
         "pause_after_failures": given["pause_after_failures"],
         "concurrency": {
-            "key": given["concurrency_key"],
+            "key": given["concurrency_key"] or None,
             "limit": given["concurrency_limit"],
             "rate": {"limit": given["rate_limit"], "period": given["rate_period"]} if has_rate else None,
         }
@@ -134,6 +136,7 @@ def _definition(given: dict[str, Any]) -> dict[str, Any]:
 def _as_written(task: Task) -> dict[str, Any]:
     return {
         **{name: getattr(task, name) for name in (*_PLAIN, *_LIMITS)},
+        "concurrency_key": task.shown_concurrency_key or "",
         "pipeline": yaml_text(task.current_revision.document) if task.current_revision else NEW_PIPELINE,
         "timeout": duration_text(task.timeout) if task.timeout else "",
         "pause_after_failures": task.pause_after_failures,

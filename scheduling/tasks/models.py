@@ -137,6 +137,16 @@ class Task(models.Model):
         return f"{self.key}"
 
     @property
+    def own_concurrency_key(self) -> str:
+        """The key of a limit that speaks of this task alone. (Keys are kept apart by agent besides.)"""
+        return f"task:{self.pk}"
+
+    @property
+    def shown_concurrency_key(self) -> str | None:
+        """The key as it was written, None for a limit of this task alone."""
+        return None if self.concurrency_key in ("", self.own_concurrency_key) else self.concurrency_key
+
+    @property
     def is_exclusive(self) -> bool:
         """True where a start has to look at the task's live runs first."""
         return self.overlap != OverlapPolicy.ALLOW

@@ -16,12 +16,15 @@ from scheduling.core.recurrence import ScheduleError
 from scheduling.definitions.strict import parse
 from scheduling.errors import IllegalTransition, KeyTaken, LimitReached, NotValid, Problem, VersionMismatch
 from scheduling.instants import database_now
+from scheduling.runs.admission_statements import KNOW_KEYS
 from scheduling.runs.gates import release_gated
 from scheduling.runs.models import ConcurrencyKey, DueWork
 from scheduling.runs.statements import (
     CANCEL_RUNS_OF_TASK,
     HOLD_PAUSED,
     HOLD_UNBEGUN,
+    JOIN_KEY,
+    LEAVE_KEY,
     MARK_EXCLUSIVE,
     RELEASE_PAUSED,
     SKIP_HELD,
@@ -91,7 +94,7 @@ def update_task(
         )
     _require_not_archived(held, "be changed")
     before = snapshot(held, leave_out=_NOT_AUDITED)
-    former_overlap, former_limits = held.overlap, _limits_of(held)
+    former_overlap, former_limits, former_key = held.overlap, _limits_of(held), held.concurrency_key
     apply(held, values)
     if held.key != task.key and _key_is_taken(held.agent_id, held.key):
         raise _key_taken(held.key)
@@ -102,6 +105,8 @@ def update_task(
     _save(actor=actor, action="task.update", task=held, before=before)
     if held.overlap != former_overlap:
         _judge_overlap_anew(held)
+    if held.concurrency_key != former_key:
+        _judge_own_limit_anew(held, former_key=former_key)
     if held.concurrency_limit is not None and _limits_of(held) != former_limits:
         _judge_limits_anew(held)
     if held.pause_after_failures is not None:
@@ -239,6 +244,22 @@ def _judge_overlap_anew(task: Task) -> None:
             release_gated(cursor, task_ids=[task.pk])
         if task.overlap in _MAY_WAIT:
             cursor.execute(SKIP_HELD, [task.pk, _MAY_WAIT[OverlapPolicy(task.overlap)]])
+
+
+def _judge_own_limit_anew(task: Task, *, former_key: str) -> None:
+    """A limit of this task alone holds for the runs that it has already, and frees them when it goes. (Runs keep a key
+    that was made of their params.)"""
+    own = task.own_concurrency_key
+    key = f"{task.agent_id}:{own}"
+    with connection.cursor() as cursor:
+        if former_key == own:
+            cursor.execute(LEAVE_KEY, [task.pk, key])
+            for (queue,) in set(cursor.fetchall()):
+                after_commit(DUE_CHANNEL, queue)
+        if task.concurrency_key == own:
+            cursor.execute(KNOW_KEYS, [[key], [task.concurrency_limit], [task.rate_limit], [task.rate_period]])
+            cursor.execute(JOIN_KEY, [key, task.pk])
+            release_gated(cursor, keys=[key])
 
 
 def _limits_of(task: Task) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class TaskShape(Shape):
         rate = None
         if task.rate_period is not None:
             rate = {"limit": task.rate_limit, "period": duration_text(task.rate_period)}
-        return {"key": task.concurrency_key, "limit": task.concurrency_limit, "rate": rate}
+        return {"key": task.shown_concurrency_key, "limit": task.concurrency_limit, "rate": rate}
 
     @extend_schema_field(Deduplication(allow_null=True))
     def get_dedupe(self, task: Task) -> dict[str, Any] | None:

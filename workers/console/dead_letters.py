@@ -13,6 +13,7 @@ from scheduling.runs.states import RunState
 # The newest ones. Grouping reads every error, so it is bounded; the list of runs has the rest.
 _MOST_READ = 1000
 _TASKS_NAMED = 3
+_LISTED = 50
 RETRIED_AT_ONCE = 200
 
 
@@ -57,6 +58,11 @@ def dead_runs(*, code: str, cause: str) -> Sequence[Run]:
     """The runs of one group, newest first, as many as are retried at once."""
     same = (run for run in _newest_dead()[:_MOST_READ] if (error_code(run), run.cause) == (code, cause))
     return [run for run, _ in zip(same, range(RETRIED_AT_ONCE), strict=False)]
+
+
+def newest_dead() -> Sequence[Run]:
+    """The newest ones, to choose from by hand."""
+    return list(_newest_dead()[:_LISTED])
 
 
 def error_code(run: Run) -> str:

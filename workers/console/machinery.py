@@ -1,52 +1,26 @@
-"""Workers and what they write: steps, waits and large results. All read-only."""
+"""What workers write: steps, waits and large results. All read-only."""
 
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from scheduling.console.badges import badge, simulated_badge
 from scheduling.console.code import text_block
 from scheduling.console.listing import ReadOnlyAdmin, exact_time, object_url
-from scheduling.console.words import NOTHING, duration, since, size
+from scheduling.console.words import NOTHING, duration, size
 from scheduling.fields import JSONBytesField
 from scheduling.runs.models import Run
-from workers.models import Artifact, StepRun, Wait, Worker
+from workers.models import Artifact, StepRun, Wait
 
 _SHOWN_BYTES = 64_000
 
 
 def _run_link(run_id: Any) -> SafeString:
     return format_html('<a href="{}">{}</a>', object_url(Run, run_id), run_id)
-
-
-@admin.register(Worker)
-class WorkerAdmin(ReadOnlyAdmin):
-    list_display = ("host", "pid", "state_shown", "queues_shown", "at_work", "beat", "release", "started")
-    list_filter = ("state", "host")
-    search_fields = ("host", "boot_id__exact")
-    ordering = ("-started_at", "boot_id")
-    started = exact_time("started_at", "started")
-
-    @admin.display(description="state", ordering="state")
-    def state_shown(self, worker: Worker) -> SafeString:
-        return badge(worker.state, title=worker.last_error)
-
-    @admin.display(description="queues")
-    def queues_shown(self, worker: Worker) -> str:
-        return ", ".join(worker.queues)
-
-    @admin.display(description="running")
-    def at_work(self, worker: Worker) -> str:
-        return f"{worker.running_count} of {worker.slots}"
-
-    @admin.display(description="last beat", ordering="beat_at")
-    def beat(self, worker: Worker) -> str:
-        return since(worker.beat_at, now=timezone.now())
 
 
 @admin.register(StepRun)

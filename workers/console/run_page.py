@@ -1,4 +1,5 @@
-"""What the page of a run shows: what happened and why. Four statements, whatever the number of steps."""
+"""What the page of a run shows: what happened and why. At most twelve statements, whatever the
+number of steps."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from scheduling.console.listing import audit_url, list_url
 from scheduling.runs.models import Run
 from scheduling.runs.selectors import attempt_of, due_work_of, effective_state, started_at_of
 from workers.console.timeline import SCALE, timeline
+from workers.explain import explain
 from workers.models import StepRun, Wait, Worker
 
 _STEPS_SHOWN = 200
@@ -30,6 +32,7 @@ def run_page(run: Run, *, now: datetime) -> dict[str, Any]:
         "took": (run.finished_at or now) - started_at if started_at else None,
         "work": work,
         "worker": Worker.objects.filter(pk=work.lease_owner).first() if work and work.lease_owner else None,
+        "explanation": explain(run, now=now),
         "error": _error_of(run),
         "lines": timeline(steps[:_STEPS_SHOWN], started_at=started_at, now=now),
         "scale": SCALE,

@@ -17,21 +17,26 @@ from django.utils.safestring import SafeString
 
 from scheduling.agents.roles import OPERATE_RUN
 from scheduling.audit.operations import Actor
+from scheduling.bulk.models import BulkOperation
+from scheduling.bulk.operations import create_redrive, preview_redrive
 from scheduling.console.badges import run_badge, simulated_badge
-from scheduling.console.deeds import Deed, DeedsAdmin, do_to_all
+from scheduling.console.deeds import Deed, DeedsAdmin, actor_of, do_to_all, refusal_words
 from scheduling.console.listing import ReadOnlyAdmin, change_url, exact_time, list_url, object_url
-from scheduling.console.words import duration
+from scheduling.console.words import duration, moment
+from scheduling.errors import SchedulingError
 from scheduling.ids import first_id_at
 from scheduling.instants import database_now
 from scheduling.runs.models import Run
-from scheduling.runs.operations import cancel_run, retry_run, start_run
-from scheduling.runs.selectors import attempt_of, effective_state, in_state
+from scheduling.runs.operations import cancel_run, retry_run, snooze_run, start_run
+from scheduling.runs.selectors import allowed_actions, attempt_of, effective_state, in_state
 from scheduling.runs.states import LIVE_STATES, RunState
 from scheduling.tasks.models import Task
-from workers.console.dead_letters import RETRIED_AT_ONCE, dead_groups, dead_runs
+from workers.console.dead_letters import RETRIED_AT_ONCE, dead_groups, dead_runs, newest_dead
 from workers.console.run_page import run_page
 
 _TASKS_SEARCHED = 200
+_SNOOZE = timedelta(hours=1)
+_FILTERS = ("task", "queue", "cause", "code", "failed_after", "failed_before")
 
 
 def _link(run: Run) -> SafeString:
@@ -53,6 +58,11 @@ def _retry(actor: Actor, run: Run) -> SafeString:
 def _run_again(actor: Actor, run: Run) -> SafeString:
     started = start_run(actor=actor, task=run.task, params=run.params, simulate=run.simulated)
     return format_html('A new run with the same params is queued: <a href="{}">{}</a>.', change_url(started), started)
+
+
+def _snooze_hour(actor: Actor, run: Run) -> SafeString:
+    snoozed = snooze_run(actor=actor, run=run, span=_SNOOZE)
+    return format_html("{} is put off until {}.", _link(run), moment(snoozed.due_work.available_at))
 
 
 RETRY = Deed(
@@ -119,6 +129,13 @@ class RunAdmin(DeedsAdmin, ReadOnlyAdmin):
         ),
         RETRY,
         Deed(
+            name="snooze",
+            label="Snooze an hour",
+            permission=OPERATE_RUN,
+            perform=_snooze_hour,
+            is_offered=lambda run: "snooze" in allowed_actions(run),
+        ),
+        Deed(
             name="again",
             label="Run again",
             permission=OPERATE_RUN,
@@ -182,18 +199,51 @@ class RunAdmin(DeedsAdmin, ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         if request.method == "POST":
-            return self._retry_group(request)
+            return self._redrive(request) if "redrive" in request.POST else self._retry_group(request)
         groups, has_more = dead_groups()
         context = {
             **self.admin_site.each_context(request),
             "title": "Dead letters",
             "groups": groups,
+            "newest": newest_dead(),
+            "operations": BulkOperation.objects.order_by("-pk")[:5],
             "has_more": has_more,
             "most_at_once": RETRIED_AT_ONCE,
             "may_retry": request.user.has_perm(OPERATE_RUN),
             "failed_url": list_url(Run, state=RunState.FAILED.value),
         }
         return TemplateResponse(request, "console/dead_letters.html", context)
+
+    def _redrive(self, request: HttpRequest) -> HttpResponse:
+        """Show what would be redriven, and with the count that was shown redrive it."""
+        if not request.user.has_perm(OPERATE_RUN):
+            raise PermissionDenied
+        chosen: dict[str, Any] = {name: request.POST[name] for name in _FILTERS if request.POST.get(name)}
+        if request.POST["redrive"] == "selected" or "runs" in request.POST:
+            chosen["runs"] = request.POST.getlist("runs")
+        try:
+            if request.POST["redrive"] == "start":
+                expected = request.POST.get("expected_count", "")
+                operation = create_redrive(
+                    actor=actor_of(request),
+                    agent=None,
+                    given=chosen,
+                    expected_count=int(expected) if expected.isdecimal() else None,
+                )
+                self.message_user(request, "The redrive runs: the clock takes batch after batch.", messages.SUCCESS)
+                return HttpResponseRedirect(change_url(operation))
+            preview = preview_redrive(agent=None, given=chosen)
+        except SchedulingError as refusal:
+            self.message_user(request, refusal_words(refusal), messages.ERROR)
+            return HttpResponseRedirect(reverse("admin:dead_letters"))
+        page = {
+            **self.admin_site.each_context(request),
+            "title": "Redrive",
+            "opts": self.opts,
+            "chosen": chosen,
+            "preview": preview,
+        }
+        return TemplateResponse(request, "console/redrive.html", page)
 
     def _retry_group(self, request: HttpRequest) -> HttpResponse:
         if not request.user.has_perm(OPERATE_RUN):

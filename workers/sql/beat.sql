@@ -1,11 +1,14 @@
 /* ordinaut: beat */
--- Purpose: one beat for all processes of a host whose loops have turned. Returns those that are still counted among
--- the living; a process that is missing from the answer has been declared lost and must stop.
+-- Purpose: one beat for all processes of a host whose loops have turned, with what each says of itself: what it does
+-- (null where that has not changed) and its last unexpected error (null where there is no new one). Returns those that
+-- are still counted among the living, and whether they are asked to drain; a process that is missing from the answer
+-- has been declared lost and must stop.
 -- Index: primary key. Locks: their worker rows, in the order of their ids.
 WITH alive AS MATERIALIZED (
-    SELECT worker.boot_id, b.running_count
+    SELECT worker.boot_id, b.running_count, b.doing, b.error
     FROM workers_worker worker
-    JOIN unnest(%(boot_ids)s::uuid[], %(running_counts)s::int[]) AS b (boot_id, running_count)
+    JOIN unnest(%(boot_ids)s::uuid[], %(running_counts)s::int[], %(doings)s::text[], %(errors)s::text[])
+        AS b (boot_id, running_count, doing, error)
         ON b.boot_id = worker.boot_id
     WHERE worker.state IN ('running', 'draining')
     ORDER BY worker.boot_id
@@ -14,7 +17,10 @@ WITH alive AS MATERIALIZED (
 UPDATE workers_worker worker
 SET beat_number = worker.beat_number + 1,
     beat_at = now(),
-    running_count = alive.running_count
+    running_count = alive.running_count,
+    doing = COALESCE(alive.doing::jsonb, worker.doing),
+    last_error = COALESCE(alive.error, worker.last_error),
+    last_error_at = CASE WHEN alive.error IS NULL THEN worker.last_error_at ELSE now() END
 FROM alive
 WHERE worker.boot_id = alive.boot_id
-RETURNING worker.boot_id
+RETURNING worker.boot_id, worker.drain_requested_at IS NOT NULL

@@ -56,11 +56,11 @@ class Fleet:
         arguments = [f"--{option}={value}" for option, value in {"processes": 1, "concurrency": 4, **options}.items()]
         return manage("runworkers", *arguments, env=self.env, log=self.folder / f"{name}.log")
 
-    def held_run(self, **fields: Any) -> DueWork:
+    def held_run(self, *, tool: str = "test.hold", **fields: Any) -> DueWork:
         """A run of three steps whose second waits for the signal file."""
         steps = [
             {"id": "before", "uses": "test.note"},
-            {"id": "held", "uses": "test.hold", "with": {"until": self.signal_file}},
+            {"id": "held", "uses": tool, "with": {"until": self.signal_file}},
             {"id": "after", "uses": "test.note"},
         ]
         return due_work({"version": 1, "steps": steps}, **fields)

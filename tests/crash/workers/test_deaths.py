@@ -116,6 +116,10 @@ def test_a_process_whose_loop_is_blocked_is_killed_and_replaced(fleet: Fleet):
         wait_until(lambda: succeeded(work))
 
     assert "worker.stuck" in fleet.logs()
+    killed = Worker.objects.get(state="lost")
+    assert killed.state_reason == "killed: its loop stood still for 3 s"
+    assert killed.last_error.startswith(killed.state_reason)
+    assert killed.last_error_at is not None
 
 
 def test_a_database_that_cuts_every_connection_costs_nothing(fleet: Fleet):

@@ -4,11 +4,16 @@ import signal
 
 import pytest
 
-from tests.crash.workers.conftest import Fleet, wait_for_end_of
+from scheduling.audit.operations import Actor
+from scheduling.models import DueWork
+from tests.crash.workers.conftest import Fleet, wait_for_end_of, worker_pids
 from tests.invariants import broken_invariants
+from tests.processes import end
 from tests.waiting import wait_until
-from tests.workers_support import reload, run_of
+from tests.workers_support import due_work, reload, run_of
 from workers.models import StepRun, Worker
+from workers.operations import drain_worker
+from workers.selectors import current_runs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -62,3 +67,43 @@ def test_a_second_signal_puts_everything_back_at_once(fleet: Fleet, second):
     row = reload(work)
     assert (row.lease_owner, row.attempt) == (None, 1)
     assert not fleet.processes()
+
+
+def test_a_drain_that_is_asked_for_through_the_row_ends_that_process_alone_and_for_good(fleet: Fleet):
+    work = fleet.held_run()
+    with fleet.host(processes=2) as host:
+        [began] = wait_until(lambda: fleet.seen("began"))
+        wait_until(lambda: len(worker_pids()) == 2)
+        busy = Worker.objects.get(pid=began["pid"])
+        wait_until(lambda: Worker.objects.get(pk=busy.pk).running_count == 1, what="a beat that tells of the run")
+        told = current_runs([Worker.objects.get(pk=busy.pk)])[busy.pk]
+
+        drain_worker(actor=Actor.system("tests"), worker=busy, reason="new kernel")
+        wait_until(lambda: Worker.objects.get(pk=busy.pk).state == "stopped", what="the end of the drained process")
+        wait_until(lambda: len(fleet.seen("began")) == 2, what="the second try")
+        fleet.release()
+        wait_until(lambda: run_of(work).state == "succeeded")
+        still = worker_pids()
+
+        assert [(run.run_id, run.step) for run in told] == [(work.pk, "held")]
+        assert host.poll() is None
+        assert len(still) == 1
+        assert fleet.seen("began")[1]["pid"] == still[0]
+    drained = Worker.objects.get(pk=busy.pk)
+    assert drained.state_reason == "asked to drain by system:tests: new kernel"
+    assert (drained.running_count, drained.doing) == (0, None)
+    assert Worker.objects.count() == 2
+    assert broken_invariants() == {}
+
+
+def test_a_host_whose_processes_are_all_drained_stays_and_ends_in_order(fleet: Fleet):
+    with fleet.host(processes=2) as host:
+        wait_until(lambda: len(worker_pids()) == 2)
+        drain_worker(actor=Actor.system("tests"), worker=Worker.objects.earliest("pk"), whole_host=True)
+        wait_until(lambda: not worker_pids(), what="the end of both")
+        due_work()
+        code = end(host)
+
+    assert code == 0
+    assert DueWork.objects.filter(lease_owner=None).count() == 1
+    assert "worker.died" not in fleet.logs()

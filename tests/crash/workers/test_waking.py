@@ -11,6 +11,7 @@ from scheduling.runs.operations import cancel_run, start_run
 from tests.crash.workers.conftest import Fleet, worker_pids
 from tests.factories import TaskFactory
 from tests.invariants import broken_invariants
+from tests.process_trees import is_alive
 from tests.waiting import wait_until
 from tests.workers_support import run_of
 
@@ -19,8 +20,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ACTOR = Actor.system("tests")
 
 
-def test_a_cancel_ends_a_running_step_within_a_second(fleet: Fleet):
-    work = fleet.held_run()
+@pytest.mark.parametrize("tool", ["test.hold", "test.hold_isolated", "test.hold_trusted"])
+def test_a_cancel_ends_a_running_step_within_a_second(fleet: Fleet, tool: str):
+    work = fleet.held_run(tool=tool)
     with fleet.host():
         wait_until(lambda: fleet.seen("began"))
 
@@ -29,6 +31,9 @@ def test_a_cancel_ends_a_running_step_within_a_second(fleet: Fleet):
         wait_until(lambda: run_of(work).state == "canceled", what="the cancellation")
 
         assert time.monotonic() - asked_at < 1.5
+        [began] = fleet.seen("began")
+        if tool == "test.hold_isolated":
+            wait_until(lambda: not is_alive(began["pid"]), timeout=2, what="the end of the tool's process")
     assert not fleet.seen("ended")
     assert broken_invariants() == {}
 

@@ -79,7 +79,7 @@ def test_a_changed_pipeline_is_a_new_revision_and_the_same_one_is_none(author: C
         ("timeout", {"timeout": "ten minutes"}),
         ("params", {"params": "{"}),
         ("retry", {"retry": '{"max_attempts": 0}'}),
-        ("concurrency_key", {"concurrency_limit": "3"}),
+        ("concurrency_key", {"concurrency_key": "mail"}),
         ("dedupe_key", {"dedupe_key": "a", "dedupe_window": "never"}),
         ("queue", {"queue": "a queue"}),
     ],

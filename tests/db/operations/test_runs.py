@@ -158,7 +158,7 @@ def test_of_two_that_retry_the_same_run_one_succeeds(actor):
     with pytest.raises(IllegalTransition) as refused:
         operations.retry_run(actor=actor, run=run)
 
-    assert refused.value.allowed_actions == ("cancel",)
+    assert refused.value.allowed_actions == ("cancel", "snooze")
     assert DueWork.objects.count() == 1
 
 

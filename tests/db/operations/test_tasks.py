@@ -14,6 +14,7 @@ from scheduling.runs.states import Gate, RunState
 from scheduling.schedules.models import ScheduleState
 from scheduling.tasks import operations
 from scheduling.tasks.models import TaskState
+from scheduling.tasks.shapes import TaskShape
 from tests.factories import AgentFactory, DueWorkFactory, RunFactory, ScheduleFactory, TaskFactory, WorkerFactory
 
 pytestmark = pytest.mark.django_db
@@ -168,13 +169,48 @@ def test_schedules_do_not_change_with_the_task(actor, agent):
     assert "/tasks/{id}/schedules" in (refused.value.problems[0].hint or "")
 
 
-def test_a_limit_without_its_key_is_refused(actor, agent):
+def test_a_key_without_its_limit_is_refused(actor, agent):
     task = operations.create_task(actor=actor, agent=agent, definition=definition())
 
     with pytest.raises(NotValid) as refused:
-        operations.update_task(actor=actor, task=task, changes={"concurrency": {"limit": 3}})
+        operations.update_task(actor=actor, task=task, changes={"concurrency": {"key": "mail"}})
 
-    assert refused.value.problems[0].pointer == "/concurrency/key"
+    assert refused.value.problems[0].pointer == "/concurrency/limit"
+
+
+def test_a_limit_without_a_key_is_of_the_task_alone(actor, agent):
+    limited = {"concurrency": {"limit": 3}}
+    one, other = (
+        operations.create_task(actor=actor, agent=agent, definition=definition(key=key, **limited)) for key in "ab"
+    )
+
+    for task in (one, other):
+        for _ in range(5):
+            start_run(actor=actor, task=task)
+
+    for task in (one, other):
+        gates = list(DueWork.objects.filter(task=task).values_list("gate", flat=True))
+        assert (gates.count(None), gates.count("key")) == (3, 2)
+    assert TaskShape(one).data["concurrency"] == {"key": None, "limit": 3}
+
+
+def test_a_limit_that_comes_and_goes_holds_for_the_runs_that_are_there(actor, agent):
+    task = operations.create_task(actor=actor, agent=agent, definition=definition())
+    for _ in range(3):
+        start_run(actor=actor, task=task)
+
+    def gates():
+        return sorted(str(gate) for gate in DueWork.objects.values_list("gate", flat=True))
+
+    operations.update_task(actor=actor, task=task, changes={"concurrency": {"limit": 1}})
+    limited = gates()
+    operations.update_task(actor=actor, task=task, changes={"concurrency": {"limit": 2}})
+    raised = gates()
+    operations.update_task(actor=actor, task=task, changes={"concurrency": None})
+
+    assert (limited, raised) == (["None", "key", "key"], ["None", "None", "key"])
+    assert gates() == ["None"] * 3
+    assert not DueWork.objects.exclude(concurrency_key=None).exists()
 
 
 def test_pausing_holds_schedules_and_queued_work_and_leaves_what_a_worker_holds(actor):

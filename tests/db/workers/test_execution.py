@@ -314,6 +314,8 @@ def test_a_tool_that_this_host_lacks_sends_the_run_to_another():
     row = reload(work)
     assert (row.attempt, row.handback_count, row.lease_owner) == (1, 1, None)
     assert row.available_at > datetime.now(UTC) + timedelta(seconds=10)
+    assert run_of(work).error["code"] == "tools_missing"
+    assert "elsewhere.tool" in run_of(work).error["detail"]
 
 
 def test_a_run_whose_own_row_is_gone_leaves_the_queue():

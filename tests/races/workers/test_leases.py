@@ -1,22 +1,28 @@
 """Two connections at once: claim and claim, settle and reap, beat and reap. Whoever loses changes nothing."""
 
 import asyncio
+import time
 import uuid
 from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
 from psycopg import AsyncConnection
 
+from scheduling.audit.models import AuditEntry
+from scheduling.audit.operations import Actor
+from scheduling.errors import IllegalTransition
 from scheduling.models import DueWork
 from scheduling.runs.states import RunState
 from tests.factories import WorkerFactory
-from tests.workers_support import claimer, database, due_work, reload, run, run_of
-from workers.columns import Integers, Uuids
+from tests.workers_support import bench, claimer, database, due_work, reload, run, run_of
+from workers.columns import Integers, Texts, Uuids
 from workers.connection import conninfo
 from workers.journal import JournalWriter, LeaseLost, RunJournal
 from workers.models import Worker
+from workers.operations import drain_worker
 from workers.reaper import Reaper
 from workers.settlement import Settlement
 from workers.statements import BEAT
@@ -62,7 +68,15 @@ async def one_leased_run(boot_id):
 
 
 def beat(opened, worker):
-    return opened.fetch(BEAT, {"boot_ids": Uuids([worker.boot_id]), "running_counts": Integers([1])})
+    return opened.fetch(
+        BEAT,
+        {
+            "boot_ids": Uuids([worker.boot_id]),
+            "running_counts": Integers([1]),
+            "doings": Texts([None]),
+            "errors": Texts([None]),
+        },
+    )
 
 
 def test_five_workers_claim_ten_rows_and_none_twice():
@@ -177,3 +191,48 @@ def test_two_reapers_give_the_work_away_once():
 
     assert sorted(len(result) if result is not None else -1 for result in results) == [-1, 1]
     assert DueWork.objects.get().death_count == 1
+
+
+def test_a_drain_that_waited_for_the_reaper_is_refused():
+    worker = WorkerFactory()
+
+    async def race():
+        losing = b"UPDATE workers_worker SET state = 'lost' WHERE boot_id = %s"
+        async with holding(losing, worker.boot_id) as reaper:
+            asking = asyncio.create_task(asyncio.to_thread(ask_to_drain, worker))
+            await waits_for_a_lock()
+            await reaper.commit()
+            return await asking
+
+    assert run(race()) == "refused"
+    assert Worker.objects.get().drain_requested_at is None
+    assert not AuditEntry.objects.exists()
+
+
+def test_what_a_claim_takes_while_a_drain_begins_goes_back_unstarted():
+    for _ in range(3):
+        due_work()
+
+    async def race():
+        async with bench() as process, holding(b"LOCK TABLE scheduling_duework IN EXCLUSIVE MODE") as other:
+            process.pool._suspects_at = time.monotonic()  # it has just looked for suspects
+            claiming = asyncio.create_task(process.pool.run_once())
+            await waits_for_a_lock()
+            process.pool.stop_claiming()
+            await other.commit()
+            await claiming
+            await process.pool.drain(timedelta(0))
+            return process.tally["claimed"]
+
+    assert run(race()) == 3
+    assert list(DueWork.objects.values_list("lease_owner", "handback_count")) == [(None, 0)] * 3
+
+
+def ask_to_drain(worker):
+    try:
+        drain_worker(actor=Actor.system("tests"), worker=worker)
+    except IllegalTransition:
+        return "refused"
+    finally:
+        connection.close()
+    return "asked"

@@ -32,7 +32,7 @@ def test_a_tick_tells_the_supervisor_how_it_stands():
     pulse = make_pulse(link, boot_id)
     pulse.register(boottime())
 
-    pulse._tick()
+    pulse.tick()
     link.read(now=1.0)
 
     assert (link.number, link.report["running"], link.wants_beat) == (1, 1, True)
@@ -41,7 +41,7 @@ def test_a_tick_tells_the_supervisor_how_it_stands():
 def test_a_process_that_is_not_registered_wants_no_beat():
     link, boot_id = greeted()
 
-    make_pulse(link, boot_id)._tick()
+    make_pulse(link, boot_id).tick()
     link.read(now=1.0)
 
     assert not link.wants_beat
@@ -53,7 +53,7 @@ def test_time_counts_from_when_the_acknowledged_tick_was_sent(monkeypatch):
     monkeypatch.setattr(pulses, "boottime", lambda: now[0])
     pulse = make_pulse(link, boot_id)
     pulse.register(100.0)
-    pulse._tick()
+    pulse.tick()
     link.read(now=0.0)
     now[0] = 104.0
 
@@ -70,7 +70,7 @@ def test_an_acknowledgement_that_slept_with_its_process_does_not_revive_it(monke
     monkeypatch.setattr(pulses, "boottime", lambda: now[0])
     pulse = make_pulse(link, boot_id)
     pulse.register(100.0)
-    pulse._tick()
+    pulse.tick()
     link.read(now=0.0)
     link.acknowledge(1)
     now[0] = 1000.0
@@ -114,7 +114,7 @@ def test_a_loop_that_stands_still_is_killed_and_one_that_ticks_is_not(monkeypatc
     killed = []
     monkeypatch.setattr("workers.links.os.kill", lambda pid, number: killed.append(pid))
     pulse = make_pulse(link, boot_id)
-    pulse._tick()
+    pulse.tick()
     link.read(now=100.0)
 
     link.kill_if_stuck(now=109.0, abort_after=10.0)

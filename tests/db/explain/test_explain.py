@@ -1,0 +1,312 @@
+"""Why a run does not run: each reason from rows as they really are, through every door."""
+
+import io
+from datetime import UTC, datetime, timedelta
+
+import orjson
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from scheduling.agents.roles import Role, assign
+from scheduling.audit.operations import Actor
+from scheduling.models import ConcurrencyKey, DueWork, Run
+from scheduling.runs.operations import cancel_run, start_run
+from scheduling.tasks.operations import pause_task
+from tests.db.api.gateway import assert_problem, gateway_of
+from tests.factories import AgentFactory, DueWorkFactory, OperatorFactory, RunFactory, TaskFactory, WorkerFactory
+from workers import explain as explaining
+from workers.explain import Reason, explain, explainable
+from workers.models import Wait
+
+pytestmark = pytest.mark.django_db
+
+ACTOR = Actor.system("tests")
+MINUTE = timedelta(minutes=1)
+
+
+def now():
+    return datetime.now(UTC)
+
+
+def reasons(run):
+    return {reason.code: reason for reason in explain(explainable(run.pk)).reasons}
+
+
+def codes(run):
+    return list(reasons(run))
+
+
+def leased(worker, **fields):
+    return DueWorkFactory(lease_owner=worker.boot_id, lease_epoch=1, claimed_at=now(), **fields)
+
+
+def test_a_run_that_is_due_while_workers_are_free_is_about_to_start():
+    WorkerFactory()
+    run = DueWorkFactory().run
+
+    reason = reasons(run)["about_to_start"]
+
+    assert codes(run) == ["about_to_start"]
+    assert (reason.facts["slots"], reason.facts["ahead"]) == (4, 0)
+
+
+def test_a_run_for_whose_queue_nobody_works_names_the_queues_that_are_worked_on():
+    WorkerFactory(queues=["mail", "slow"])
+    WorkerFactory(queues=["default"], state="lost")
+    run = DueWorkFactory().run
+
+    reason = reasons(run)["no_worker"]
+
+    assert codes(run) == ["no_worker"]
+    assert (reason.facts["queue"], reason.facts["live_queues"]) == ("default", ["mail", "slow"])
+    assert "mail, slow" in reason.sentence
+    assert "--queue default" in reason.hint
+
+
+def test_a_queue_whose_only_worker_drains_has_none():
+    WorkerFactory(drain_requested_at=now())
+
+    reason = reasons(DueWorkFactory().run)["no_worker"]
+
+    assert reason.facts["draining"] == 1
+
+
+def test_full_workers_are_counted_with_those_that_come_before():
+    WorkerFactory(slots=4, running_count=4)
+    run = DueWorkFactory(priority=5, available_at=now() - MINUTE).run
+    DueWorkFactory(priority=5, available_at=now() - 2 * MINUTE)
+    DueWorkFactory(priority=1, available_at=now() - MINUTE / 2)
+    DueWorkFactory(priority=9, available_at=now() - 2 * MINUTE)  # four minutes' worth behind, two before
+    DueWorkFactory(priority=1, available_at=now() + MINUTE)  # not due
+    DueWorkFactory(priority=1, queue="mail", available_at=now() - 9 * MINUTE)
+
+    reason = reasons(run)["queue_full"]
+
+    assert (reason.facts["busy"], reason.facts["slots"], reason.facts["ahead"]) == (4, 4, 2)
+    assert "4 of 4 slots" in reason.sentence
+
+
+def test_workers_that_stopped_beating_are_told():
+    WorkerFactory(beat_at=now() - MINUTE)
+
+    assert codes(DueWorkFactory().run) == ["workers_silent"]
+
+
+def test_a_first_start_in_the_future_is_due_later():
+    WorkerFactory()
+    work = DueWorkFactory(available_at=now() + timedelta(hours=2))
+
+    reason = reasons(work.run)["due_later"]
+
+    assert codes(work.run) == ["due_later"]
+    assert reason.facts["available_at"] == work.available_at.isoformat().replace("+00:00", "Z")
+
+
+def test_a_retry_tells_its_attempt_its_time_and_the_last_error():
+    WorkerFactory()
+    task = TaskFactory(retry={"max_attempts": 5})
+    run = RunFactory(task=task, error={"code": "refused", "detail": "the mail server said no", "step": "send"})
+    DueWorkFactory(run=run, attempt=2, available_at=now() + MINUTE)
+
+    reason = reasons(run)["retry_at"]
+
+    assert "attempt 2 of 5" in reason.sentence
+    assert "the mail server said no (step send)" in reason.sentence
+    assert (reason.facts["attempt"], reason.facts["max_attempts"]) == (2, 5)
+
+
+def test_a_tool_that_no_host_has_is_named():
+    WorkerFactory()
+    error = {"code": "tools_missing", "detail": "the worker host h lacks it: x.y is not installed"}
+    run = RunFactory(error=error)
+    DueWorkFactory(run=run, available_at=now() + MINUTE, handback_count=6)
+
+    found = reasons(run)
+
+    assert list(found) == ["tools_missing", "handed_back"]
+    assert "x.y is not installed" in found["tools_missing"].sentence
+    assert found["handed_back"].facts == {"handbacks": 6}
+
+
+def test_a_paused_task_is_told_with_its_reason():
+    WorkerFactory()
+    task = TaskFactory()
+    run = start_run(actor=ACTOR, task=task)
+    pause_task(actor=ACTOR, task=task, reason="the vendor is down")
+
+    reason = reasons(run)["task_paused"]
+
+    assert codes(run) == ["task_paused"]
+    assert "the vendor is down" in reason.sentence
+
+
+def test_a_held_run_names_the_run_it_waits_for_and_its_place():
+    WorkerFactory()
+    task = TaskFactory(overlap="queue_all")
+    live, _, last = (start_run(actor=ACTOR, task=task) for _ in range(3))
+
+    reason = reasons(last)["overlap"]
+
+    assert codes(last) == ["overlap"]
+    assert (reason.facts["held_by"], reason.facts["ahead"]) == ([str(live.pk)], 1)
+
+
+def test_a_held_run_of_a_paused_task_has_two_reasons_the_pause_first():
+    WorkerFactory()
+    task = TaskFactory(overlap="queue_all")
+    _, held = (start_run(actor=ACTOR, task=task) for _ in range(2))
+    Run.objects.filter(pk=held.pk).update(created_at=now() - MINUTE)
+    pause_task(actor=ACTOR, task=task)
+
+    assert codes(held) == ["task_paused", "overlap"]
+
+
+def test_a_full_key_names_its_limit_its_holders_and_the_place_in_line():
+    WorkerFactory()
+    task = TaskFactory(concurrency_key="mail", concurrency_limit=2)
+    first, second, _, last = (start_run(actor=ACTOR, task=task) for _ in range(4))
+
+    reason = reasons(last)["key_full"]
+
+    assert codes(last) == ["key_full"]
+    assert (reason.facts["key"], reason.facts["limit"], reason.facts["place"]) == ("mail", 2, 2)
+    assert set(reason.facts["held_by"]) == {str(first.pk), str(second.pk)}
+
+
+def test_a_key_with_room_admits_within_a_second():
+    WorkerFactory()
+    ConcurrencyKey.objects.create(key="agent:mail", limit=1)
+    work = DueWorkFactory(gate="key", concurrency_key="agent:mail")
+
+    assert codes(work.run) == ["key_has_room"]
+
+
+def test_a_suspect_is_tried_alone():
+    WorkerFactory()
+    work = DueWorkFactory(gate="suspect", is_suspect=True, death_count=1)
+
+    assert reasons(work.run)["suspect"].facts == {"deaths": 1, "quarantined_at": 3}
+
+
+@pytest.mark.parametrize("kind", ["timer", "event", "approval"])
+def test_a_parked_run_tells_what_it_waits_for(kind):
+    WorkerFactory()
+    work = DueWorkFactory(run=RunFactory(state="waiting"), available_at=now() + MINUTE)
+    Wait.objects.create(run_id=work.pk, path="ok", kind=kind, wake_at=now() + MINUTE)
+
+    assert codes(work.run) == [f"waiting_{kind}"]
+    assert reasons(work.run)[f"waiting_{kind}"].facts["step"] == "ok"
+
+
+def test_a_running_run_tells_its_worker_and_the_step_that_is_open():
+    worker = WorkerFactory()
+    work = leased(worker)
+    worker.doing = [[str(work.pk), "send", now().isoformat()]]
+    worker.save()
+
+    reason = reasons(work.run)["running"]
+
+    assert codes(work.run) == ["running"]
+    assert (reason.facts["host"], reason.facts["step"]) == ("host.example", "send")
+    assert "in step send" in reason.sentence
+
+
+def test_a_run_of_a_silent_worker_and_one_of_a_dead_one_are_told_apart():
+    silent = leased(WorkerFactory(beat_at=now() - MINUTE))
+    orphan = leased(WorkerFactory(state="lost"))
+
+    assert codes(silent.run) == ["worker_silent", "running"]
+    assert codes(orphan.run) == ["worker_gone"]
+
+
+def test_a_cancellation_that_is_on_its_way_comes_first():
+    work = leased(WorkerFactory())
+    cancel_run(actor=ACTOR, run=work.run)
+
+    assert codes(work.run) == ["cancel_requested", "running"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"succeeded": True}, "succeeded"),
+        ({"dead": True}, "failed"),
+        ({"state": "canceled"}, "canceled"),
+        ({"state": "skipped", "skip_reason": "overlap"}, "skipped_overlap"),
+        ({"state": "skipped", "skip_reason": "duplicate"}, "skipped_duplicate"),
+        ({"state": "missed"}, "missed"),
+        ({"state": "queued"}, "no_due_work"),
+    ],
+)
+def test_an_ended_run_tells_how_it_ended(fields, code):
+    assert codes(RunFactory(**fields)) == [code]
+
+
+def test_others_may_add_reasons_before_those_of_the_workers(monkeypatch):
+    paused = Reason(code="queue_paused", sentence="Its queue is paused.")
+    monkeypatch.setattr(explaining, "QUEUE_REASONS", [lambda _standing: [paused]])
+
+    assert codes(DueWorkFactory().run) == ["queue_paused", "no_worker"]
+
+
+@pytest.mark.parametrize("make", ["key", "overlap", "due", "later", "waiting", "leased", "dead"])
+def test_no_explanation_takes_more_than_twelve_queries(make, django_assert_max_num_queries):
+    WorkerFactory()
+    work = {
+        "key": lambda: DueWorkFactory(gate="key", concurrency_key="a:b"),
+        "overlap": lambda: DueWorkFactory(gate="overlap", is_exclusive=True),
+        "due": DueWorkFactory,
+        "later": lambda: DueWorkFactory(available_at=now() + MINUTE),
+        "waiting": lambda: DueWorkFactory(run=RunFactory(state="waiting")),
+        "leased": lambda: leased(WorkerFactory()),
+        "dead": lambda: None,
+    }[make]()
+    run = RunFactory(dead=True) if work is None else work.run
+
+    with django_assert_max_num_queries(12):
+        explain(explainable(run.pk))
+
+
+def test_the_api_explains_a_run_of_ones_own_and_no_other():
+    agent = AgentFactory(scopes=["runs:read"])
+    mine = DueWorkFactory(run__task__agent=agent).run
+    gateway = gateway_of(agent=agent)
+
+    answer = gateway.get(f"runs/{mine.pk}/explain").json()
+
+    assert answer["state"] == "queued"
+    assert [reason["code"] for reason in answer["reasons"]] == ["no_worker"]
+    assert answer["summary"] == answer["reasons"][0]["sentence"]
+    assert_problem(gateway.get(f"runs/{DueWorkFactory().run.pk}/explain"), 404, "not_found")
+
+
+def test_the_command_explains_in_words_and_as_json():
+    run = DueWorkFactory().run
+    words, data = io.StringIO(), io.StringIO()
+
+    call_command("explainrun", str(run.pk), stdout=words)
+    call_command("explainrun", str(run.pk), "--json", stdout=data)
+
+    assert f"Run {run.pk} is queued." in words.getvalue()
+    assert "[no_worker]" in words.getvalue()
+    assert orjson.loads(data.getvalue())["reasons"][0]["code"] == "no_worker"
+
+
+@pytest.mark.parametrize("given", ["morning", "01980000-0000-7000-8000-000000000000"])
+def test_the_command_says_what_is_wrong_with_an_id(given):
+    with pytest.raises(CommandError, match=given):
+        call_command("explainrun", given)
+
+
+def test_the_page_of_a_run_says_why_it_does_not_run(client: Client, django_assert_max_num_queries):
+    operator = OperatorFactory()
+    assign(operator, Role.VIEWER)
+    client.force_login(operator)
+    run = DueWorkFactory(gate="paused").run
+
+    page = client.get(f"/admin/scheduling/run/{run.pk}/change/").content.decode()
+
+    assert "Why it does not run" in page
+    assert "Its task is paused" in page
+    assert DueWork.objects.filter(pk=run.pk, gate="paused").exists()

@@ -1,0 +1,39 @@
+"""What people may ask of workers. Each function is one transaction and one audit entry.
+
+No process is signalled from here: the wish is written to the worker's row, and the supervisor of its host reads it with
+the next beat.
+"""
+
+from django.db import transaction
+
+from scheduling.audit.operations import Actor, record
+from scheduling.errors import IllegalTransition
+from scheduling.instants import database_now
+from workers.models import Worker, WorkerState
+from workers.selectors import worker_actions
+
+
+@transaction.atomic
+def drain_worker(*, actor: Actor, worker: Worker, reason: str = "", whole_host: bool = False) -> Worker:
+    """Have a process claim nothing more, finish what fits into its grace, hand back the rest and end for good.
+
+    Its supervisor acts on it within a beat and starts no other in its place; with `whole_host` the same holds for every
+    process of that supervisor. Asking again changes nothing. IllegalTransition where it has ended.
+    """
+    # Locked in the order of their ids, as a beat locks them; a reaper that is declaring one lost comes first or later.
+    chosen = {"supervisor_id": worker.supervisor_id} if whole_host else {"pk": worker.pk}
+    asked = Worker.objects.filter(**chosen)
+    held = {each.pk: each for each in asked.live().select_for_update(no_key=True).order_by("pk")}
+    if worker.pk not in held:
+        ended = Worker.objects.get(pk=worker.pk)
+        raise IllegalTransition(
+            f"A worker that is {ended.state} cannot be drained.", allowed_actions=worker_actions(ended)
+        )
+    now = database_now()
+    for each in held.values():
+        if each.drain_requested_at is None and each.state == WorkerState.RUNNING:
+            each.drain_requested_at, each.drain_requested_by = now, str(actor)
+            each.state_reason = f"asked to drain by {actor}{f': {reason[:500]}' if reason else ''}"
+            each.save(update_fields=["drain_requested_at", "drain_requested_by", "state_reason"])
+            record(actor=actor, action="worker.drain", target=each, after={"reason": reason[:500], "host": each.host})
+    return held[worker.pk]
