@@ -26,6 +26,7 @@ from workers.clock import DatabaseClock
 from workers.encoding import Unstorable, decode
 from workers.gates import GateKeeper
 from workers.journal import JournalRefused, JournalWriter, LeaseLost, RunJournal
+from workers.points import reach
 from workers.revisions import ToolsMissing
 from workers.settlement import Canceled, Ending, HandedBack, Settlement, TimedOut, settle
 from workers.tally import Tally
@@ -83,7 +84,10 @@ class TrackedInvoker:
             self.in_doubt.add(place)
         if self._invoke is None:
             self._invoke = self._invoker()
-        return await self._invoke(call)
+        reach("before-call")
+        result = await self._invoke(call)
+        reach("after-call")
+        return result
 
     def _invoker(self) -> Invoker:
         return ToolInvoker(
@@ -92,6 +96,7 @@ class TrackedInvoker:
             run_id=str(self._run.run_id),
             task_id=str(self._run.task_id),
             agent_id=str(self._run.agent_id),
+            lease_epoch=self._run.lease_epoch,
             now=self._run.started_at,
         )
 
@@ -142,6 +147,7 @@ class Execution:
         try:
             ending = await self._ending()
             self.is_settling = True
+            reach("before-settle")
             await self._settle(ending)
         except LeaseLost:
             logger.debug("run.lease_lost")

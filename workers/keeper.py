@@ -17,6 +17,7 @@ from workers.gates import GateKeeper
 from workers.links import Link
 from workers.listener import listen
 from workers.outage import Outage
+from workers.points import reach
 from workers.reaper import Observations, Orphan, Reaper
 from workers.statements import BEAT
 
@@ -114,6 +115,7 @@ class Keeper:
         if not wanting:
             return
         numbers = {boot_id: link.number for boot_id, link in wanting.items()}
+        reach("before-beat")
         rows = await self._beats.fetch(
             BEAT,
             {
@@ -121,6 +123,7 @@ class Keeper:
                 "running_counts": Integers(link.report.get("running", 0) for link in wanting.values()),
             },
         )
+        reach("after-beat")
         living = {boot_id for (boot_id,) in rows}
         self._beaten_at = boottime()
         for boot_id, link in wanting.items():

@@ -19,6 +19,7 @@ from workers.columns import Uuids
 from workers.connection import Database, DatabaseUnavailable
 from workers.execution import Equipment, Execution, Stop
 from workers.outage import Outage
+from workers.points import reach
 from workers.statements import RELEASE, WATCH
 
 logger = structlog.get_logger(__name__)
@@ -108,7 +109,10 @@ class Pool:
         room = self._room()
         if not room:
             return pause
+        reach("before-claim")
         claimed = await self._claimer.claim(limit=room)
+        if claimed:
+            reach("after-claim")
         self._is_hungry = len(claimed) == room
         await self._take(claimed)
         return 0.0 if self._is_hungry and self._room() else pause
@@ -213,6 +217,7 @@ class Pool:
         if abs(self._equipment.clock.skew()) > WARNING:
             self._warn_of_skew()
         self._waiting.extend(await self._briefing.prepare(claimed))
+        reach("after-brief")
         self._fill_slots()
 
     def _warn_of_skew(self) -> None:

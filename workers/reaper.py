@@ -19,6 +19,7 @@ from pipelines.errors import ErrorClass, PipelineError
 from workers import conf
 from workers.columns import Uuids
 from workers.connection import Database, Row, fetch_within
+from workers.points import reach
 from workers.statements import (
     BEATS,
     DECLARE_DEAD,
@@ -98,7 +99,9 @@ class Reaper:
         async with self._database.transaction() as connection:
             if not await fetch_within(connection, DECLARE_LOST, {"boot_id": boot_id, "beat_number": beat_number}):
                 return None
+            reach("after-declare")
             orphans = await self._give_away(connection, [boot_id])
+            reach("before-give-away-commit")
         logger.warning("worker.lost", worker=str(boot_id), runs=len(orphans))
         return orphans
 
@@ -106,7 +109,9 @@ class Reaper:
         """Give away the work of a process whose end its supervisor has seen."""
         async with self._database.transaction() as connection:
             await fetch_within(connection, DECLARE_DEAD, {"boot_id": boot_id, "reason": reason})
+            reach("after-declare")
             orphans = await self._give_away(connection, [boot_id])
+            reach("before-give-away-commit")
         logger.warning("worker.died", worker=str(boot_id), reason=reason, runs=len(orphans))
         return orphans
 
