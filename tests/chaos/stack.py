@@ -168,6 +168,7 @@ class Stack:
             "DATABASE_URL": url,
             "DATABASE_DIRECT_URL": direct,
             "REDIS_URL": self.valkey.url() if self.valkey is not None else "",
+            "PGAPPNAME": "a product process",  # a pooler leaves the name of whoever came before to one that has none
             "DJANGO_SETTINGS_MODULE": "ordinaut_project.settings",
             "ORDINAUT_ENV": "test",
             "ORDINAUT_HTTPS": "0",
