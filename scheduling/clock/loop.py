@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.db import close_old_connections, connection
 
 from scheduling.backfills.pacing import BackfillPacer
 from scheduling.clock import metrics, session
@@ -36,8 +36,6 @@ SKEW_EVERY = 60.0  # seconds between measurements
 JUMP = 0.5  # seconds by which the host's wall clock moves otherwise than its monotonic one
 
 _PATIENCE = ("connect_timeout", "tcp_user_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count")
-
-LOST_CONNECTION = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 
 
 class Clock:
