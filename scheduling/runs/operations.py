@@ -121,6 +121,7 @@ def _queue_again(run: Run, now: Any) -> DueWork:
         priority=task.priority,
         available_at=now,
         started_at=run.started_at,
+        redriven_at=now,
         gate=gate,
         is_exclusive=is_exclusive,
         is_watched=(

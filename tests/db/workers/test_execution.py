@@ -12,7 +12,9 @@ from django.db import connection
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.tools.base import InDoubt, SideEffect, ToolSpec
 from pipelines.tools.registry import ToolCatalog
+from scheduling.audit.operations import Actor
 from scheduling.models import DueWork
+from scheduling.runs.operations import retry_run
 from tests.factories import DueWorkFactory, RunFactory, StepRunFactory, TaskFactory
 from tests.workers_support import Bench, bench, change, due_work, reload, run, run_of, until
 from workers.execution import Stop
@@ -88,6 +90,25 @@ def test_a_run_calls_its_tool_and_keeps_the_result():
     assert [(path, key) for path, key, _, _ in tools.calls] == [("send", f"{work.pk}:send")]
     assert StepRun.objects.get().state == "succeeded"
     assert reload(work) is None
+
+
+@pytest.mark.parametrize("policy", [{}, {"retry": {"max_attempts": 2, "initial": "PT5S"}}])
+def test_a_redriven_run_tries_again_the_step_that_failed_and_no_other(policy):
+    refusals = [refusing(ErrorClass.PERMANENT)] if not policy else [refusing(), refusing()]
+    tools = Tools(answers=[{"first": True}, *refusals, {"ok": True}])
+    work = due_work(calling("first", "second"), task=policy)
+    for _ in refusals:
+        make_due()
+        run_once(tools)
+    assert run_of(work).state == "failed"
+
+    retry_run(actor=Actor.system("tests"), run=run_of(work))
+    run_once(tools)
+
+    assert (run_of(work).state, [path for path, *_ in tools.calls]) == (
+        "succeeded",
+        ["first", *["second" for _ in refusals], "second"],
+    )
 
 
 def test_a_failed_run_is_tried_again_and_finished_steps_are_not():
