@@ -6,7 +6,7 @@ which also runs when the round is healed early. Everything runs in the main thre
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from random import Random
 
 import psycopg
@@ -15,7 +15,7 @@ from tests.chaos.plan import Fault
 from tests.chaos.stack import FAKETIME, Process, Stack, is_stopped, signal_to
 from workers.points import POINTS_OF_HOST, POINTS_OF_PROCESS
 
-Befalling = Iterator[float]
+Befalling = Generator[float, None, None]
 _POLL = 0.1
 _CLOCK_POINTS = (
     "before-read", "after-read", "after-plan", "after-lock", "after-admit", "after-misses", "before-commit",
@@ -208,7 +208,7 @@ def _clock_jump(stack: Stack, rng: Random, seconds: float) -> Befalling:
 
 
 def _postgres(how: str) -> Callable[[Stack, Random, float], Befalling]:
-    def go_away(stack: Stack, _: Random, seconds: float) -> Befalling:
+    def go_away(stack: Stack, rng: Random, seconds: float) -> Befalling:
         child = stack.postgres_child
         assert child is not None
         if how == "kill":

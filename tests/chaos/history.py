@@ -148,8 +148,9 @@ class History:
 _TABLES: dict[str, tuple[type, str]] = {
     "runs": (
         Run,
-        "SELECT id::text, task_id::text, agent_id::text, schedule_id::text, event_id::text, trigger_kind, scheduled_for,"
-        " state, cause, skip_reason, attempt, created_at, started_at, finished_at FROM scheduling_run ORDER BY id",
+        "SELECT id::text, task_id::text, agent_id::text, schedule_id::text, event_id::text, trigger_kind, "
+        "scheduled_for, state, cause, skip_reason, attempt, created_at, started_at, finished_at "
+        "FROM scheduling_run ORDER BY id",
     ),
     "tasks": (
         Task,

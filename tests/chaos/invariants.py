@@ -209,7 +209,8 @@ def _finished_steps_stay_finished(history: History) -> Iterator[str]:
             continue
         at, epoch = success
         if line.epoch >= epoch:
-            yield f"run {line.run} {line.path}: begun by epoch {line.epoch}, finished by {epoch} {line.at - at:.2f} s before"
+            earlier = f"finished by {epoch} {line.at - at:.2f} s before"
+            yield f"run {line.run} {line.path}: begun by epoch {line.epoch}, {earlier}"
 
 
 @invariant("zombies stop in time", "a worker that lost a run begins no call of it past its abort bound [rule 27]")
@@ -235,9 +236,9 @@ def _zombies_stop_in_time(history: History) -> Iterator[str]:
 def _at_least_once(history: History) -> Iterator[str]:
     ended = {(line.run, line.path, line.attempt) for line in history.ledger if line.what == "end"}
     for step in history.steps:
-        if step.state == "succeeded" and step.uses.startswith("chaos.") and not step.is_simulated:
-            if (step.run, step.path, step.attempt) not in ended:
-                yield f"run {step.run} {step.path} attempt {step.attempt} succeeded and never ended"
+        is_real = step.state == "succeeded" and step.uses.startswith("chaos.") and not step.is_simulated
+        if is_real and (step.run, step.path, step.attempt) not in ended:
+            yield f"run {step.run} {step.path} attempt {step.attempt} succeeded and never ended"
 
 
 @invariant("at most once where it is forbidden", "a tool that forbids repeats in doubt is called once a run [rule 21]")
@@ -289,6 +290,20 @@ def _attempts_are_bounded(history: History) -> Iterator[str]:
             yield f"run {run.id}: attempt {run.attempt} of {most.get(run.task, 1)}"
         if (run.state == "failed") != bool(run.cause):
             yield f"run {run.id} is {run.state} with the cause {run.cause!r}"
+
+
+@invariant("a redrive tries again", "a run that was redriven has tried the step that failed once more [design]")
+def _a_redrive_tries_again(history: History) -> Iterator[str]:
+    redrives = Counter(
+        str(action.reply.get("id")) for action in history.actions if action.action == "run.retry" and action.is_accepted
+    )
+    ended = {run.id for run in history.runs if run.state in ("succeeded", "failed")}
+    repeats: Counter[str] = Counter()
+    for step in history.steps:
+        repeats[step.run] += step.attempt > 1
+    for run, n in redrives.items():
+        if run in ended and repeats[run] < n:
+            yield f"run {run}: redriven {n} times, and {repeats[run]} steps were tried again"
 
 
 @invariant("quarantine is for poison", "a run is quarantined after the deaths that the setting allows, not before [I6]")

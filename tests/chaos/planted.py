@@ -4,6 +4,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from tests.chaos.history import Action, Audit, Event, History, Miss, Run, Schedule, Step, Task, Work
 from tests.chaos.invariants import INVARIANTS, judge
@@ -18,12 +19,12 @@ def _at(seconds: float) -> datetime:
     return _AT + timedelta(seconds=seconds)
 
 
-def _line(what: str, seconds: float, **more: object) -> Line:
+def _line(what: str, seconds: float, **more: Any) -> Line:
     plain = Line(
         what=what, run="r1", path="s0", attempt=1, epoch=5, key="r1:s0", kind="once", pid=71, worker=71,
         at=_at(seconds).timestamp(),
     )  # fmt: skip
-    return replace(plain, **more)  # type: ignore[arg-type]
+    return replace(plain, **more)
 
 
 def sound() -> History:
@@ -71,19 +72,16 @@ def _add(field: str, *values: object) -> Plant:
     return lambda history: setattr(history, field, [*getattr(history, field), *values])
 
 
-def _change(id_: int, **more: object) -> Plant:
+def _change(id_: int, **more: Any) -> Plant:
     """One of the changes is another."""
 
     def plant(history: History) -> None:
-        history.changes = [
-            replace(change, **more) if change.id == id_ else change
-            for change in history.changes  # type: ignore[arg-type]
-        ]
+        history.changes = [replace(each, **more) if each.id == id_ else each for each in history.changes]
 
     return plant
 
 
-def _set(field: str, index: int, **more: object) -> Plant:
+def _set(field: str, index: int, **more: Any) -> Plant:
     def plant(history: History) -> None:
         rows = list(getattr(history, field))
         rows[index] = replace(rows[index], **more)
@@ -152,6 +150,11 @@ PLANTED: dict[str, dict[str, Plant]] = {
         "an attempt too many": _set("runs", 0, attempt=2),
         "a failure without a cause": _set("runs", 0, state="failed"),
     },
+    "a redrive tries again": {
+        "a redrive without a try": _add(
+            "actions", Action(request="q2", action="run.retry", must_change=False, status=202, reply={"id": "r1"})
+        )
+    },
     "quarantine is for poison": {"an innocent in quarantine": _set("runs", 0, state="failed", cause="quarantined")},
     "what was acknowledged stays": {
         "an accepted run that is gone": _add(
@@ -169,7 +172,7 @@ PLANTED: dict[str, dict[str, Plant]] = {
     },
     "agents are kept apart": {"a run of another agent": _set("runs", 0, agent="a2")},
     "the database is whole": {
-        "a row that a query found": lambda history: setattr(history, "integrity", {"a live run has due work": [("r1",)]})
+        "a row that a query found": lambda history: setattr(history, "integrity", {"a rule": [("r1",)]})
     },
 }  # fmt: skip
 

@@ -49,7 +49,12 @@ class Proxy:
 
     def reset(self, share: float, rng: Random) -> None:
         """Cut a share of the open connections."""
-        self._call(lambda: [link.reset() for link in self._chosen(share, rng)])
+
+        def befall() -> None:
+            for link in self._chosen(share, rng):
+                link.reset()
+
+        self._call(befall)
 
     def silence(self, share: float, rng: Random, *, up: bool, down: bool) -> None:
         """Lose what is sent on a share of the connections, in the given directions, until `heal()`."""

@@ -33,7 +33,9 @@ BEGIN
                 NEW.task_id, NEW.is_exclusive);
     ELSIF (NEW.lease_owner, NEW.lease_epoch, NEW.gate, NEW.is_exclusive)
             IS DISTINCT FROM (OLD.lease_owner, OLD.lease_epoch, OLD.gate, OLD.is_exclusive) THEN
-        INSERT INTO chaos.change (what, op, run_id, owner, was_owner, epoch, was_epoch, gate, key, task_id, is_exclusive)
+        INSERT INTO chaos.change (
+            what, op, run_id, owner, was_owner, epoch, was_epoch, gate, key, task_id, is_exclusive
+        )
         VALUES ('work', TG_OP, NEW.run_id, NEW.lease_owner, OLD.lease_owner, NEW.lease_epoch, OLD.lease_epoch,
                 NEW.gate, NEW.concurrency_key, NEW.task_id, NEW.is_exclusive);
     END IF;

@@ -12,13 +12,13 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from tests.chaos import faults, history, ledger, plan, recorder
+from tests.chaos.faults import Befalling
 from tests.chaos.invariants import INVARIANTS, judge
 from tests.chaos.stack import ABORT_AFTER, QUARANTINE_AFTER, REAP_AFTER, Stack, wait_for
 
@@ -134,7 +134,7 @@ class Round:
 
     def _befall(self, chosen: list[plan.Fault]) -> None:
         """Each fault is advanced when its time has come; two that overlap are advanced in turn."""
-        waiting: list[tuple[float, int, plan.Fault, Iterator[float]]] = []
+        waiting: list[tuple[float, int, plan.Fault, Befalling]] = []
         for number, fault in enumerate(chosen):
             heapq.heappush(waiting, (fault.at, number, fault, faults.befall(self._stack, fault)))
         try:
@@ -148,14 +148,14 @@ class Round:
                 if at == fault.at:
                     self._note(fault, "begins")
                 try:
-                    pause = next(befalling)  # type: ignore[call-overload]
+                    pause = next(befalling)
                 except StopIteration:
                     self._note(fault, "is over")
                 else:
                     heapq.heappush(waiting, (self._now() + pause, number, fault, befalling))
         finally:
             for *_, befalling in waiting:
-                befalling.close()  # type: ignore[attr-defined]
+                befalling.close()
 
     def _heal(self) -> None:
         """Everything works again, whatever the last faults left."""

@@ -1,6 +1,7 @@
 """The orders for the points of a worker host, without dying of them."""
 
 import os
+import signal
 
 import pytest
 
@@ -21,7 +22,7 @@ def test_a_point_is_obeyed_once_and_at_the_time_that_was_named(disarmed):
         points.reach("after-claim")
         points.reach("before-claim")
 
-    assert disarmed == [(os.getpid(), points.signal.SIGSTOP)]
+    assert disarmed == [(os.getpid(), signal.SIGSTOP)]
 
 
 @pytest.mark.parametrize("order", ["after-claim", "burn:after-claim", "kill:nowhere", "kill:after-claim:soon"])
