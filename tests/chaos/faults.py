@@ -327,9 +327,9 @@ def _network_silent(*, up: bool) -> Callable[[Stack, Random, float], Befalling]:
 
 
 def _network_slow(stack: Stack, rng: Random, seconds: float) -> Befalling:
-    delay = rng.choice((0.02, 0.2, 1.0, 4.0))
+    delay, share = rng.choice(((0.02, 1.0), (0.2, 1.0), (1.0, 0.5), (4.0, 0.5), (4.0, 1.0)))
     for proxy in stack.proxies:
-        proxy.slow(delay)
+        proxy.slow(delay, share, rng)
     try:
         yield seconds
     finally:

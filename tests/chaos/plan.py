@@ -30,7 +30,7 @@ LANES: dict[str, dict[str, int]] = {
         "network.reset": 4,
         "network.half_open": 4,
         "network.one_way": 4,
-        "network.slow": 3,
+        "network.slow": 5,
         "pooler.kill": 4,
         "pooler.pause": 3,
     },

@@ -65,15 +65,17 @@ class Proxy:
 
         self._call(befall)
 
-    def slow(self, delay: float) -> None:
-        """Hold every piece up for so many seconds, until `heal()`."""
+    def slow(self, delay: float, share: float, rng: Random) -> None:
+        """Hold every piece up for so many seconds, until `heal()`. With a share of less than 1 new connections are
+        better off, so that what was sent first may arrive last."""
 
         def hold_up(link: Link) -> None:
             link.delay = delay
 
         def befall() -> None:
-            self._rules.append(hold_up)
-            for link in self._links:
+            if share >= 1:
+                self._rules.append(hold_up)
+            for link in self._chosen(share, rng):
                 hold_up(link)
 
         self._call(befall)
