@@ -27,6 +27,7 @@ logger = structlog.get_logger(__name__)
 POLL = (0.5, 1.0)  # seconds between looks when idle, with jitter; a notification comes earlier
 WATCH_EVERY = 0.5  # seconds between looks for cancellations
 SUSPECTS_EVERY = 1.0
+STRAYS_EVERY = 60.0
 MAX_PREFETCH = 50
 HURRY = timedelta(seconds=1)
 
@@ -63,6 +64,7 @@ class Pool:
         self._is_draining = False
         self._is_hungry = True
         self._suspects_at = 0.0
+        self._strays_at = time.monotonic()
 
     @property
     def running_count(self) -> int:
@@ -89,6 +91,8 @@ class Pool:
         outage = Outage("claim.database_is_away")
         while not self._is_draining:
             try:
+                if time.monotonic() - self._strays_at >= STRAYS_EVERY:
+                    await self.let_strays_go()
                 pause = await self.run_once()
             except DatabaseUnavailable as error:
                 await outage.wait(error)
@@ -116,6 +120,17 @@ class Pool:
         self._is_hungry = len(claimed) == room
         await self._take(claimed)
         return 0.0 if self._is_hungry and self._room() else pause
+
+    async def let_strays_go(self) -> None:
+        """Put back what is leased to this process and not known to it. Not while a claim is on its way.
+
+        Looked for after every claim without an answer, and now and then: a statement that was given up may arrive
+        later than that look, and nobody would ever miss what it leased to a process that lives.
+        """
+        self._strays_at = time.monotonic()
+        held = [*self._running, *(brief.run.run_id for brief in self._waiting)]
+        if strays := await self._claimer.release_unknown(held):
+            logger.warning("claim.strays_let_go", runs=strays)
 
     async def watch(self) -> None:
         """Stop runs that are canceled or lost, within half a second and at once when told."""
@@ -232,6 +247,9 @@ class Pool:
     def _finished(self, execution: Execution, task: asyncio.Task[None]) -> None:
         if self._running.get(execution.claimed.run_id) is execution:
             del self._running[execution.claimed.run_id]
+        if execution.claimed.is_suspect:
+            self._suspects_at = 0.0  # where there was one there may be more
+            self.wake()
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("run.slot_failed", run=str(execution.claimed.run_id), exc_info=error)
         self._fill_slots()
@@ -252,9 +270,8 @@ class Pool:
     async def _release_unknown(self, outage: Outage) -> None:
         """After a claim that may have been committed without an answer: let go what this process does not know of."""
         while not self._is_draining:
-            held = [*self._running, *(brief.run.run_id for brief in self._waiting)]
             try:
-                await self._claimer.release_unknown(held)
+                await self.let_strays_go()
             except DatabaseUnavailable as error:
                 await outage.wait(error)
             else:

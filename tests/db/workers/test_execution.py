@@ -17,6 +17,7 @@ from scheduling.models import DueWork
 from scheduling.runs.operations import retry_run
 from tests.factories import DueWorkFactory, RunFactory, StepRunFactory, TaskFactory
 from tests.workers_support import Bench, bench, change, due_work, reload, run, run_of, until
+from workers.claim import Claimer
 from workers.execution import Stop
 from workers.models import StepRun, Wait
 
@@ -389,3 +390,36 @@ def test_a_pure_step_costs_no_commit_of_its_own():
 
     assert run(work()) == 1
     assert StepRun.objects.filter(state="succeeded").count() == 3
+
+
+def test_a_lease_that_the_process_knows_nothing_of_is_found_and_let_go():
+    """A claim that arrived after its answer was given up, and after the process had looked for what it might hold."""
+    work, tools = due_work(calling()), Tools()
+
+    async def lose_the_answer() -> None:
+        async with bench(catalog=tools.catalog) as process:
+            await Claimer(process.database, boot_id=process.boot_id, queues=["default"]).claim(limit=1)
+            await process.pool.let_strays_go()
+            await process.run_all()
+
+    run(lose_the_answer())
+
+    assert run_of(work).state == "succeeded"
+
+
+def test_suspects_follow_one_another_as_fast_as_they_end():
+    """All runs of a process that died are suspects: hundreds of innocents must not wait a second each."""
+    works = [due_work(calling(), gate="suspect", is_suspect=True) for _ in range(8)]
+    tools = Tools()
+
+    async def work_off() -> None:
+        async with bench(catalog=tools.catalog) as process:
+            working = asyncio.create_task(process.pool.run())
+            await until(lambda: len(tools.calls) == len(works), within=4)
+            process.pool.stop_claiming()
+            await working
+            await process.settled()
+
+    run(work_off())
+
+    assert {run_of(work).state for work in works} == {"succeeded"}
