@@ -146,6 +146,7 @@ class Load:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
         self._paused: dict[str, bool] = {}  # path of what is paused: whether it ends by itself
+        self._ever_paused: dict[str, None] = {}
         self._made: list[str] = []
         self._unanswered: list[Callable[[], None]] = []
         self.failures: list[str] = []
@@ -170,7 +171,9 @@ class Load:
         _forget_connection()
         for ask_again in self._unanswered:
             ask_again()
-        for path in list(self._paused):
+        # A pause whose answer came only now may have followed its own resume.
+        for path in self._ever_paused:
+            self._paused.setdefault(path, True)
             self._resume(path)
 
     def end_schedules(self) -> None:
@@ -278,6 +281,7 @@ class Load:
             body["until"] = (datetime.now(UTC) + timedelta(seconds=self._rng.uniform(4, 8))).isoformat()
         self._do(f"{noun}.pause", "POST", f"{path}/pause", body, must_change=not is_snoozed)
         self._paused[path] = is_snoozed
+        self._ever_paused[path] = None
 
     def _resume_one(self, prefix: str) -> None:
         paths = sorted(path for path in self._paused if path.startswith(prefix))
