@@ -110,7 +110,7 @@ bench: $(DEV) ## run the benchmarks: make bench ARGS='--list'
 	@$(IN_VENV) -m benchmarks $(ARGS)
 
 .PHONY: torture
-torture: $(DEV) ## run the crash tests over and over: make torture ARGS='--seed 7 --minutes 10'
+torture: $(DEV) ## throw faults at everything under load: make torture ARGS='--minutes 60 --seed 7'
 	@$(IN_VENV) -m tests.torture $(ARGS)
 
 .PHONY: docs
