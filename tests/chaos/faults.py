@@ -12,7 +12,8 @@ from random import Random
 import psycopg
 
 from tests.chaos.plan import Fault
-from tests.chaos.stack import FAKETIME, Process, Stack, is_stopped, signal_to
+from tests.chaos.stack import FAKETIME, Process, Stack, signal_to
+from tests.process_trees import is_stopped
 from workers.points import POINTS_OF_HOST, POINTS_OF_PROCESS
 
 Befalling = Generator[float, None, None]

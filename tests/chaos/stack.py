@@ -274,13 +274,6 @@ def children_of(pid: int) -> list[int]:
     return [int(word) for word in text.split()]
 
 
-def is_stopped(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T"
-    except OSError:
-        return False
-
-
 def signal_to(pid: int, number: signal.Signals) -> bool:
     try:
         os.kill(pid, number)
