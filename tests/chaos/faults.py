@@ -22,6 +22,8 @@ _CLOCK_POINTS = (
     "before-read", "after-read", "after-plan", "after-lock", "after-admit", "after-misses", "before-commit",
     "after-commit", "before-sleep", "end-taken", "end-acted-on",
 )  # fmt: skip
+# Where only the fence stands between a late process and the run of another: met as often as all others together.
+_BEFORE_A_WRITE = ("before-journal",) * 8 + ("before-call", "after-call") * 2
 _LOCKED_ROWS = ("scheduling_duework", "scheduling_task", "scheduling_schedule", "workers_worker")
 _LOCKED_TABLES = ("scheduling_duework", "scheduling_run", "workers_steprun", "workers_worker", "scheduling_task")
 
@@ -112,7 +114,7 @@ def _end_of_host(stack: Stack, rng: Random, *, hurried: bool) -> Befalling:
 def _host_point(stack: Stack, rng: Random, seconds: float) -> Befalling:
     """A host that stands still, whole, between two statements; or one of whose processes is killed there."""
     deed = "stop" if rng.random() < 0.7 else "kill"
-    point = rng.choice(POINTS_OF_PROCESS * 2 + POINTS_OF_HOST)
+    point = rng.choice(POINTS_OF_PROCESS + POINTS_OF_HOST + _BEFORE_A_WRITE)
     victim = _one_of(stack.hosts, rng)
     if victim is not None:
         stack.send(victim, signal.SIGKILL)

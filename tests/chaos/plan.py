@@ -43,9 +43,9 @@ _PAUSE = (8.0, 20.0)
 # How long a fault lasts at most, in multiples of the reap time; kinds that are not named are over at once.
 _LASTS = {
     "worker.freeze": (0.2, 1.2),
-    "host.freeze": (0.5, 1.6),
+    "host.freeze": (0.8, 1.8),
     "host.kill": (0.05, 0.4),
-    "host.point": (0.5, 1.6),
+    "host.point": (1.1, 1.9),
     "clock.kill": (0.05, 0.6),
     "clock.freeze": (0.2, 1.2),
     "clock.point": (0.3, 1.0),
