@@ -215,13 +215,13 @@ def _finished_steps_stay_finished(history: History) -> Iterator[str]:
 
 @invariant("zombies stop in time", "a worker that lost a run begins no call of it past its abort bound [rule 27]")
 def _zombies_stop_in_time(history: History) -> Iterator[str]:
-    lost_at: dict[int, float] = {}
+    lost_at: dict[tuple[str, int], float] = {}  # the runs of one claim share its epoch, not their ends
     for change in _work(history):
         if change.was_owner is not None and change.was_epoch is not None and change.owner != change.was_owner:
-            lost_at.setdefault(change.was_epoch, change.at.timestamp())
+            lost_at.setdefault((change.run, change.was_epoch), change.at.timestamp())
     bound = history.abort_after.total_seconds() + _SLACK
     for line in history.ledger:
-        lost = lost_at.get(line.epoch)
+        lost = lost_at.get((line.run, line.epoch))
         if line.what != "begin" or lost is None or line.at <= lost + bound:
             continue
         # A process that stood still has not lived through that time.
