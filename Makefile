@@ -118,7 +118,7 @@ bench-peers: $(DEV) ## install the peers that make bench ARGS=throughput measure
 		-r benchmarks/peers/requirements.txt
 
 .PHONY: torture
-torture: $(DEV) ## run the crash tests over and over: make torture ARGS='--seed 7 --minutes 10'
+torture: $(DEV) ## throw faults at everything under load: make torture ARGS='--minutes 60 --seed 7'
 	@$(IN_VENV) -m tests.torture $(ARGS)
 
 .PHONY: docs

@@ -22,6 +22,14 @@ def is_alive(pid: int) -> bool:
     return state not in {"Z", "X"}
 
 
+def is_stopped(pid: int) -> bool:
+    """True while a signal keeps the process from running."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "T"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def processes_marked(mark: str) -> list[int]:
     """The processes whose environment carries the mark: a whole tree, whatever became of its parents."""
     found = []

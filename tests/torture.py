@@ -1,8 +1,9 @@
-"""`python -m tests.torture`: the crash tests again and again, each round with another seed, for a given time.
+"""`python -m tests.torture`: rounds of load and faults on a private installation (see `tests.chaos`).
 
-The seed decides the order of the tests and is handed to them as ORDINAUT_TEST_TORTURE_SEED, for the moments at which
-they kill and for the faults that befall; under it tests take their long forms. It is printed before each round:
-`--seed N --rounds 1` repeats that round.
+`tests` as the first word repeats the crash and race tests instead, each round with another seed, for a given time. The
+seed decides the order of the tests and is handed to them as ORDINAUT_TEST_TORTURE_SEED, for the moments at which they
+kill and for the faults that befall; under it tests take their long forms. It is printed before each round:
+`tests --seed N --rounds 1` repeats that round.
 """
 
 import argparse
@@ -13,13 +14,20 @@ import sys
 import time
 from pathlib import Path
 
+from tests.chaos.__main__ import main as torture
+
 ROOT = Path(__file__).resolve().parent.parent
+REPEAT = "tests"
 _NO_TESTS = 5
 TESTS = ["tests/crash", "tests/races"]
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
+    return repeat(arguments[1:]) if arguments[:1] == [REPEAT] else torture(arguments)
+
+
+def repeat(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog=f"make torture: {REPEAT}", description=__doc__)
     parser.add_argument("--seed", type=int, default=None, help="of the first round; each next one adds 1")
     parser.add_argument("--minutes", type=float, default=5.0, help="start no round after this time (default: 5)")
     parser.add_argument("--rounds", type=int, default=sys.maxsize, help="stop after so many rounds")
@@ -33,7 +41,7 @@ def main(arguments: list[str]) -> int:
         sys.stdout.flush()
         exit_code = _round(seed + done, options.tests)
         if exit_code != 0:
-            sys.stdout.write(f"failed; again by: make torture ARGS='--seed {seed + done} --rounds 1'\n")
+            sys.stdout.write(f"failed; again by: make torture ARGS='{REPEAT} --seed {seed + done} --rounds 1'\n")
             return exit_code
         done += 1
     sys.stdout.write(f"{done} rounds passed\n")

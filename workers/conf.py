@@ -53,6 +53,11 @@ def direct_url() -> str:
     return str(getattr(settings, "ORDINAUT_DATABASE_DIRECT_URL", "") or "")
 
 
+def test_point() -> str:
+    """Where a test wants a process of a worker host to die or to stand still; empty outside of tests."""
+    return str(getattr(settings, "ORDINAUT_TEST_WORKER_POINT", ""))
+
+
 def _duration(name: str, default: timedelta, *, zero: bool = False) -> timedelta:
     value = getattr(settings, name, default)
     if not isinstance(value, timedelta) or value < timedelta(0) or (not value and not zero):

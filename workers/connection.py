@@ -26,6 +26,10 @@ _SCHEMA_IS_BEHIND = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColu
 REFUSED = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
 
 
+# For this transaction alone: behind a pooler the connection is not ours.
+LIMIT_OF_SILENCE = "SELECT set_config('idle_in_transaction_session_timeout', %s, true)"
+
+
 class DatabaseUnavailable(Exception):
     """The database cannot be reached, is not ready, or lacks the schema; to be tried again after a while."""
 
@@ -64,8 +68,12 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[psycopg.AsyncConnection[Row]]:
-        """Several statements in one transaction, by `fetch_within`; `fetch` of other tasks waits for its end."""
+        """Several statements in one transaction, by `fetch_within`; `fetch` of other tasks waits for its end.
+
+        A process that stands still in the middle of it loses it, and its locks, after the limit.
+        """
         async with self._guarded() as connection, self._turn, connection.transaction():
+            await connection.execute(LIMIT_OF_SILENCE, [f"{self._limit:.3f}s"])
             yield connection
 
     async def open(self) -> psycopg.AsyncConnection[Row]:

@@ -29,6 +29,7 @@ from workers.encoding import Unstorable, decode
 from workers.faults import Faults
 from workers.gates import GateKeeper
 from workers.journal import JournalRefused, JournalWriter, LeaseLost, RunJournal, settlement_row
+from workers.points import reach
 from workers.revisions import ToolsMissing
 from workers.settlement import TOOLS_MISSING, Canceled, Ending, HandedBack, Settlement, TimedOut, settle
 from workers.tally import Tally
@@ -88,7 +89,10 @@ class TrackedInvoker:
             self.in_doubt.add(place)
         if self._invoke is None:
             self._invoke = self._invoker()
-        return await self._invoke(call)
+        reach("before-call")
+        result = await self._invoke(call)
+        reach("after-call")
+        return result
 
     def _invoker(self) -> Invoker:
         return ToolInvoker(
@@ -97,6 +101,7 @@ class TrackedInvoker:
             run_id=str(self._run.run_id),
             task_id=str(self._run.task_id),
             agent_id=str(self._run.agent_id),
+            lease_epoch=self._run.lease_epoch,
             now=self._run.started_at,
         )
 
@@ -200,6 +205,7 @@ class Execution:
         try:
             ending = await self._ending()
             self.is_settling = True
+            reach("before-settle")
             await self._settle(ending)
         except LeaseLost:
             logger.debug("run.lease_lost")

@@ -24,6 +24,7 @@ from workers.columns import Bigints, Blobs, Booleans, Column, Floats, Instants, 
 from workers.connection import REFUSED, Database, DatabaseUnavailable
 from workers.encoding import Artifact, Unstorable, encode, encode_input, encode_output
 from workers.outage import Outage
+from workers.points import reach
 from workers.settlement import Settlement
 from workers.statements import JOURNAL, KEEP_ARTIFACT
 from workers.tally import Tally
@@ -244,7 +245,9 @@ class JournalWriter:
         parameters: dict[str, Any] = {"boot_id": self._boot_id}
         _add_columns(parameters, _RUN_COLUMNS, [entry.row() for entry in batch])
         _add_columns(parameters, _STEP_COLUMNS, [step for entry in batch for step in entry.steps])
+        reach("before-journal")
         rows = await self._database.fetch(JOURNAL, parameters)
+        reach("after-journal")
         self._tally[counted.COMMITS] += 1
         return {run_id for (run_id,) in rows}
 

@@ -17,6 +17,7 @@ from workers.gates import GateKeeper
 from workers.links import Link
 from workers.listener import listen
 from workers.outage import Outage
+from workers.points import reach
 from workers.reaper import Observations, Orphan, Reaper
 from workers.statements import BEAT
 
@@ -119,6 +120,7 @@ class Keeper:
             return
         reports = {boot_id: link.report for boot_id, link in wanting.items()}
         news = [link.news for link in wanting.values()]
+        reach("before-beat")
         rows = await self._beats.fetch(
             BEAT,
             {
@@ -128,6 +130,7 @@ class Keeper:
                 "errors": Texts(error for _, error in news),
             },
         )
+        reach("after-beat")
         living: dict[UUID, bool] = dict(rows)
         self._beaten_at = boottime()
         for boot_id, link in wanting.items():

@@ -21,6 +21,7 @@ from workers.connection import Database, DatabaseUnavailable
 from workers.doing import Doing
 from workers.execution import Equipment, Execution, Stop
 from workers.outage import Outage
+from workers.points import reach
 from workers.statements import RELEASE, WATCH
 
 logger = structlog.get_logger(__name__)
@@ -28,6 +29,7 @@ logger = structlog.get_logger(__name__)
 POLL = (0.5, 1.0)  # seconds between looks when idle, with jitter; a notification comes earlier
 WATCH_EVERY = 0.5  # seconds between looks for cancellations
 SUSPECTS_EVERY = 1.0
+STRAYS_EVERY = 60.0
 MAX_PREFETCH = 50
 HURRY = timedelta(seconds=1)
 
@@ -65,6 +67,7 @@ class Pool:
         self._is_draining = False
         self._is_hungry = True
         self._suspects_at = 0.0
+        self._strays_at = time.monotonic()
 
     @property
     def running_count(self) -> int:
@@ -100,6 +103,8 @@ class Pool:
         outage = Outage("claim.database_is_away")
         while not self._is_draining:
             try:
+                if time.monotonic() - self._strays_at >= STRAYS_EVERY:
+                    await self.let_strays_go()
                 pause = await self.run_once()
             except DatabaseUnavailable as error:
                 await outage.wait(error)
@@ -120,13 +125,27 @@ class Pool:
         room = self._room()
         if not room:
             return pause
+        reach("before-claim")
         claimed = await self._claimer.claim(limit=room)
+        if claimed:
+            reach("after-claim")
         self._is_hungry = len(claimed) == room
         soon = self._claimer.look_in
         await self._take(claimed)
         if self._is_hungry and self._room():
             return 0.0
         return pause if soon is None else min(pause, soon)
+
+    async def let_strays_go(self) -> None:
+        """Put back what is leased to this process and not known to it. Not while a claim is on its way.
+
+        Looked for after every claim without an answer, and now and then: a statement that was given up may arrive
+        later than that look, and nobody would ever miss what it leased to a process that lives.
+        """
+        self._strays_at = time.monotonic()
+        held = [*self._running, *(brief.run.run_id for brief in self._waiting)]
+        if strays := await self._claimer.release_unknown(held):
+            logger.warning("claim.strays_let_go", runs=strays)
 
     async def watch(self) -> None:
         """Stop runs that are canceled or lost, within half a second and at once when told."""
@@ -232,6 +251,7 @@ class Pool:
         if abs(self._equipment.clock.skew()) > WARNING:
             self._warn_of_skew()
         self._waiting.extend(await self._briefing.prepare(claimed))
+        reach("after-brief")
         self._fill_slots()
 
     def _warn_of_skew(self) -> None:
@@ -248,6 +268,9 @@ class Pool:
             del self._running[execution.claimed.run_id]
             if not self._running:
                 self._emptied.set()
+        if execution.claimed.is_suspect:
+            self._suspects_at = 0.0  # where there was one there may be more
+            self.wake()
         if error is not None:
             logger.error("run.slot_failed", run=str(execution.claimed.run_id), exc_info=error)
             self._equipment.faults.note(f"a slot failed with run {execution.claimed.run_id}", error)
@@ -269,9 +292,8 @@ class Pool:
     async def _release_unknown(self, outage: Outage) -> None:
         """After a claim that may have been committed without an answer: let go what this process does not know of."""
         while not self._is_draining:
-            held = [*self._running, *(brief.run.run_id for brief in self._waiting)]
             try:
-                await self._claimer.release_unknown(held)
+                await self.let_strays_go()
             except DatabaseUnavailable as error:
                 await outage.wait(error)
             else:

@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import django
 
     django.setup()
+    from workers import points
+
+    points.arm()
     options = _parser().parse_args(arguments)
     with socket.socket(fileno=options.channel) as channel:
         channel.setblocking(False)

@@ -20,6 +20,7 @@ from pipelines.errors import ErrorClass, PipelineError
 from workers import conf
 from workers.columns import Uuids
 from workers.connection import Database, Row, fetch_within
+from workers.points import reach
 from workers.statements import (
     BEATS,
     DECLARE_DEAD,
@@ -100,7 +101,9 @@ class Reaper:
             seen = {"boot_id": boot_id, "beat_number": beat_number, "reason": _stood_still()}
             if not await fetch_within(connection, DECLARE_LOST, seen):
                 return None
+            reach("after-declare")
             orphans = await self._give_away(connection, [boot_id])
+            reach("before-give-away-commit")
         logger.warning("worker.lost", worker=str(boot_id), runs=len(orphans))
         return orphans
 
@@ -109,7 +112,9 @@ class Reaper:
         async with self._database.transaction() as connection:
             told = {"boot_id": boot_id, "reason": reason, "error": error or reason}
             await fetch_within(connection, DECLARE_DEAD, told)
+            reach("after-declare")
             orphans = await self._give_away(connection, [boot_id])
+            reach("before-give-away-commit")
         logger.warning("worker.died", worker=str(boot_id), reason=reason, runs=len(orphans))
         return orphans
 

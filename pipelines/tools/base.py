@@ -45,7 +45,9 @@ class InDoubt(StrEnum):
 class ToolContext:
     """What a call may know. `idempotency_key` is the same for every attempt of one step of one run.
 
-    `now` is the run's fixed instant (aware, UTC). `time_left` is how long the call may take.
+    `now` is the run's fixed instant (aware, UTC). `time_left` is how long the call may take. `lease_epoch` is a fencing
+    token: each claim of a run has a higher one, so that a service which remembers the highest can refuse the late call
+    of a worker that has lost the run. None outside of a worker.
     """
 
     run_id: str
@@ -57,6 +59,7 @@ class ToolContext:
     time_left: timedelta
     simulated: bool = False
     agent_id: str | None = None
+    lease_epoch: int | None = None
 
 
 # `call(context, **input)`, the fields of the input schema as keyword arguments; gives the result or an awaitable of it.

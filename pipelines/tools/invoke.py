@@ -41,6 +41,7 @@ class ToolInvoker:
         task_id: str,
         now: datetime,
         agent_id: str | None = None,
+        lease_epoch: int | None = None,
     ) -> None:
         """`now` is the run's fixed instant, aware UTC. `isolation` is shared by all runs of the worker."""
         self._catalog = catalog
@@ -48,6 +49,7 @@ class ToolInvoker:
         self._run_id = run_id
         self._task_id = task_id
         self._agent_id = agent_id
+        self._lease_epoch = lease_epoch
         self._now = now
 
     async def __call__(self, call: ToolCall) -> Any:
@@ -87,6 +89,7 @@ class ToolInvoker:
             now=self._now,
             time_left=call.timeout,
             agent_id=self._agent_id,
+            lease_epoch=self._lease_epoch,
         )
 
 

@@ -124,6 +124,7 @@ def _request(spec: ToolSpec, context: ToolContext, given: dict[str, Any]) -> byt
                     "time_left": context.time_left.total_seconds(),
                     "simulated": context.simulated,
                     "agent_id": context.agent_id,
+                    "lease_epoch": context.lease_epoch,
                 },
             }
         )

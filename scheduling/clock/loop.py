@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-import psycopg
 import structlog
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.db import close_old_connections, connection
 
 from scheduling.backfills.pacing import BackfillPacer
 from scheduling.clock import metrics, session
@@ -32,8 +31,6 @@ FIRST_PAUSE = 0.02  # seconds: after a pass that could do nothing about what is 
 SKEW_WARNING = 1.0  # seconds
 SKEW_EVERY = 60.0  # seconds between measurements
 JUMP = 0.5  # seconds by which the host's wall clock moves otherwise than its monotonic one
-
-LOST_CONNECTION = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 
 
 class Clock:

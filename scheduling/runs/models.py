@@ -127,6 +127,9 @@ class DueWork(models.Model):
     started_at = models.DateTimeField(null=True)
     deadline_at = models.DateTimeField(null=True, help_text="When this attempt's time is over.")
     cancel_requested_at = models.DateTimeField(null=True)
+    redriven_at = models.DateTimeField(
+        null=True, help_text="When somebody had the failed run tried again: failures before it do not count any more."
+    )
 
     class Meta:
         verbose_name = "due work"

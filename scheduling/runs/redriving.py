@@ -85,6 +85,7 @@ def _draft(run: Run, task: Task, *, now: datetime, is_followed: bool, is_fair: b
         priority=task.priority,
         available_at=now,
         started_at=run.started_at,
+        redriven_at=now,
         gate=Gate.OVERLAP if is_exclusive else Gate.KEY if key is not None else None,
         is_exclusive=is_exclusive,
         is_watched=is_check or task.pause_after_failures is not None or is_followed,

@@ -45,6 +45,20 @@ class WatchedClock:
         return float(sample.split()[-1])
 
 
+def test_a_clock_that_starts_on_a_read_only_server_waits_and_does_not_end(
+    process_env: dict[str, str], tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    env = {**process_env, "PGOPTIONS": "-c default_transaction_read_only=on"}
+    schedule = ScheduleFactory()
+
+    with manage("runscheduler", env=env, log=log) as process:
+        wait_until(lambda: b"clock.database_is_away" in log.read_bytes(), what="a pass that the server refuses")
+        assert process.poll() is None
+
+    assert not Run.objects.filter(schedule=schedule).exists()
+
+
 @pytest.fixture
 def clock(process_env: dict[str, str], tmp_path: Path) -> Iterator[WatchedClock]:
     port = free_port()

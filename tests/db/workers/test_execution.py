@@ -12,9 +12,12 @@ from django.db import connection
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.tools.base import InDoubt, SideEffect, ToolSpec
 from pipelines.tools.registry import ToolCatalog
+from scheduling.audit.operations import Actor
 from scheduling.models import DueWork
+from scheduling.runs.operations import retry_run
 from tests.factories import DueWorkFactory, RunFactory, StepRunFactory, TaskFactory
 from tests.workers_support import Bench, bench, change, due_work, reload, run, run_of, until
+from workers.claim import Claimer
 from workers.execution import Stop
 from workers.models import StepRun, Wait
 
@@ -88,6 +91,25 @@ def test_a_run_calls_its_tool_and_keeps_the_result():
     assert [(path, key) for path, key, _, _ in tools.calls] == [("send", f"{work.pk}:send")]
     assert StepRun.objects.get().state == "succeeded"
     assert reload(work) is None
+
+
+@pytest.mark.parametrize("policy", [{}, {"retry": {"max_attempts": 2, "initial": "PT5S"}}])
+def test_a_redriven_run_tries_again_the_step_that_failed_and_no_other(policy):
+    refusals = [refusing(ErrorClass.PERMANENT)] if not policy else [refusing(), refusing()]
+    tools = Tools(answers=[{"first": True}, *refusals, {"ok": True}])
+    work = due_work(calling("first", "second"), task=policy)
+    for _ in refusals:
+        make_due()
+        run_once(tools)
+    assert run_of(work).state == "failed"
+
+    retry_run(actor=Actor.system("tests"), run=run_of(work))
+    run_once(tools)
+
+    assert (run_of(work).state, [path for path, *_ in tools.calls]) == (
+        "succeeded",
+        ["first", *["second" for _ in refusals], "second"],
+    )
 
 
 def test_a_failed_run_is_tried_again_and_finished_steps_are_not():
@@ -370,3 +392,36 @@ def test_a_pure_step_costs_no_commit_of_its_own():
 
     assert run(work()) == 1
     assert StepRun.objects.filter(state="succeeded").count() == 3
+
+
+def test_a_lease_that_the_process_knows_nothing_of_is_found_and_let_go():
+    """A claim that arrived after its answer was given up, and after the process had looked for what it might hold."""
+    work, tools = due_work(calling()), Tools()
+
+    async def lose_the_answer() -> None:
+        async with bench(catalog=tools.catalog) as process:
+            await Claimer(process.database, boot_id=process.boot_id, queues=["default"]).claim(limit=1)
+            await process.pool.let_strays_go()
+            await process.run_all()
+
+    run(lose_the_answer())
+
+    assert run_of(work).state == "succeeded"
+
+
+def test_suspects_follow_one_another_as_fast_as_they_end():
+    """All runs of a process that died are suspects: hundreds of innocents must not wait a second each."""
+    works = [due_work(calling(), gate="suspect", is_suspect=True) for _ in range(8)]
+    tools = Tools()
+
+    async def work_off() -> None:
+        async with bench(catalog=tools.catalog) as process:
+            working = asyncio.create_task(process.pool.run())
+            await until(lambda: len(tools.calls) == len(works), within=4)
+            process.pool.stop_claiming()
+            await working
+            await process.settled()
+
+    run(work_off())
+
+    assert {run_of(work).state for work in works} == {"succeeded"}

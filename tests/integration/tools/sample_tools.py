@@ -35,7 +35,12 @@ def _at(spec: ToolSpec, entry_point: str) -> ToolSpec:
 
 @sample()
 def echo(context: ToolContext, **given: Any) -> dict[str, Any]:
-    return given | {"pid": os.getpid(), "key": context.idempotency_key, "now": context.now.isoformat()}
+    return given | {
+        "pid": os.getpid(),
+        "key": context.idempotency_key,
+        "now": context.now.isoformat(),
+        "epoch": context.lease_epoch,
+    }
 
 
 @sample()

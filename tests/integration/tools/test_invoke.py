@@ -24,7 +24,12 @@ def invoke():
         async def once():
             async with Isolation(size=1) as isolation:
                 invoker = ToolInvoker(
-                    ToolCatalog([spec]), isolation, run_id=RUN, task_id="t", now=datetime(2025, 6, 2, tzinfo=UTC)
+                    ToolCatalog([spec]),
+                    isolation,
+                    run_id=RUN,
+                    task_id="t",
+                    now=datetime(2025, 6, 2, tzinfo=UTC),
+                    lease_epoch=7,
                 )
                 call = ToolCall(
                     spec=spec, input=given or {}, path=path, attempt=attempt, timeout=timedelta(seconds=seconds)
@@ -49,6 +54,10 @@ def test_a_tool_runs_where_its_kind_says(invoke):
     assert invoke(tools.asynchronous) == "done"
     assert invoke(tools.trusted).startswith("tool")
     assert invoke(tools.echo, {"a": 1})["a"] == 1
+
+
+def test_a_tool_is_told_the_lease_epoch_as_its_fencing_token(invoke):
+    assert invoke(tools.echo)["epoch"] == 7
 
 
 def test_the_idempotency_key_is_the_same_in_every_attempt_and_differs_by_step(invoke):

@@ -1,9 +1,11 @@
 """Two connections at once: claim and claim, settle and reap, beat and reap. Whoever loses changes nothing."""
 
 import asyncio
+import threading
 import time
 import uuid
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +21,7 @@ from scheduling.runs.states import RunState
 from tests.factories import WorkerFactory
 from tests.workers_support import bench, claimer, database, due_work, reload, run, run_of
 from workers.columns import Integers, Texts, Uuids
-from workers.connection import conninfo
+from workers.connection import Database, DatabaseUnavailable, conninfo
 from workers.journal import JournalWriter, LeaseLost, RunJournal
 from workers.models import Worker
 from workers.operations import drain_worker
@@ -236,3 +238,35 @@ def ask_to_drain(worker):
     finally:
         connection.close()
     return "asked"
+
+
+def test_a_reaper_that_stands_still_in_the_middle_of_a_hand_over_lets_go_of_it():
+    """Frozen, or on a host that sleeps: its locks must not keep the leases of the dead from everybody else."""
+    worker = WorkerFactory()
+    work = due_work(lease_owner=worker.boot_id, lease_epoch=1, claimed_at=datetime.now(UTC))
+    has_locked, may_go_on = threading.Event(), threading.Event()
+
+    async def stand_still():
+        frozen = Database(name="frozen", address=conninfo(), limit=timedelta(seconds=1))
+        with pytest.raises(DatabaseUnavailable):  # noqa: PT012 (the transaction is what raises)
+            async with frozen.transaction() as connection:
+                await connection.execute("SELECT FROM workers_worker FOR UPDATE")
+                has_locked.set()
+                may_go_on.wait(20)  # the whole loop, and no time-out of its own
+                await connection.execute("SELECT 1")
+        await frozen.close()
+
+    async def reap():
+        async with database() as opened:
+            return await Reaper(opened).reap(worker.boot_id, worker.beat_number)
+
+    with ThreadPoolExecutor() as threads:
+        standing = threads.submit(run, stand_still(), within=30)
+        try:
+            assert has_locked.wait(10)
+            orphans = run(reap(), within=9)
+        finally:
+            may_go_on.set()
+        standing.result(20)
+
+    assert [orphan.run_id for orphan in orphans] == [work.pk]

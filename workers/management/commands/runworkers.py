@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 from scheduling.checks import require_service_settings
 from scheduling.probe import ProbeServer
 from scheduling.tasks.models import DEFAULT_QUEUE
+from workers import points
 from workers.host import Host, HostOptions
 from workers.metrics import HostCollector
 
@@ -40,6 +41,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         require_service_settings()
+        points.arm()
         try:
             host = Host(
                 HostOptions(processes=options["processes"], concurrency=options["concurrency"], queues=options["queue"])

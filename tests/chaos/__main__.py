@@ -1,0 +1,107 @@
+"""`python -m tests.chaos`: rounds of load and faults, one seed each, for as long as asked."""
+
+import argparse
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.chaos.planted import PLANTED, judge_the_judge
+from tests.chaos.stack import pooler_program
+from tests.process_trees import tie_to_this_process
+from tests.processes import ROOT
+
+_SETTLES_WITHIN = 600.0  # seconds that a round may take beyond its load
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
+    if options.self_test:
+        return _self_test()
+    seed = random.randrange(1_000_000) if options.seed is None else options.seed
+    kept = Path(options.keep or tempfile.mkdtemp(prefix="ordinaut-torture-"))
+    ends_at = time.monotonic() + options.minutes * 60
+    done = 0
+    while done == 0 or (time.monotonic() < ends_at and done < (options.rounds or sys.maxsize)):
+        code = _round(seed + done, kept / f"seed-{seed + done}", options)
+        done += 1
+        if code != 0:
+            return code
+    sys.stdout.write(f"{done} {'round' if done == 1 else 'rounds'} passed\n")
+    if not options.keep:
+        shutil.rmtree(kept, ignore_errors=True)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="make torture", description=__doc__)
+    made.add_argument("--seed", type=int, default=None, help="of the first round; each next one adds 1")
+    made.add_argument("--minutes", type=float, default=5.0, help="start no round after this time (default: 5)")
+    made.add_argument("--rounds", type=int, default=None, help="stop after so many rounds")
+    made.add_argument("--seconds", type=float, default=90.0, help="of load and faults in each round (default: 90)")
+    made.add_argument("--hosts", type=int, default=2, help="worker hosts (default: 2)")
+    made.add_argument("--processes", type=int, default=2, help="worker processes of each (default: 2)")
+    made.add_argument(
+        "--pooler", choices=("seed", "yes", "no"), default="seed", help="PgBouncer in between; odd seeds have it"
+    )
+    made.add_argument("--only", default="", metavar="KINDS", help="fault kinds by their beginning: worker,network.slow")
+    made.add_argument("--keep", default="", metavar="FOLDER", help="keep ledgers and logs there, also of good rounds")
+    made.add_argument("--self-test", action="store_true", help="see that the judge catches what is planted for it")
+    return made
+
+
+def _self_test() -> int:
+    wrong = judge_the_judge()
+    for complaint in wrong:
+        sys.stdout.write(f"not caught: {complaint}\n")
+    if not wrong:
+        planted = sum(len(plants) for plants in PLANTED.values())
+        sys.stdout.write(f"{planted} planted violations of {len(PLANTED)} invariants were caught\n")
+    return 1 if wrong else 0
+
+
+def _round(seed: int, folder: Path, options: argparse.Namespace) -> int:
+    folder.mkdir(parents=True)
+    has_pooler = _has_pooler(seed, options)
+    again = [f"--seed {seed}", "--rounds 1", f"--seconds {options.seconds:g}", f"--hosts {options.hosts}"]
+    again += [f"--processes {options.processes}", f"--pooler {'yes' if has_pooler else 'no'}"]
+    again += [f"--only {options.only}"] if options.only else []
+    sys.stdout.write(f"seed {seed} begins\n")
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "tests.chaos.round", f"--seed={seed}", f"--folder={folder}"]
+    command += [f"--seconds={options.seconds}", f"--hosts={options.hosts}", f"--processes={options.processes}"]
+    command += [f"--only={options.only}"] + ["--pooler"] * has_pooler
+    with (folder / "round.log").open("wb") as log:
+        child = subprocess.Popen(command, cwd=ROOT, stderr=log, preexec_fn=tie_to_this_process)
+        try:
+            code = child.wait(options.seconds + _SETTLES_WITHIN)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            child.send_signal(signal.SIGINT)
+            child.wait(60)
+            code = 2
+    if code:
+        sys.stdout.write(f"the round {'broke an invariant' if code == 1 else 'went wrong'}; kept in {folder}\n")
+        if code != 1:
+            sys.stdout.write("".join((folder / "round.log").read_text().splitlines(keepends=True)[-25:]))
+        sys.stdout.write(f"again by: make torture ARGS='{' '.join(again)}'\n")
+    elif not options.keep:
+        shutil.rmtree(folder, ignore_errors=True)
+    sys.stdout.flush()
+    return code
+
+
+def _has_pooler(seed: int, options: argparse.Namespace) -> bool:
+    if options.pooler == "no" or (options.pooler == "seed" and seed % 2 == 0):
+        return False
+    if pooler_program() is None:
+        sys.stdout.write("PgBouncer is not installed: this round goes without it\n")
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

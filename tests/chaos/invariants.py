@@ -1,0 +1,400 @@
+"""The rules that a round's history must obey, each a pure function from the history to complaints.
+
+The names in brackets are those of the project's design: its invariants, and I1 to I14 of its reliability notes.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tests.chaos.history import History, Schedule
+from tests.chaos.recorder import Change
+
+FINAL = frozenset({"succeeded", "failed", "canceled", "skipped"})
+_SLACK = 1.5  # seconds: a process that was told to stop may begin another call before its loop turns
+Check = Callable[[History], Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    name: str
+    says: str
+    check: Check
+
+
+INVARIANTS: list[Invariant] = []
+
+
+def invariant(name: str, says: str) -> Callable[[Check], Check]:
+    def register(check: Check) -> Check:
+        INVARIANTS.append(Invariant(name, says, check))
+        return check
+
+    return register
+
+
+def judge(history: History, *, most: int = 10) -> dict[str, list[str]]:
+    """The complaints of each invariant by its name, `most` at the most; an empty list where it holds."""
+    verdict: dict[str, list[str]] = {}
+    for each in INVARIANTS:
+        complaints = list(each.check(history))
+        verdict[each.name] = complaints[:most] + [f"... and {len(complaints) - most} more"] * (len(complaints) > most)
+    return verdict
+
+
+# Occurrences
+
+
+@invariant("one run an occurrence", "no occurrence of a schedule has two runs [design, I1]")
+def _one_run_an_occurrence(history: History) -> Iterator[str]:
+    occurrences = Counter(
+        (run.trigger, run.schedule, run.scheduled_for)
+        for run in history.runs
+        if run.trigger in ("schedule", "check") and run.schedule
+    )
+    yield from (
+        f"{trigger} {schedule} at {at}: {n} runs" for (trigger, schedule, at), n in occurrences.items() if n > 1
+    )
+
+
+@invariant("nothing due is lost", "each occurrence before the mark has a run, or lies in a recorded miss [design, I2]")
+def _nothing_due_is_lost(history: History) -> Iterator[str]:
+    has_run: defaultdict[str, set[datetime]] = defaultdict(set)
+    for run in history.runs:
+        if run.trigger == "schedule" and run.schedule and run.scheduled_for:
+            has_run[run.schedule].add(run.scheduled_for)
+    missed = defaultdict(list)
+    for miss in history.misses:
+        missed[miss.schedule].append(miss)
+    for schedule in history.schedules:
+        for at in _occurrences(schedule):
+            is_missed = any(miss.first_at <= at <= miss.last_at for miss in missed[schedule.id])
+            if at not in has_run[schedule.id] and not is_missed:
+                yield f"schedule {schedule.id} ({schedule.expression}) at {at}: neither a run nor a reason"
+    yield from history.late_marks
+
+
+def _occurrences(schedule: Schedule) -> Iterator[datetime]:
+    """By arithmetic of our own: after the creation and before the mark."""
+    if schedule.kind == "once":
+        if schedule.state == "completed":
+            yield datetime.fromisoformat(schedule.expression)
+        return
+    if schedule.kind != "interval" or schedule.next_fire_at is None:
+        return
+    period = timedelta(seconds=int(schedule.expression.removeprefix("PT").removesuffix("S")))
+    at = schedule.starts_at + ((schedule.created_at - schedule.starts_at) // period + 1) * period
+    while at < schedule.next_fire_at:
+        yield at
+        at += period
+
+
+@invariant("events fire once", "an event that was accepted has exactly one run of a listener [I11]")
+def _events_fire_once(history: History) -> Iterator[str]:
+    if not history.listener:
+        return
+    runs = Counter(run.event for run in history.runs if run.trigger == "event" and run.task == history.listener)
+    published = {event.id for event in history.events if event.topic == history.topic}
+    for event in published:
+        if runs[event] != 1:
+            yield f"event {event}: {runs[event]} runs of its listener"
+    for action in history.actions:
+        if action.action == "event.publish" and action.is_accepted and action.reply.get("id") not in published:
+            yield f"event {action.reply.get('id')} was accepted and is gone"
+
+
+@invariant("ends are followed once", "each end of a followed run starts its follower exactly once [I11]")
+def _ends_are_followed_once(history: History) -> Iterator[str]:
+    if not history.follower:
+        return
+    told: defaultdict[str, list[str]] = defaultdict(list)
+    for event in history.events:
+        if event.about_run and event.topic.startswith("run."):
+            told[event.about_run].append(event.id)
+    followers = Counter(run.event for run in history.runs if run.trigger == "after" and run.task == history.follower)
+    redriven = {action.reply.get("id") for action in history.actions if action.action == "run.retry"}
+    for run in history.runs:
+        if run.task != history.followed or run.state not in FINAL - {"skipped"}:
+            continue
+        ends = told[run.id]
+        if not ends or (len(ends) > 1 and run.id not in redriven):
+            yield f"run {run.id}: its end was told {len(ends)} times"
+        yield from (f"the end of run {run.id}: {followers[end]} followers" for end in ends if followers[end] != 1)
+
+
+# Leases
+
+
+@invariant("one lease a run", "no lease is taken from a holder, and no epoch comes back or is two holders' [I3]")
+def _one_lease_a_run(history: History) -> Iterator[str]:
+    used: dict[int, str] = {}  # by whom: the runs of one claim have the same epoch
+    had: set[tuple[str, int]] = set()
+    for change in _work(history):
+        if change.owner is None:
+            continue
+        if change.was_owner not in (None, change.owner):
+            yield f"run {change.run}: leased to {change.owner} while {change.was_owner} held it (change {change.id})"
+        if change.was_owner == change.owner and change.epoch == change.was_epoch:
+            continue
+        epoch = change.epoch or 0
+        if used.setdefault(epoch, change.owner) != change.owner or (change.run, epoch) in had:
+            yield f"run {change.run}: epoch {epoch} of {change.owner} was {used[epoch]}'s already"
+        had.add((change.run, epoch))
+        if change.was_epoch is not None and change.epoch is not None and change.epoch <= change.was_epoch:
+            yield f"run {change.run}: epoch {change.epoch} after {change.was_epoch}"
+
+
+@invariant("only the holder writes", "a process without the lease journals no step and settles no run [design, I4]")
+def _only_the_holder_writes(history: History) -> Iterator[str]:
+    held_in = {
+        (change.run, change.xid): change.was_owner
+        for change in reversed(_work(history))
+        if change.op != "INSERT" and change.was_owner is not None
+    }
+    owner: dict[str, str | None] = {}
+    for change in history.changes:
+        if change.what == "work":
+            owner[change.run] = change.owner
+            continue
+        writer = _worker_of(change)
+        if writer is None:
+            continue
+        holder = held_in.get((change.run, change.xid), owner.get(change.run))
+        if holder is None or history.workers.get(holder) != writer:
+            done = f"step {change.path} {change.state}" if change.what == "step" else f"state {change.state}"
+            yield f"run {change.run}: {done} written by process {writer}; the lease was {holder}'s (change {change.id})"
+
+
+@invariant("one key, its limit", "the holders of a concurrency key never exceed its limit [design, I10]")
+def _keys_keep_their_limit(history: History) -> Iterator[str]:
+    holders: defaultdict[str, set[str]] = defaultdict(set)
+    for change in _work(history):
+        if change.key is None:
+            continue
+        if change.is_live and change.gate in (None, "suspect"):
+            holders[change.key].add(change.run)
+            limit = history.limits.get(change.key, 0)
+            if len(holders[change.key]) > limit:
+                yield f"key {change.key}: {len(holders[change.key])} of {limit} at change {change.id} ({change.at})"
+        else:
+            holders[change.key].discard(change.run)
+
+
+@invariant("no overlap", "a task that forbids overlap never has two runs live [design]")
+def _no_overlap(history: History) -> Iterator[str]:
+    live: defaultdict[str, set[str]] = defaultdict(set)
+    for change in _work(history):
+        if change.task is None:
+            continue
+        if change.is_live and change.is_exclusive and change.gate != "overlap":
+            live[change.task].add(change.run)
+            if len(live[change.task]) > 1:
+                yield f"task {change.task}: runs {sorted(live[change.task])} at change {change.id}"
+        else:
+            live[change.task].discard(change.run)
+
+
+# Steps and effects
+
+
+@invariant("finished steps stay finished", "no call begins for a step after its success was committed [design, I5]")
+def _finished_steps_stay_finished(history: History) -> Iterator[str]:
+    succeeded = Counter((step.run, step.path) for step in history.steps if step.state == "succeeded")
+    yield from (f"run {run} {path}: {n} successes" for (run, path), n in succeeded.items() if n > 1)
+    finished = _successes(history)
+    for line in history.ledger:
+        success = finished.get((line.run, line.path))
+        if line.what != "begin" or success is None or line.at <= success[0]:
+            continue
+        at, epoch = success
+        if line.epoch >= epoch:
+            earlier = f"finished by {epoch} {line.at - at:.2f} s before"
+            yield f"run {line.run} {line.path}: begun by epoch {line.epoch}, {earlier}"
+
+
+@invariant("zombies stop in time", "a worker that lost a run begins no call of it past its abort bound [rule 27]")
+def _zombies_stop_in_time(history: History) -> Iterator[str]:
+    lost_at: dict[tuple[str, int], float] = {}  # the runs of one claim share its epoch, not their ends
+    for change in _work(history):
+        if change.was_owner is not None and change.was_epoch is not None and change.owner != change.was_owner:
+            lost_at.setdefault((change.run, change.was_epoch), change.at.timestamp())
+    bound = history.abort_after.total_seconds() + _SLACK
+    for line in history.ledger:
+        lost = lost_at.get((line.run, line.epoch))
+        if line.what != "begin" or lost is None or line.at <= lost + bound:
+            continue
+        # A process that stood still has not lived through that time.
+        still = any(
+            pid == line.worker and until > lost and line.at <= until + bound for pid, _, until in history.stood_still
+        )
+        if not still:
+            yield f"run {line.run} {line.path}: epoch {line.epoch} began a call {line.at - lost:.1f} s after its loss"
+
+
+@invariant("at least once", "a step that succeeded had its effect, in the attempt that the journal names [design]")
+def _at_least_once(history: History) -> Iterator[str]:
+    ended = {(line.run, line.path, line.attempt) for line in history.ledger if line.what == "end"}
+    for step in history.steps:
+        is_real = step.state == "succeeded" and step.uses.startswith("chaos.") and not step.is_simulated
+        if is_real and (step.run, step.path, step.attempt) not in ended:
+            yield f"run {step.run} {step.path} attempt {step.attempt} succeeded and never ended"
+
+
+@invariant("at most once where it is forbidden", "a tool that forbids repeats in doubt is called once a run [rule 21]")
+def _at_most_once(history: History) -> Iterator[str]:
+    # A person who redrives a run in doubt has answered the question.
+    redrives = Counter(
+        action.reply.get("id") for action in history.actions if action.action == "run.retry" and action.is_accepted
+    )
+    calls = Counter((line.run, line.path) for line in history.ledger if line.kind == "once" and line.what == "begin")
+    for (run, path), n in calls.items():
+        if n > 1 + redrives[run]:
+            yield f"run {run} {path}: called {n} times"
+
+
+@invariant("keys are stable", "an idempotency key belongs to one step of one run, in all its attempts [I9]")
+def _keys_are_stable(history: History) -> Iterator[str]:
+    keys: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    steps: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    for line in history.ledger:
+        keys[line.run, line.path].add(line.key)
+        steps[line.key].add((line.run, line.path))
+    yield from (f"run {run} {path}: {sorted(found)}" for (run, path), found in keys.items() if len(found) > 1)
+    yield from (f"key {key}: {sorted(found)}" for key, found in steps.items() if len(found) > 1)
+
+
+# Ends of runs
+
+
+@invariant("every run ends", "when all is quiet, no run is live but what waits for a stated reason [design, I7]")
+def _every_run_ends(history: History) -> Iterator[str]:
+    paused = {task.id for task in history.tasks if task.state == "paused"}
+    for work in history.work:
+        if not (work.gate == "paused" and work.task in paused):
+            yield f"run {work.run} is still there: gate {work.gate}, lease {work.owner}, due {work.available_at}"
+    live = {work.run for work in history.work}
+    for run in history.runs:
+        if run.state not in FINAL and run.id not in live:
+            yield f"run {run.id} is {run.state} and nothing will take it up"
+        if run.state in FINAL and run.finished_at is None and run.state != "skipped":
+            yield f"run {run.id} is {run.state} and has no end"
+    yield from history.surprises
+
+
+@invariant("attempts are bounded", "no run is tried more often than its policy allows, nor failed without a cause [I6]")
+def _attempts_are_bounded(history: History) -> Iterator[str]:
+    most = {task.id: task.max_attempts for task in history.tasks}
+    for run in history.runs:
+        if run.attempt > most.get(run.task, 1):
+            yield f"run {run.id}: attempt {run.attempt} of {most.get(run.task, 1)}"
+        if (run.state == "failed") != bool(run.cause):
+            yield f"run {run.id} is {run.state} with the cause {run.cause!r}"
+
+
+@invariant("a redrive tries again", "a run that was redriven has tried the step that failed once more [design]")
+def _a_redrive_tries_again(history: History) -> Iterator[str]:
+    redrives = Counter(
+        str(action.reply.get("id")) for action in history.actions if action.action == "run.retry" and action.is_accepted
+    )
+    ended = {run.id for run in history.runs if run.state in ("succeeded", "failed")}
+    repeats: Counter[str] = Counter()
+    for step in history.steps:
+        repeats[step.run] += step.attempt > 1
+    for run, n in redrives.items():
+        if run in ended and repeats[run] < n:
+            yield f"run {run}: redriven {n} times, and {repeats[run]} steps were tried again"
+
+
+@invariant("quarantine is for poison", "a run is quarantined after the deaths that the setting allows, not before [I6]")
+def _quarantine_is_for_poison(history: History) -> Iterator[str]:
+    deaths: Counter[str] = Counter()
+    for change in _work(history):
+        is_taken = change.was_owner is not None and (change.gate == "suspect" or not change.is_live)
+        deaths[change.run] += is_taken and _worker_of(change) is None
+    for run in history.runs:
+        if run.cause == "quarantined" and deaths[run.id] < history.quarantine_after + 1:
+            yield f"run {run.id} was quarantined after {deaths[run.id]} deaths"
+
+
+# People and agents
+
+
+@invariant("what was acknowledged stays", "whatever the API accepted is there after every crash [I8]")
+def _acknowledged_stays(history: History) -> Iterator[str]:
+    there = {
+        "run.": {run.id for run in history.runs},
+        "task.": {task.id for task in history.tasks},
+        "schedule.": {schedule.id for schedule in history.schedules},
+        "event.": {event.id for event in history.events},
+    }
+    deleted = {audit.object for audit in history.audits if audit.action == "schedule.delete"}
+    for action in history.actions:
+        if not action.is_accepted or action.action == "schedule.delete":
+            continue
+        id_ = str(action.reply.get("id"))
+        for prefix, ids in there.items():
+            if action.action.startswith(prefix) and id_ not in ids | deleted:
+                yield f"{action.action} {action.request} was answered {action.status} and {id_} is gone"
+
+
+@invariant("one effect a request", "a request that is sent again has its effect once, a refused one none [I8, I9]")
+def _one_effect_a_request(history: History) -> Iterator[str]:
+    effects = Counter((audit.request, audit.action) for audit in history.audits)
+    for action in history.actions:
+        n = effects[action.request, action.action]
+        if n > 1:
+            yield f"{action.action} {action.request}, sent {action.tries} times, had {n} effects"
+        if n and not action.is_accepted:
+            yield f"{action.action} {action.request} was answered {action.status} and had its effect"
+
+
+@invariant("everything is in the audit trail", "each deed of an agent has its entry, each entry its deed [design, I14]")
+def _everything_is_audited(history: History) -> Iterator[str]:
+    entries = {(audit.request, audit.action) for audit in history.audits}
+    for action in history.actions:
+        if action.is_accepted and action.must_change and (action.request, action.action) not in entries:
+            yield f"{action.action} {action.request} was answered {action.status} and is not in the trail"
+        if not action.status:
+            yield f"{action.action} {action.request} was never answered"
+    known = {action.request for action in history.actions}
+    for audit in history.audits:
+        if audit.actor_kind == "agent" and audit.request not in known:
+            yield f"{audit.action} of {audit.object} is in the trail and nobody did it"
+
+
+@invariant("agents are kept apart", "a run belongs to the agent of its task [I13]")
+def _agents_are_kept_apart(history: History) -> Iterator[str]:
+    agents = {task.id: task.agent for task in history.tasks}
+    for run in history.runs:
+        if agents.get(run.task) != run.agent:
+            yield f"run {run.id} of task {run.task} belongs to {run.agent}"
+
+
+@invariant("the database is whole", "the queries of tests/invariants.py find nothing [design]")
+def _the_database_is_whole(history: History) -> Iterator[str]:
+    yield from (f"{name}: {row}" for name, rows in history.integrity.items() for row in rows)
+
+
+def _work(history: History) -> list[Change]:
+    return [change for change in history.changes if change.what == "work"]
+
+
+def _worker_of(change: Change) -> int | None:
+    """The pid of the worker process whose journal wrote this; None where another wrote it."""
+    words = change.app.split()
+    if words[:2] != ["ordinaut", "worker"] or words[3:] != ["journal"]:
+        return None
+    return int(words[2])
+
+
+def _successes(history: History) -> dict[tuple[str, str], tuple[float, int]]:
+    """When the success of each step was written, and under which epoch."""
+    epochs: dict[str, int] = {}
+    found: dict[tuple[str, str], tuple[float, int]] = {}
+    for change in history.changes:
+        if change.what == "work" and change.owner is not None and change.epoch is not None:
+            epochs[change.run] = change.epoch
+        if change.what == "step" and change.state == "succeeded":
+            found.setdefault((change.run, change.path), (change.at.timestamp(), epochs.get(change.run, 0)))
+    return found

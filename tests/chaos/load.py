@@ -1,0 +1,392 @@
+"""The load: two agents at the API, whose deeds are drawn from the seed.
+
+Each deed has one request id and one idempotency key and is sent until it is answered, so that what the outages did to
+the first tries can be judged: it may have had its effect once, never twice.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+from tests.chaos.history import Action
+
+PING = "chaos.ping"
+_TRIES = 4
+_MOST_TASKS = 40
+_MOST_WAITING = 120
+Reply = Mapping[str, Any]
+
+
+def _pipeline(*steps: dict[str, Any]) -> dict[str, Any]:
+    return {"version": 1, "steps": [{"id": f"s{number}", **step} for number, step in enumerate(steps)]}
+
+
+def _call(tool: str, **given: Any) -> dict[str, Any]:
+    return {"uses": f"chaos.{tool}", "with": given}
+
+
+def _every(seconds: int, **more: Any) -> dict[str, Any]:
+    return {"kind": "interval", "expression": f"PT{seconds}S", **more}
+
+
+_NOTE, _RECOMPUTE = _call("note"), _call("recompute")
+_QUICKLY = {"max_attempts": 4, "backoff": "fixed", "initial": "PT0.3S", "max": "PT1S", "jitter": False}
+_ALL = {"policy": "all", "grace": "PT1S", "limit": 1000}
+_SKIP = {"policy": "skip", "grace": "PT1S"}
+
+# What is there from the start: by key, for the first agent. Nobody pauses `ticks`, `followed`, `follower`, `listener`.
+TASKS: dict[str, dict[str, Any]] = {
+    "ticks": {"pipeline": _pipeline(_NOTE, _RECOMPUTE, _NOTE), "schedules": [_every(1, misfire=_ALL)]},
+    "followed": {"pipeline": _pipeline(_NOTE), "schedules": [_every(3)]},
+    "follower": {
+        "pipeline": _pipeline(_RECOMPUTE, _NOTE),
+        "schedules": [{"kind": "after", "expression": "end", "after": "followed"}],
+    },
+    "listener": {"pipeline": _pipeline(_NOTE), "schedules": [{"kind": "event", "expression": PING}]},
+    "keyed-a": {
+        "pipeline": _pipeline(_call("slow", seconds=0.4), _NOTE),
+        "schedules": [_every(2)],
+        "concurrency": {"key": "shared", "limit": 2},
+    },
+    "keyed-b": {
+        "pipeline": _pipeline(_NOTE, _call("slow", seconds=0.3)),
+        "schedules": [_every(3, misfire=_ALL)],
+        "concurrency": {"key": "shared", "limit": 2},
+        "priority": 2,
+    },
+    "keyed-alone": {
+        "pipeline": _pipeline(_call("isolated", seconds=0.1)),
+        "concurrency": {"key": "one", "limit": 1},
+        "retry": _QUICKLY,
+    },
+    "skips": {"pipeline": _pipeline(_call("slow", seconds=0.7)), "schedules": [_every(1)], "overlap": "skip"},
+    "queues-one": {"pipeline": _pipeline(_call("slow", seconds=0.6)), "schedules": [_every(2)], "overlap": "queue_one"},
+    "queues-all": {"pipeline": _pipeline(_NOTE, _NOTE), "schedules": [_every(4, misfire=_ALL)], "overlap": "queue_all"},
+    "cancels": {
+        "pipeline": _pipeline(_call("slow", seconds=1.5), _NOTE),
+        "schedules": [_every(4)],
+        "overlap": "cancel_running",
+    },
+    "tries-again": {
+        "pipeline": _pipeline(_NOTE, {**_call("flaky", failures=2), "retry": _QUICKLY}),
+        "schedules": [_every(4, misfire=_SKIP)],
+    },
+    "runs-again": {"pipeline": _pipeline(_NOTE, _call("flaky", failures=2)), "retry": _QUICKLY},
+    "parks": {
+        "pipeline": _pipeline(
+            _NOTE, {**_call("flaky", failures=1), "retry": {**_QUICKLY, "initial": "PT3S", "max": "PT3S"}}
+        )
+    },
+    "once": {"pipeline": _pipeline(_NOTE, _call("once", seconds=0.3), _NOTE), "schedules": [_every(2)]},
+    "isolated": {"pipeline": _pipeline(_call("isolated", seconds=0.3), _NOTE), "schedules": [_every(4)]},
+    "refused": {"pipeline": _pipeline(_NOTE, _call("refuse", times=1), _NOTE)},
+    "long": {"pipeline": _pipeline(*[_NOTE, _RECOMPUTE] * 5), "queue": "other", "priority": 1},
+    "poison": {"pipeline": _pipeline(_NOTE, _call("poison"))},
+    "block": {"pipeline": _pipeline(_NOTE, _call("block", seconds=6))},
+    "paused-a": {"pipeline": _pipeline(_NOTE), "schedules": [_every(1), _every(5, misfire=_ALL)]},
+    "paused-b": {
+        "pipeline": _pipeline(_call("slow", seconds=0.2)),
+        "schedules": [_every(2)],
+        "concurrency": {"key": "paused", "limit": 1},
+        "overlap": "queue_one",
+    },
+}
+# The second agent's; its key of the same name is another.
+OTHERS: dict[str, dict[str, Any]] = {
+    "ticks": {"pipeline": _pipeline(_NOTE), "schedules": [_every(2)], "queue": "other"},
+    "keyed": {
+        "pipeline": _pipeline(_call("slow", seconds=0.2)),
+        "schedules": [_every(2)],
+        "concurrency": {"key": "shared", "limit": 1},
+    },
+}
+_BY_HAND = (
+    "keyed-a",
+    "keyed-alone",
+    "runs-again",
+    "parks",
+    "once",
+    "refused",
+    "long",
+    "ticks",
+    "queues-all",
+    "isolated",
+)
+_PAUSABLE = ("paused-a", "paused-b")
+_DEEDS = {
+    "run": 10,
+    "cancel": 3,
+    "redrive": 3,
+    "event": 4,
+    "pause": 2,
+    "resume": 3,
+    "pause_schedule": 2,
+    "resume_schedule": 3,
+    "revise": 1,
+    "create": 1,
+    "delete_schedule": 0.5,
+    "poison": 0.4,
+    "block": 0.2,
+}
+
+
+class Load:
+    """`prepare()`, then `start()`, then `finish()`. The deeds are kept in `actions`."""
+
+    def __init__(self, seed: int, tokens: tuple[str, str], *, pause: tuple[float, float]) -> None:
+        self.actions: list[Action] = []
+        self.task_ids: dict[str, str] = {}
+        self._rng = Random(f"{seed} load")
+        self._tokens = tokens
+        self._pause = pause
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="load", daemon=True)
+        self._paused: dict[str, bool] = {}  # path of what is paused: whether it ends by itself
+        self._ever_paused: dict[str, None] = {}
+        self._made: list[str] = []
+        self._unanswered: list[Callable[[], None]] = []
+        self.failures: list[str] = []
+
+    def prepare(self) -> None:
+        for token, tasks in zip(self._tokens, (TASKS, OTHERS), strict=True):
+            for key, task in tasks.items():
+                reply = self._do("task.create", "POST", "/tasks", {"key": key, **task}, token=token).reply
+                if "id" not in reply:
+                    raise AssertionError(f"the task {key} was refused: {reply}")
+                self.task_ids.setdefault(key, str(reply["id"]))
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Stop, have every deed answered, and let everything go on that was paused."""
+        self._stopping.set()
+        self._thread.join(60)
+        if self._thread.is_alive():
+            self.failures.append("the load hangs")
+        _forget_connection()
+        for ask_again in self._unanswered:
+            ask_again()
+        # A pause whose answer came only now may have followed its own resume.
+        for path in self._ever_paused:
+            self._paused.setdefault(path, True)
+            self._resume(path)
+
+    def end_schedules(self) -> None:
+        """Pause every schedule in time, so that the round can become quiet; who waits for something still hears it."""
+        from scheduling.models import Schedule
+
+        for schedule in Schedule.objects.filter(state="active", next_fire_at__isnull=False).order_by("id"):
+            path = f"/schedules/{schedule.pk}"
+            token = self._tokens[0 if str(schedule.task_id) in self._own else 1]
+            self._do("schedule.pause", "POST", f"{path}/pause", {"reason": "the round ends"}, token=token)
+
+    @property
+    def _own(self) -> set[str]:
+        from scheduling.models import Task
+
+        return {str(pk) for pk in Task.objects.filter(agent__name="torture-0").values_list("pk", flat=True)}
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            deed = self._rng.choices(list(_DEEDS), list(_DEEDS.values()))[0]
+            try:
+                getattr(self, f"_deed_{deed}")()
+            except _Away:
+                _forget_connection()
+            except Exception as error:  # noqa: BLE001 (kept for the report)
+                self.failures.append(f"{deed}: {type(error).__name__}: {error}")
+            self._stopping.wait(self._rng.uniform(*self._pause))
+        _forget_connection()
+
+    # Deeds
+
+    def _deed_run(self) -> None:
+        if _count_waiting() < _MOST_WAITING:
+            self._start(self._rng.choice(_BY_HAND))
+
+    def _deed_poison(self) -> None:
+        self._start("poison")
+
+    def _deed_block(self) -> None:
+        self._start("block")
+
+    def _start(self, key: str) -> None:
+        self._do("run.start", "POST", f"/tasks/{self.task_ids[key]}/run", {})
+
+    def _deed_cancel(self) -> None:
+        run = self._some("DueWork", "run_id", task__agent__name="torture-0")
+        if run is not None:
+            self._do("run.cancel", "POST", f"/runs/{run}/cancel", {"reason": "at random"})
+
+    def _deed_redrive(self) -> None:
+        run = self._some("Run", "id", state="failed", agent__name="torture-0")
+        if run is not None:
+            self._do("run.retry", "POST", f"/runs/{run}/retry", {})
+
+    def _deed_event(self) -> None:
+        self._do("event.publish", "POST", "/events", {"topic": PING, "payload": {"n": len(self.actions)}})
+
+    def _deed_pause(self) -> None:
+        self._pause_it(f"/tasks/{self.task_ids[self._rng.choice(_PAUSABLE)]}", "task")
+
+    def _deed_resume(self) -> None:
+        self._resume_one("/tasks/")
+
+    def _deed_pause_schedule(self) -> None:
+        schedule = self._some("Schedule", "id", task__key__in=_PAUSABLE, state="active")
+        if schedule is not None:
+            self._pause_it(f"/schedules/{schedule}", "schedule")
+
+    def _deed_resume_schedule(self) -> None:
+        self._resume_one("/schedules/")
+
+    def _deed_revise(self) -> None:
+        key = self._rng.choice(("long", "ticks"))
+        steps = _pipeline(*[_NOTE, _RECOMPUTE] * self._rng.randint(1, 4))
+        changes = {"pipeline": steps, "description": f"revised {len(self.actions)}"}
+        self._do("task.update", "PATCH", f"/tasks/{self.task_ids[key]}", changes)
+
+    def _deed_create(self) -> None:
+        if len(self._made) >= _MOST_TASKS:
+            return
+        soon = datetime.now(UTC) + timedelta(seconds=self._rng.uniform(1, 4))
+        schedules = [
+            _every(self._rng.randint(2, 6), misfire=self._rng.choice((_ALL, _SKIP, {"policy": "last"}))),
+            {"kind": "once", "expression": soon.isoformat()},
+        ]
+        key = f"made-{len(self._made)}"
+        reply = self._do(
+            "task.create",
+            "POST",
+            "/tasks",
+            {"key": key, "pipeline": _pipeline(_NOTE, _call("slow", seconds=0.1)), "schedules": schedules},
+        ).reply
+        if "id" in reply:
+            self._made.append(str(reply["id"]))
+
+    def _deed_delete_schedule(self) -> None:
+        schedule = self._some("Schedule", "id", task__key__startswith="made-", kind="interval")
+        if schedule is not None:
+            self._do("schedule.delete", "DELETE", f"/schedules/{schedule}", None)
+
+    def _pause_it(self, path: str, noun: str) -> None:
+        body: dict[str, Any] = {"reason": f"pause {len(self.actions)}"}
+        is_snoozed = self._rng.random() < 0.3
+        if is_snoozed:
+            body["until"] = (datetime.now(UTC) + timedelta(seconds=self._rng.uniform(4, 8))).isoformat()
+        self._do(f"{noun}.pause", "POST", f"{path}/pause", body, must_change=not is_snoozed)
+        self._paused[path] = is_snoozed
+        self._ever_paused[path] = None
+
+    def _resume_one(self, prefix: str) -> None:
+        paths = sorted(path for path in self._paused if path.startswith(prefix))
+        if paths:
+            self._resume(self._rng.choice(paths))
+
+    def _resume(self, path: str) -> None:
+        # One whose pause was snoozed, or never answered, may be active: then there is nothing to change.
+        self._paused.pop(path)
+        noun = "task" if path.startswith("/tasks/") else "schedule"
+        self._do(f"{noun}.resume", "POST", f"{path}/resume", {}, must_change=False)
+
+    def _some(self, model: str, column: str, **conditions: Any) -> str | None:
+        """One of those rows, by the seed; None where there is none."""
+        from django.db import Error
+
+        import scheduling.models
+
+        try:
+            rows = getattr(scheduling.models, model).objects.filter(**conditions).order_by(column)
+            found = list(rows.values_list(column, flat=True)[:50])
+        except Error as error:
+            raise _Away from error
+        return str(self._rng.choice(found)) if found else None
+
+    # The API
+
+    def _do(
+        self, action: str, method: str, path: str, body: Any, *, token: str = "", must_change: bool = True
+    ) -> Action:
+        deed = Action(
+            request=uuid.UUID(int=self._rng.getrandbits(128), version=4).hex, action=action, must_change=must_change
+        )
+        self.actions.append(deed)
+
+        def ask() -> None:
+            for _ in self._tries():
+                deed.tries += 1
+                status, reply = _send(method, path, body, token=token or self._tokens[0], name=deed.request)
+                is_answer = status < 500 and status != 429 and reply.get("code") != "idempotency_key_in_progress"
+                if is_answer:
+                    deed.status, deed.reply = status, reply
+                    return
+
+        ask()
+        if not deed.status:
+            self._unanswered.append(ask)
+        return deed
+
+    def _tries(self) -> Iterator[int]:
+        """A few while the load goes on; many once all is healed."""
+        most = 100 if self._stopping.is_set() else _TRIES
+        for number in range(most):
+            if number:
+                time.sleep(0.2 + 0.1 * min(number, 10))
+            yield number
+
+
+class _Away(Exception):
+    """The database could not be asked."""
+
+
+def _send(method: str, path: str, body: Any, *, token: str, name: str) -> tuple[int, dict[str, Any]]:
+    """Through every layer of the web process, in this one. An answer that is no JSON object counts as a failure."""
+    from django.test import Client
+
+    client = Client(raise_request_exception=False, SERVER_NAME="localhost")
+    try:
+        response = client.generic(
+            method,
+            f"/api/v1{path}",
+            b"" if body is None else _json(body),
+            content_type="application/json",
+            headers={"Authorization": f"Bearer {token}", "Idempotency-Key": name, "X-Request-ID": name},
+        )
+    except Exception:  # noqa: BLE001 (what a client sees as a connection that broke)
+        _forget_connection()
+        return 599, {}
+    if response.status_code == 204:
+        return 204, {}
+    try:
+        reply = response.json()
+    except ValueError:
+        return 599, {}
+    return response.status_code, reply if isinstance(reply, dict) else {}
+
+
+def _json(body: Any) -> bytes:
+    import orjson
+
+    return orjson.dumps(body)
+
+
+def _count_waiting() -> int:
+    from django.db import Error
+
+    from scheduling.models import DueWork
+
+    try:
+        return DueWork.objects.count()
+    except Error as error:
+        raise _Away from error
+
+
+def _forget_connection() -> None:
+    from django.db import connection
+
+    connection.close()
