@@ -154,6 +154,7 @@ class Execution:
                 return
             finished(self, None)
 
+        reach("before-settle")
         self._journal.settle_soon(settlement, acknowledged)
 
     def _settlement_at_once(self) -> Settlement | None:
