@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from scheduling.core.recurrence import Rule, ScheduleError, anchored, compile_rule
 from scheduling.core.recurrence.once import parse_instant
+from scheduling.core.recurrence.remarks import remarks
 from scheduling.core.recurrence.zones import Zone, get_zone
 
 DEFAULT_COUNT = 5
@@ -63,16 +64,20 @@ def preview(rule: Rule, *, after: datetime | None, now: datetime, count: int) ->
     With `after` None they begin with `starts_at`, which may be one itself, or after `now`. A rule without `starts_at`
     is anchored at 00:00:00 local of the day of `after` or `now`.
     """
-    recurrence = compile_rule(anchored(rule, at=after or now))
     start = after or _before_anchor(rule) or now
+    rule = anchored(rule, at=after or now)
+    recurrence = compile_rule(rule)
     found = recurrence.occurrences(start, count)
-    notes = recurrence.remarks(start, found[-1]) if found else []
+    notes = remarks(rule, start=start, end=found[-1]) if found else []
     if not recurrence.has_times:
         notes = ["It names no instants: it waits for something to happen."]
-    elif not found:
-        notes = ["The schedule has ended: it has no occurrence after this time."]
     elif len(found) < count:
-        notes.append("The schedule ends with the last occurrence shown.")
+        notes += remarks(rule, start=found[-1] if found else start, end=None)
+        notes.append(
+            "The schedule ends with the last occurrence shown."
+            if found
+            else "The schedule has ended: it has no occurrence after this time."
+        )
     return Preview(
         next=tuple(_shown(instant, recurrence.zone) for instant in found),
         sentence=recurrence.sentence,

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from heapq import merge
 
 from scheduling.core.recurrence.base import Recurrence
 from scheduling.core.recurrence.context import Context
@@ -36,8 +37,8 @@ class UnionRecurrence(Recurrence):
         found = [self._of_member(at, instant) for at in range(len(self.members))]
         return min((each for each in found if each is not None), default=None)
 
-    def transition_remarks(self, start: datetime, end: datetime) -> Iterator[str]:
-        yield from dict.fromkeys(remark for each in self.members for remark in each.transition_remarks(start, end))
+    def walls_in(self, start: datetime, end: datetime) -> Iterator[datetime]:
+        yield from merge(*(each.walls_in(start, end) for each in self.members))
 
     def _of_member(self, at: int, instant: datetime) -> datetime | None:
         known = self._known[at]

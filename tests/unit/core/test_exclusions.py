@@ -8,6 +8,7 @@ import pytest
 
 from scheduling.core.backfill import rule_of_words, rule_words
 from scheduling.core.recurrence import Exclusions, Rule, compile_rule
+from scheduling.core.recurrence.remarks import remarks
 
 CHISINAU = "Europe/Chisinau"
 CHRISTMAS = Exclusions("holidays", days=[date(2025, 12, 25), date(2025, 12, 26)])
@@ -75,10 +76,10 @@ def test_calendars_add_up() -> None:
 
 
 def test_what_is_excluded_is_noted_with_its_calendar() -> None:
-    recurrence = compile_rule(daily(CHRISTMAS))
+    rule = daily(CHRISTMAS)
     start = datetime(2025, 12, 24, tzinfo=UTC)
 
-    notes = recurrence.remarks(start, recurrence.occurrences(start, 3)[-1])
+    notes = remarks(rule, start=start, end=compile_rule(rule).occurrences(start, 3)[-1])
 
     assert notes == [
         "2025-12-25 08:00 is excluded by calendar holidays.",
