@@ -60,7 +60,8 @@ def test_once_in_a_gap_says_where_it_is_moved():
 
 def test_once_in_a_fold_says_which():
     assert notes(kind="once", expression="2027-10-31T02:30:00", fold="second")[0] == (
-        "2027-10-31 02:30 comes twice in Europe/Berlin (clocks go back): it occurs once, the second time (fold: second)."
+        "2027-10-31 02:30 comes twice in Europe/Berlin (clocks go back): "
+        "it occurs once, the second time (fold: second)."
     )
 
 
