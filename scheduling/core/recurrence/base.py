@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
@@ -17,7 +17,12 @@ _BEFORE_ALL = EARLIEST - ONE_DAY
 # More than any wall time lies from the instant it names: an offset, and the day that Apia left out in 2011.
 _REACH = 3 * ONE_DAY
 _MAX_NOTED = 10
-_LONG_LEAP = 8  # jumps
+_LONG_LEAP = 2  # jumps: what needs more looks at days alone, and is kept
+# A wall time lies within a day of its instant, and what a gap moves within a day of where it was due.
+_SIDE_DAYS = 2
+# Fewer days than lie between two changes of a zone that undo each other.
+_LONGEST_PASSED = 20
+_NO_DAY = LATEST.toordinal()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,11 +97,36 @@ class Recurrence(ABC):
         found: datetime | None = first
         jumps = 0
         while found is not None and (beyond := self._end_of_exclusion(found)) is not None:
-            found = self._first_from(beyond)
             jumps += 1
+            found = self._first_from(self._leap_from(beyond) if jumps > _LONG_LEAP else beyond)
         if jumps > _LONG_LEAP:
             self._leap = (first, found)
         return found
+
+    def _leap_from(self, instant: datetime) -> datetime:
+        """An instant, not before the given one, from which on a search finds the same first not excluded occurrence.
+
+        Days that the rule names and that calendars exclude are passed over by their date alone, without their instants.
+        """
+        day = self.free_day_from(instant.toordinal() - _SIDE_DAYS, self._end_of_days)
+        if day is None:
+            return instant
+        leap = max(instant, datetime.fromordinal(day) - _SIDE_DAYS * ONE_DAY)
+        at = bisect_left(self.added, instant)
+        return min(leap, self.added[at]) if at < len(self.added) else leap
+
+    def free_day_from(self, day: int, end_of: Callable[[int], int | None]) -> int | None:
+        """The first day from `day` on that the rule may name and that must be looked at: not excluded, or with a change
+        of the clocks, which may move what it names to another day. `LATEST` where there is none; None where the kind
+        does not know its days.
+
+        `end_of` tells where the excluded days end that a day is one of, None for a free one.
+        """
+        return None
+
+    def _end_of_days(self, day: int) -> int | None:
+        ends = [end for each in self.calendars if (end := each.end_of_days(day)) is not None]
+        return max(ends, default=None)
 
     def _end_of_exclusion(self, instant: datetime) -> datetime | None:
         """Where what excludes a naive instant ends; None where no calendar does."""
@@ -155,6 +185,15 @@ class WallRecurrence(Recurrence):
             if self.until is None or not instants or instants[0] <= self.until:
                 yield wall
             wall = self.pattern.next_from(wall + ONE_SECOND)
+
+    def free_day_from(self, day: int, end_of: Callable[[int], int | None]) -> int | None:
+        while (wall := self.pattern.next_from(datetime.fromordinal(day))) is not None:
+            day = wall.toordinal()
+            end = end_of(day)
+            if end is None or end - day > _LONGEST_PASSED or self.zone.has_change(day, end):
+                return day
+            day = end
+        return _NO_DAY
 
     def _named_from(self, instant: datetime) -> datetime | None:
         for segment in self.zone.segments_from(instant):

@@ -40,6 +40,16 @@ class UnionRecurrence(Recurrence):
     def walls_in(self, start: datetime, end: datetime) -> Iterator[datetime]:
         yield from merge(*(each.walls_in(start, end) for each in self.members))
 
+    def free_day_from(self, day: int, end_of: Callable[[int], int | None]) -> int | None:
+        """Known where every member knows its own, or has no further day."""
+        nearest: int | None = None
+        for each in self.members:
+            found = each.free_day_from(day, end_of)
+            if found is None:
+                return None
+            nearest = found if nearest is None else min(nearest, found)
+        return nearest
+
     def _of_member(self, at: int, instant: datetime) -> datetime | None:
         known = self._known[at]
         if known is not None and known[0] <= instant and (known[1] is None or instant <= known[1]):
