@@ -20,7 +20,7 @@ class OperationForm(forms.ModelForm):  # type: ignore[type-arg]
 
     actor: ClassVar[Actor]
     is_new: ClassVar[bool]
-    # Where a problem's pointer begins with another name than the form's field has.
+    # Where a problem's pointer is, or begins with, another name than the form's field has.
     field_of_pointer: ClassVar[Mapping[str, str]] = {}
 
     def carry_out(self, given: dict[str, Any]) -> models.Model:
@@ -41,7 +41,8 @@ class OperationForm(forms.ModelForm):  # type: ignore[type-arg]
     def _show(self, refusal: SchedulingError) -> None:
         whole = Problem(pointer=refusal.pointer, code=refusal.code, detail=refusal.detail, hint=refusal.hint)
         for problem in refusal.problems or (whole,):
-            first, _, rest = problem.pointer.strip("/").partition("/")
+            pointer = problem.pointer.strip("/")
+            first, rest = (pointer, "") if pointer in self.field_of_pointer else pointer.partition("/")[::2]
             name = self.field_of_pointer.get(first, first)
             place = f"At /{rest}: " if rest else ""
             words = f"{place}{problem.detail} {problem.hint or ''}".strip()

@@ -4,12 +4,14 @@ One reading of a request serves the REST preview and `previewschedule`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from scheduling.core.acceptance import objection_to
 from scheduling.core.recurrence import Rule, ScheduleError, anchored, compile_rule
 from scheduling.core.recurrence.once import parse_instant
+from scheduling.core.recurrence.remarks import remarks
 from scheduling.core.recurrence.zones import Zone, get_zone
 
 DEFAULT_COUNT = 5
@@ -63,16 +65,20 @@ def preview(rule: Rule, *, after: datetime | None, now: datetime, count: int) ->
     With `after` None they begin with `starts_at`, which may be one itself, or after `now`. A rule without `starts_at`
     is anchored at 00:00:00 local of the day of `after` or `now`.
     """
-    recurrence = compile_rule(anchored(rule, at=after or now))
     start = after or _before_anchor(rule) or now
+    rule = anchored(rule, at=after or now)
+    recurrence = compile_rule(rule)
     found = recurrence.occurrences(start, count)
-    notes = recurrence.remarks(start, found[-1]) if found else []
+    notes = remarks(rule, start=start, end=found[-1]) if found else []
     if not recurrence.has_times:
         notes = ["It names no instants: it waits for something to happen."]
-    elif not found:
-        notes = ["The schedule has ended: it has no occurrence after this time."]
     elif len(found) < count:
-        notes.append("The schedule ends with the last occurrence shown.")
+        notes += remarks(rule, start=found[-1] if found else start, end=None)
+        notes.append(
+            "The schedule ends with the last occurrence shown."
+            if found
+            else "The schedule has ended: it has no occurrence after this time."
+        )
     return Preview(
         next=tuple(_shown(instant, recurrence.zone) for instant in found),
         sentence=recurrence.sentence,
@@ -81,8 +87,15 @@ def preview(rule: Rule, *, after: datetime | None, now: datetime, count: int) ->
 
 
 def answer(request: PreviewRequest, now: datetime) -> Preview:
-    """The preview that a request asks for; raises ScheduleError."""
-    return preview(request.rule, after=request.after, now=now, count=request.count)
+    """The preview that a request asks for, and the note that it would be refused, if so; raises ScheduleError."""
+    found = preview(request.rule, after=request.after, now=now, count=request.count)
+    objection = objection_to(request.rule, now=now)
+    return found if objection is None else with_objection(found, objection)
+
+
+def with_objection(found: Preview, sentence: str) -> Preview:
+    """The preview with the note that storing its rule would be refused."""
+    return replace(found, notes=(*found.notes, f"It would be refused: {sentence}"))
 
 
 def parse_request(mapping: Mapping[str, Any]) -> PreviewRequest:
@@ -106,7 +119,7 @@ def parse_request(mapping: Mapping[str, Any]) -> PreviewRequest:
         expression=expression,
         timezone=zone.name,
         starts_at=_wall(_text(mapping, "starts_at"), zone, field="starts_at"),
-        ends_at=_instant(_text(mapping, "ends_at"), zone, field="ends_at"),
+        ends_at=_whole(_instant(_text(mapping, "ends_at"), zone, field="ends_at")),
         exdates=_walls(mapping, "exdates", zone),
         rdates=_walls(mapping, "rdates", zone),
         gap=_text(mapping, "gap"),
@@ -169,6 +182,11 @@ def _instant(text: str | None, zone: Zone, *, field: str) -> datetime | None:
     if given.tzinfo is not None:
         return given.astimezone(UTC)
     return zone.resolve(given, gap="shift", fold="first")[0].replace(tzinfo=UTC)
+
+
+def _whole(instant: datetime | None) -> datetime | None:
+    """Without parts of a second, as it is stored."""
+    return None if instant is None else instant.replace(microsecond=0)
 
 
 def _before_anchor(rule: Rule) -> datetime | None:

@@ -7,6 +7,8 @@ from django.core.validators import RegexValidator
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from scheduling.core.recurrence import ScheduleError
+from scheduling.core.recurrence.once import parse_instant
 from scheduling.definitions.durations import duration_text, parse_duration
 from scheduling.definitions.strict import did_you_mean, json_type, refusal
 
@@ -108,7 +110,7 @@ class Instant(serializers.Field[datetime, Any, str, Any]):
         value = _date_time(data)
         if value.tzinfo is None:
             raise refusal("offset_missing", "An instant needs its offset.", hint='End it with "Z" or "+02:00".')
-        return _within_years(value).astimezone(UTC)
+        return value.astimezone(UTC)
 
     def to_representation(self, value: datetime) -> str:
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
@@ -119,7 +121,7 @@ class Moment(serializers.Field[datetime, Any, str, Any]):
     """An ISO 8601 date and time, with an offset or without: what that means is for the reader to say."""
 
     def to_internal_value(self, data: Any) -> datetime:
-        return _within_years(_date_time(data)).replace(microsecond=0)
+        return _date_time(data).replace(microsecond=0)
 
     def to_representation(self, value: datetime) -> str:
         return value.isoformat()
@@ -166,16 +168,6 @@ def _date_time(data: Any) -> datetime:
     if not isinstance(data, str):
         raise refusal("wrong_type", f"This must be an ISO 8601 date and time, not {json_type(data)}.")
     try:
-        if "T" not in data.upper():
-            raise ValueError("no time of day")
-        return datetime.fromisoformat(data.upper())
-    except ValueError as error:
-        hint = 'An example: "2026-03-29T08:00:00".'
-        raise refusal("invalid_datetime", f"{data[:80]!r} is no ISO 8601 date and time.", hint=hint) from error
-
-
-def _within_years(value: datetime) -> datetime:
-    # The first and last years of the calendar overflow when they are carried into another zone.
-    if not 1900 <= value.year < 9900:
-        raise refusal("out_of_range", "The year must be between 1900 and 9899.")
-    return value
+        return parse_instant(data, field="This")
+    except ScheduleError as error:
+        raise refusal(error.code, f"{error.detail}.", hint=error.hint) from error

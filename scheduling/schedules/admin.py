@@ -1,6 +1,5 @@
 """Schedules: when a task runs, what comes next, and what passed without a run."""
 
-from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -25,6 +24,8 @@ from scheduling.console.deeds import Deed, actor_of, refusal_words
 from scheduling.console.forms import OperationAdmin, OperationForm
 from scheduling.console.listing import ReadOnlyAdmin, change_url, exact_time
 from scheduling.console.words import local_moment
+from scheduling.core.recurrence import ScheduleError
+from scheduling.core.recurrence.once import parse_instant
 from scheduling.definitions.durations import duration_text
 from scheduling.errors import SchedulingError
 from scheduling.instants import database_now
@@ -69,7 +70,7 @@ class ScheduleForm(OperationForm):
             "event: order.* · condition: PT5M · after: success. Several rules of cron or rrule: one a line."
         ),
     )
-    timezone = _text(required=True, help_text="An IANA name, such as Europe/Chisinau.")
+    timezone = _text(help_text="An IANA name, such as Europe/Chisinau. Empty: UTC.")
     starts_at = _text(help_text="The anchor in local time, such as 2026-03-29T08:30:00. Empty: the day of creation.")
     ends_at = _text(help_text="An instant with its offset, such as 2027-01-01T00:00:00Z. Empty: never.")
     exdates = _lines("Local times to leave out, one a line.")
@@ -87,17 +88,26 @@ class ScheduleForm(OperationForm):
         help_text="Kind condition: the pipeline that looks, as YAML; its output `met` says whether to fire.",
         widget=UnfoldAdminTextareaWidget({"rows": 8, "class": "ord-source", "spellcheck": "false"}),
     )
-    jitter = _text(help_text="Each start is put off by a random part of this. ISO 8601, such as PT30S.")
+    jitter = _text(help_text="Each start is put off by a random part of this. ISO 8601, such as PT30S. Empty: none.")
     misfire_policy = _choice(MisfirePolicyName.choices)
-    misfire_grace = _text(help_text="An occurrence that is late by more than this is a misfire.")
+    misfire_grace = _text(help_text="An occurrence that is late by more than this is a misfire. Empty: PT1M.")
     misfire_limit = forms.IntegerField(
-        initial=100, help_text="Late runs at once, for the policy all.", widget=UnfoldAdminTextInputWidget
+        initial=100,
+        required=False,
+        help_text="Late runs at once, for the policy all. Empty: 100.",
+        widget=UnfoldAdminTextInputWidget,
     )
     misfire_window = _text(help_text="How late is too late, for the policy all. Empty: no bound.")
     gap = _choice(GapPolicy.choices, empty="the kind's own")
     fold = _choice(FoldPolicy.choices, empty="first")
 
-    field_of_pointer: ClassVar[dict[str, str]] = {"misfire": "misfire_policy", "check": "check_pipeline"}
+    field_of_pointer: ClassVar[dict[str, str]] = {
+        "misfire": "misfire_policy",
+        "misfire/grace": "misfire_grace",
+        "misfire/limit": "misfire_limit",
+        "misfire/window": "misfire_window",
+        "check": "check_pipeline",
+    }
 
     class Meta:
         model = Schedule
@@ -119,13 +129,12 @@ class ScheduleForm(OperationForm):
 
 
 def _definition(given: dict[str, Any]) -> dict[str, Any]:
-    """What the form says, in the words of the API. An empty text is a field that is not given."""
-    plain = {name: given[name] for name in ("kind", "expression", "timezone", "jitter") if given[name]}
-    if "expression" in plain:
-        plain["expression"] = plain["expression"].replace("\r\n", "\n")  # as browsers send the lines of a text area
-    misfire = {part: given[f"misfire_{part}"] for part in ("policy", "grace", "limit") if given[f"misfire_{part}"]}
+    """What the form says, in the words of the API. An empty field is null: its default, also where it had another."""
     return {
-        **plain,
+        "kind": given["kind"],
+        "expression": given["expression"].replace("\r\n", "\n"),  # as browsers send the lines of a text area
+        "timezone": given["timezone"] or None,
+        "jitter": given["jitter"] or None,
         "starts_at": given["starts_at"] or None,
         "ends_at": given["ends_at"] or None,
         "exdates": given["exdates"].split(),
@@ -137,7 +146,12 @@ def _definition(given: dict[str, Any]) -> dict[str, Any]:
         "check": given["check_pipeline"] or None,
         "gap": given["gap"] or None,
         "fold": given["fold"] or None,
-        "misfire": {**misfire, "window": given["misfire_window"] or None},
+        "misfire": {
+            "policy": given["misfire_policy"] or None,
+            "grace": given["misfire_grace"] or None,
+            "limit": given["misfire_limit"],
+            "window": given["misfire_window"] or None,
+        },
     }
 
 
@@ -280,8 +294,8 @@ class ScheduleAdmin(OperationAdmin):
         if schedule is None:
             raise Http404
         try:
-            until = instant(datetime.fromisoformat(request.POST.get("until", "")), schedule.timezone)
-        except (ValueError, OverflowError):
+            until = instant(parse_instant(request.POST.get("until", ""), field="until"), schedule.timezone)
+        except ScheduleError:
             self.message_user(request, "Give a local date and time until which to snooze.", messages.ERROR)
             return HttpResponseRedirect(change_url(schedule))
         try:

@@ -17,7 +17,7 @@ from scheduling.api.parameters import PageParameters
 from scheduling.api.principal import actor_of
 from scheduling.api.shapes import page_shape
 from scheduling.api.views import View, body_of, created, entity_tag, matched_tag
-from scheduling.core.preview import MAX_COUNT, Preview, preview
+from scheduling.core.preview import MAX_COUNT, Preview
 from scheduling.core.recurrence import ScheduleError
 from scheduling.definitions.fields import Instant, LocalTime, Moment, Text
 from scheduling.definitions.json_values import problems_of
@@ -27,8 +27,8 @@ from scheduling.instants import database_now
 from scheduling.schedules import operations
 from scheduling.schedules.definition import ScheduleChanges, ScheduleDefinition, refused
 from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
-from scheduling.schedules.previews import preview_of
-from scheduling.schedules.rules import instant, rule_of
+from scheduling.schedules.previews import preview_of, preview_of_schedule
+from scheduling.schedules.rules import instant
 from scheduling.schedules.selectors import edit_mark, visible_schedules
 from scheduling.schedules.shapes import PreviewShape, ScheduleShape
 from scheduling.tasks.models import Task
@@ -47,15 +47,18 @@ class RuleToPreview(StrictSerializer):
 
     kind = serializers.ChoiceField(choices=ScheduleKind.values)
     expression = serializers.CharField()
-    timezone = serializers.CharField(required=False)
+    timezone = serializers.CharField(required=False, allow_null=True)
     starts_at = LocalTime(required=False, allow_null=True)
     ends_at = Moment(required=False, allow_null=True)
     after = Moment(required=False, allow_null=True, help_text="Null: from `starts_at` on, or from now.")
-    count = serializers.IntegerField(required=False, min_value=1, max_value=MAX_COUNT)
-    exdates = serializers.ListField(child=LocalTime(), required=False)
-    rdates = serializers.ListField(child=LocalTime(), required=False)
+    count = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=MAX_COUNT)
+    exdates = serializers.ListField(child=LocalTime(), required=False, allow_null=True)
+    rdates = serializers.ListField(child=LocalTime(), required=False, allow_null=True)
     calendars = serializers.ListField(
-        child=serializers.CharField(), required=False, help_text="Exclusion calendars of the agent, by key."
+        child=serializers.CharField(),
+        required=False,
+        allow_null=True,
+        help_text="Exclusion calendars of the agent, by key.",
     )
     gap = serializers.CharField(required=False, allow_null=True)
     fold = serializers.CharField(required=False, allow_null=True)
@@ -195,7 +198,7 @@ class SchedulePreviewView(View):
         now = database_now()
         after = instant(self.given.get("after"), schedule.timezone) or now
         try:
-            found = preview(rule_of(schedule), after=after, now=now, count=self.given["count"])
+            found = preview_of_schedule(schedule, after=after, now=now, count=self.given["count"])
         except ScheduleError as error:
             raise NotValid.because(problems_in(refused(error).detail)) from error
         return Response(preview_document(found))

@@ -6,17 +6,19 @@ from typing import Any
 
 from rest_framework import serializers
 
+from scheduling.core.acceptance import require_room_between
+from scheduling.core.preview import MAX_DATES
 from scheduling.core.recurrence import ScheduleError, anchored
 from scheduling.definitions.fields import Choice, Duration, LocalTime, Moment, Number, Slug, Text
 from scheduling.definitions.strict import StrictSerializer, refusal
 from scheduling.ports import pipeline_port
+from scheduling.schedules.limits import CALENDARS_LIMIT
 from scheduling.schedules.models import WAITING_KINDS, FoldPolicy, GapPolicy, MisfirePolicyName, Schedule, ScheduleKind
 from scheduling.schedules.rules import first_mark, instant, rule_of, wall_time
 from scheduling.tasks.pipeline_field import PipelineField
 from scheduling.triggers.filters import NAMES
 
 _PLAIN_COLUMNS = ("kind", "expression", "timezone", "jitter", "max_occurrences")
-_DATES_LIMIT = 1000
 # Fields that are of some kinds only, and the columns that they become.
 _FIELDS_OF_KINDS = {
     "filter": (ScheduleKind.EVENT, ScheduleKind.AFTER, ScheduleKind.CONDITION),
@@ -29,15 +31,30 @@ _COLUMNS_OF_FIELDS: Mapping[str, Mapping[str, Any]] = {
     "after": {"after_task_id": None},
 }
 _FIELDS_OF_TIME = ("ends_at", "exdates", "rdates", "calendars", "jitter", "gap", "fold")
-CALENDARS_LIMIT = 4
 
 
-class MisfireDefinition(StrictSerializer):
+class _Nullable(StrictSerializer):
+    """Null of a member that has a default means the default, also where a change may leave members out."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        values = super().to_internal_value(data)
+        for name, value in values.items():
+            default = self.fields[name].default
+            if value is None and default is not serializers.empty:
+                values[name] = default() if callable(default) else default
+        return values
+
+
+class MisfireDefinition(_Nullable):
     """What becomes of occurrences that are late by more than `grace`."""
 
-    policy = Choice(choices=MisfirePolicyName.values, required=False, default=MisfirePolicyName.LAST.value)
-    grace = Duration(required=False, default=timedelta(minutes=1))
-    limit = Number(required=False, default=100, min_value=1, max_value=1000, help_text="Late runs, for `all`.")
+    policy = Choice(
+        choices=MisfirePolicyName.values, required=False, allow_null=True, default=MisfirePolicyName.LAST.value
+    )
+    grace = Duration(required=False, allow_null=True, default=timedelta(minutes=1))
+    limit = Number(
+        required=False, allow_null=True, default=100, min_value=1, max_value=1000, help_text="Late runs, for `all`."
+    )
     window = Duration(
         required=False,
         default=None,
@@ -47,21 +64,32 @@ class MisfireDefinition(StrictSerializer):
     )
 
 
-class ScheduleChanges(StrictSerializer):
+def default_misfire() -> dict[str, Any]:
+    return {name: field.default for name, field in MisfireDefinition().fields.items()}
+
+
+class ScheduleChanges(_Nullable):
     """The fields of a schedule. Judged one by one; whether they make a rule is judged by `build` and `apply`."""
 
     kind = Choice(choices=ScheduleKind.values)
     expression = Text(max_length=4000, allow_blank=True, help_text="Of its kind: cron lines, RRULEs, PT15M, ...")
-    timezone = Text(max_length=64, required=False, default="UTC", allow_blank=True, help_text="An IANA name.")
+    timezone = Text(
+        max_length=64, required=False, allow_null=True, default="UTC", allow_blank=True, help_text="An IANA name."
+    )
     starts_at = LocalTime(
         required=False, allow_null=True, default=None, help_text="The anchor; without it the day of creation, 00:00."
     )
     ends_at = Moment(required=False, allow_null=True, default=None, help_text="Without an offset: local.")
-    exdates = serializers.ListField(child=LocalTime(), required=False, default=list, max_length=_DATES_LIMIT)
-    rdates = serializers.ListField(child=LocalTime(), required=False, default=list, max_length=_DATES_LIMIT)
+    exdates = serializers.ListField(
+        child=LocalTime(), required=False, allow_null=True, default=list, max_length=MAX_DATES
+    )
+    rdates = serializers.ListField(
+        child=LocalTime(), required=False, allow_null=True, default=list, max_length=MAX_DATES
+    )
     calendars = serializers.ListField(
         child=Slug(max_length=120),
         required=False,
+        allow_null=True,
         default=list,
         max_length=CALENDARS_LIMIT,
         help_text="Exclusion calendars of the task's agent, by key: nothing occurs on their days.",
@@ -76,6 +104,7 @@ class ScheduleChanges(StrictSerializer):
     )
     filter = Text(
         required=False,
+        allow_null=True,
         allow_blank=True,
         default="",
         max_length=2000,
@@ -94,8 +123,8 @@ class ScheduleChanges(StrictSerializer):
         max_length=120,
         help_text="Of kind after: the key of the followed task, of the same agent.",
     )
-    jitter = Duration(required=False, default=timedelta(0))
-    misfire = MisfireDefinition(required=False)
+    jitter = Duration(required=False, allow_null=True, default=timedelta(0))
+    misfire = MisfireDefinition(required=False, allow_null=True, default=default_misfire)
     gap = Choice(choices=GapPolicy.values, required=False, allow_null=True, default=None)
     fold = Choice(choices=FoldPolicy.values, required=False, allow_null=True, default=None)
 
@@ -138,7 +167,7 @@ def apply(schedule: Schedule, values: Mapping[str, Any]) -> None:
     if "filter" in values:
         schedule.filter = values["filter"]
     _leave_off_what_is_of_other_kinds(schedule, values)
-    _require_room_between(schedule)
+    require_room_between(schedule.starts_at, schedule.ends_at, schedule.timezone)
     _require_good_filter(schedule)
     _require_outputs(schedule, values)
 
@@ -219,20 +248,6 @@ def _require_outputs(schedule: Schedule, values: Mapping[str, Any]) -> None:
             "The check has no output `met`, and there is no filter over its other outputs",
             field="check",
             hint='Give it outputs: {"met": "${...}"}, or write a filter such as outputs.rain_mm > 2.',
-        )
-
-
-def _require_room_between(schedule: Schedule) -> None:
-    """ScheduleError where the end lies before the anchor: no rule occurs between the two."""
-    if schedule.starts_at is None or schedule.ends_at is None:
-        return
-    start = instant(schedule.starts_at, schedule.timezone)
-    if start is not None and schedule.ends_at < start:
-        raise ScheduleError(
-            "ends_before_it_starts",
-            f"ends_at lies before starts_at, {schedule.starts_at.isoformat()} in {schedule.timezone}",
-            field="ends_at",
-            hint="Exchange the two, or leave ends_at out.",
         )
 
 

@@ -10,12 +10,11 @@ from typing import Any
 
 from scheduling.agents.models import Agent
 from scheduling.console.words import local_moment, moment, since
-from scheduling.core.preview import Preview, preview
+from scheduling.core.preview import Preview
 from scheduling.core.recurrence import ScheduleError
 from scheduling.errors import NotValid
 from scheduling.schedules.models import Schedule
-from scheduling.schedules.previews import preview_of
-from scheduling.schedules.rules import rule_of
+from scheduling.schedules.previews import preview_of, preview_of_schedule
 
 _TEXTS = ("kind", "starts_at", "ends_at", "gap", "fold")
 _LISTS = ("exdates", "rdates", "calendars")
@@ -39,9 +38,9 @@ class Forecast:
 
 
 def forecast_of(schedule: Schedule, *, now: datetime, count: int) -> Forecast:
-    """The next `count` occurrences of a schedule after `now`, whatever its state."""
+    """At most `count` of what a schedule has left after `now`, whatever its state, which a note tells."""
     try:
-        return _told(preview(rule_of(schedule), after=now, now=now, count=count), schedule.timezone, now=now)
+        return _told(preview_of_schedule(schedule, after=now, now=now, count=count), schedule.timezone, now=now)
     except ScheduleError as error:
         return Forecast(problem=_problem(error))
 

@@ -10,6 +10,9 @@ from scheduling.errors import NotValid
 from scheduling.schedules.models import Schedule, ScheduleKind
 from scheduling.schedules.rules import recurrence_of
 
+# Calendars of one schedule.
+CALENDARS_LIMIT = 4
+
 _TIMED_KINDS = frozenset(
     {ScheduleKind.CRON, ScheduleKind.RRULE, ScheduleKind.INTERVAL, ScheduleKind.ONCE, ScheduleKind.CONDITION}
 )

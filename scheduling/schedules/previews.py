@@ -1,4 +1,5 @@
-"""The preview of a rule that need not be stored, for an agent: with its calendars, and what its limits would say."""
+"""Previews of stored schedules, whose maximum and state they heed, and of rules that need not be stored, for an agent:
+with its calendars, and what its limits would say."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,10 +8,17 @@ from typing import Any
 
 from scheduling.agents.models import Agent
 from scheduling.calendars.selectors import exclusions_named
-from scheduling.core.preview import MAX_DATES, Preview, answer, parse_request
+from scheduling.core.preview import Preview, answer, parse_request, preview, with_objection
 from scheduling.core.recurrence import ScheduleError, anchored, compile_rule
+from scheduling.core.recurrence.zones import get_zone
 from scheduling.errors import NotValid
-from scheduling.schedules.limits import spacing_words
+from scheduling.schedules.limits import CALENDARS_LIMIT, spacing_words
+from scheduling.schedules.models import Schedule, ScheduleState
+from scheduling.schedules.rules import rule_of
+from scheduling.tasks.models import TaskState
+
+# So many occurrences before the time that is asked about are counted against the maximum.
+_COUNTED = 10_000
 
 
 def preview_of(line: Mapping[str, Any], *, agent: Agent | None, now: datetime) -> Preview:
@@ -28,17 +36,73 @@ def preview_of(line: Mapping[str, Any], *, agent: Agent | None, now: datetime) -
             rule = anchored(request.rule, at=request.after or now)
             words = spacing_words(compile_rule(rule), kind=rule.kind, agent=agent, now=now)
             if words is not None:
-                found = replace(found, notes=(*found.notes, f"It would be refused: {words}"))
+                found = with_objection(found, words)
         return found
     except ScheduleError as error:
         raise NotValid.at(f"/{error.field}", error.code, f"{error.detail}.", error.hint) from error
 
 
+def preview_of_schedule(schedule: Schedule, *, after: datetime, now: datetime, count: int) -> Preview:
+    """Its occurrences after `after`, no more than it may still have runs, and notes on its maximum and its state.
+
+    What lies between `now` and `after` is taken off the runs that it may still have. ScheduleError for a rule that is
+    not valid.
+    """
+    left = _left(schedule, after=after, now=now)
+    found = preview(rule_of(schedule), after=after, now=now, count=count if left is None else max(1, min(count, left)))
+    if left == 0:
+        found = replace(found, next=(), notes=())
+    return replace(found, notes=(*found.notes, *_maximum_notes(schedule), *_state_notes(schedule, found)))
+
+
+def _left(schedule: Schedule, *, after: datetime, now: datetime) -> int | None:
+    remaining = schedule.remaining
+    if not remaining or after <= now:
+        return remaining
+    before = compile_rule(rule_of(schedule)).occurrences(now, min(remaining, _COUNTED))
+    return remaining - sum(1 for each in before if each <= after)
+
+
+def _maximum_notes(schedule: Schedule) -> list[str]:
+    remaining, most = schedule.remaining, schedule.max_occurrences
+    if remaining is None:
+        return []
+    if remaining:
+        return [f"It ends after {remaining} more run{_s(remaining)} (max_occurrences: {most})."]
+    had = "its 1 run" if most == 1 else f"all its {most} runs"
+    return [f"It has had {had} (max_occurrences: {most})."]
+
+
+def _state_notes(schedule: Schedule, found: Preview) -> list[str]:
+    """Why none of what is shown fires as things are; nothing for a schedule that is active."""
+    none = "none of these fires" if found.next else "nothing fires"
+    match schedule.state:
+        case ScheduleState.COMPLETED:
+            return ["It is completed: it fires no more."]
+        case ScheduleState.QUARANTINED:
+            return [f"It is quarantined: {none} until it is resumed."]
+        case ScheduleState.PAUSED if schedule.paused_until is not None:
+            until = schedule.paused_until.astimezone(get_zone(schedule.timezone).info)
+            return [f"It is paused until {until:%Y-%m-%d %H:%M}: {none} before it is resumed."]
+        case ScheduleState.PAUSED:
+            return [f"It is paused: {none} until it is resumed."]
+    if schedule.held_at is None:
+        return []
+    if schedule.task.state == TaskState.ARCHIVED:
+        return [f"Its task is archived: {none}."]
+    return [f"Its task is paused: {none} until the task is resumed."]
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
+
+
 def _keys(given: Any) -> list[str]:
     if given is None:
         return []
-    if not isinstance(given, list) or len(given) > MAX_DATES or not all(isinstance(key, str) for key in given):
-        raise ScheduleError("invalid_field", "calendars must be a list of keys", field="calendars")
+    if not isinstance(given, list) or len(given) > CALENDARS_LIMIT or not all(isinstance(key, str) for key in given):
+        detail = f"calendars must be a list of at most {CALENDARS_LIMIT} keys"
+        raise ScheduleError("invalid_field", detail, field="calendars")
     return given
 
 

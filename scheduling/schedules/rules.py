@@ -5,11 +5,10 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from scheduling.calendars.exclusions import exclusions_of, in_order
+from scheduling.core.acceptance import first_instant
 from scheduling.core.recurrence import Exclusions, Recurrence, Rule, ScheduleError, compile_rule
 from scheduling.core.recurrence.zones import get_zone
-from scheduling.schedules.models import WAITING_KINDS, Schedule, ScheduleKind, ScheduleState
-
-_BEFORE_EVERYTHING = datetime(1900, 1, 2, tzinfo=UTC)
+from scheduling.schedules.models import WAITING_KINDS, Schedule, ScheduleState
 
 # What is over has no further occurrence to account for.
 ACCOUNTED_FOR_EVER = datetime(9999, 12, 31, tzinfo=UTC)
@@ -91,34 +90,10 @@ def recurrence_of(schedule: Schedule) -> Recurrence:
 
 
 def first_mark(schedule: Schedule, *, now: datetime) -> datetime | None:
-    """The first instant that a new or edited rule fires: never one that has passed. None: it has ended, or has had
-    all its runs.
-
-    One exception: a `once` that has passed by no more than its misfire grace still fires, so that "now" may take its
-    time on the way here. One that is older raises ScheduleError: whoever asks for it means another instant.
-    """
+    """`first_instant` of the row's rule and grace; None also where it has had all its runs."""
     if schedule.remaining == 0:
         return None
-    recurrence = recurrence_of(schedule)
-    upcoming = recurrence.next_after(now)
-    if upcoming is not None or schedule.kind != ScheduleKind.ONCE:
-        return upcoming
-    only = recurrence.next_after(_BEFORE_EVERYTHING)
-    if only is not None and now - only <= schedule.misfire_grace:
-        return only
-    if only is None and schedule.calendars:
-        raise ScheduleError(
-            "never_occurs",
-            "This time is excluded by a calendar",
-            field="calendars",
-            hint="Choose another time, or leave the calendar out.",
-        )
-    raise ScheduleError(
-        "in_the_past",
-        f"{schedule.expression} has passed",
-        field="expression",
-        hint="Give an instant to come, or a misfire grace that reaches back to it.",
-    )
+    return first_instant(rule_of(schedule), now=now, grace=schedule.misfire_grace)
 
 
 def account_up_to_mark(schedule: Schedule) -> None:

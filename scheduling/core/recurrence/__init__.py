@@ -12,7 +12,7 @@
 The parts, from the ground up: `rule` (words and the error), `days` (tables of matching days), `zones` (segments of
 constant offset), `clockface` (times of day), `periods` (INTERVAL), `patterns` (their product), `units` (the same for
 hours and finer), `counts` and `unit_counts` (COUNT), `exclusions` (calendars), `base` and `elapsed` (patterns met with
-zones), a module for each kind, and `union` (several rules).
+zones), a module for each kind, `union` (several rules), and `remarks` (what a reader of a preview should know).
 """
 
 from dataclasses import replace
@@ -20,7 +20,7 @@ from datetime import datetime, time
 from functools import lru_cache
 
 from scheduling.core.recurrence.base import Recurrence
-from scheduling.core.recurrence.context import read_context
+from scheduling.core.recurrence.context import Context, read_context
 from scheduling.core.recurrence.cron import compile_cron
 from scheduling.core.recurrence.exclusions import MAX_STRETCHES, Exclusions
 from scheduling.core.recurrence.interval import compile_interval
@@ -31,7 +31,7 @@ from scheduling.core.recurrence.union import compile_lines
 from scheduling.core.recurrence.waiting import compile_after, compile_condition, compile_event
 from scheduling.core.recurrence.zones import get_zone
 
-__all__ = ["Exclusions", "Recurrence", "Rule", "ScheduleError", "anchored", "compile_rule"]
+__all__ = ["Exclusions", "Recurrence", "Rule", "ScheduleError", "anchored", "compile_rule", "context_of"]
 
 _COMPILERS = {
     "cron": (compile_cron, "next"),
@@ -67,8 +67,8 @@ def compile_rule(rule: Rule) -> Recurrence:
             field="calendars",
             hint="Days in a row and spans that touch count as one; leave out days that are over",
         )
-    compiler, default_gap = _COMPILERS[rule.kind]
-    context = read_context(rule, default_gap=default_gap)
+    compiler, _ = _COMPILERS[rule.kind]
+    context = context_of(rule)
     recurrence: Recurrence
     if rule.kind in _OF_LINES:
         recurrence = compile_lines(compiler, rule.expression, context, code=f"invalid_{rule.kind}")
@@ -76,6 +76,12 @@ def compile_rule(rule: Rule) -> Recurrence:
         recurrence = compiler(rule.expression, context)
     recurrence.calendars = rule.calendars
     return recurrence
+
+
+def context_of(rule: Rule) -> Context:
+    """Everything of a rule of a known kind but its expression, checked; raises ScheduleError."""
+    _, default_gap = _COMPILERS[rule.kind]
+    return read_context(rule, default_gap=default_gap)
 
 
 def anchored(rule: Rule, *, at: datetime) -> Rule:

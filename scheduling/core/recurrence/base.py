@@ -2,14 +2,14 @@
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from scheduling.core.recurrence.exclusions import Exclusions
 from scheduling.core.recurrence.patterns import Pattern
-from scheduling.core.recurrence.rule import EARLIEST, LATEST, ONE_DAY
+from scheduling.core.recurrence.rule import EARLIEST, LATEST, ONE_DAY, ONE_SECOND
 from scheduling.core.recurrence.zones import Segment, Zone
 
 _SMALLEST = timedelta(microseconds=1)
@@ -17,7 +17,12 @@ _BEFORE_ALL = EARLIEST - ONE_DAY
 # More than any wall time lies from the instant it names: an offset, and the day that Apia left out in 2011.
 _REACH = 3 * ONE_DAY
 _MAX_NOTED = 10
-_LONG_LEAP = 8  # jumps
+_LONG_LEAP = 2  # jumps: what needs more looks at days alone, and is kept
+# A wall time lies within a day of its instant, and what a gap moves within a day of where it was due.
+_SIDE_DAYS = 2
+# Fewer days than lie between two changes of a zone that undo each other.
+_LONGEST_PASSED = 20
+_NO_DAY = LATEST.toordinal()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,21 +63,17 @@ class Recurrence(ABC):
             following = self.next_after(following) if len(found) < limit else None
         return found
 
-    def remarks(self, start: datetime, end: datetime) -> list[str]:
-        """What a reader should know about the occurrences between two instants: moved, doubled, left out."""
-        low, high = _naive(start), _naive(end)
-        excluded = [wall for wall in sorted(self.excluded) if low <= wall - self.zone.offset_at(wall) <= high]
-        return [
-            *self.transition_remarks(low, high),
-            *(f"{_shown(wall)} is excluded." for wall in excluded),
-            *self._calendar_remarks(low, high),
-        ]
+    def names(self, instant: datetime) -> bool:
+        """True where a naive instant of whole seconds is an occurrence, or would be but for a calendar."""
+        found = self._first_from(instant)
+        return found is not None and found - instant < ONE_SECOND
 
-    def transition_remarks(self, start: datetime, end: datetime) -> Iterator[str]:
-        """Remarks about changes of the zone's offset between two naive instants; none where elapsed time counts."""
+    def walls_in(self, start: datetime, end: datetime) -> Iterator[datetime]:
+        """The wall times in [start, end) that the rule names, in order; none where elapsed time counts."""
         yield from ()
 
     def _is_excluded(self, instant: datetime) -> bool:
+        """True where an exclusion names the local time at which the instant would be shown."""
         return bool(self.excluded) and instant + self.zone.offset_at(instant) in self.excluded
 
     def _first_from(self, instant: datetime) -> datetime | None:
@@ -96,18 +97,43 @@ class Recurrence(ABC):
         found: datetime | None = first
         jumps = 0
         while found is not None and (beyond := self._end_of_exclusion(found)) is not None:
-            found = self._first_from(beyond)
             jumps += 1
+            found = self._first_from(self._leap_from(beyond) if jumps > _LONG_LEAP else beyond)
         if jumps > _LONG_LEAP:
             self._leap = (first, found)
         return found
+
+    def _leap_from(self, instant: datetime) -> datetime:
+        """An instant, not before the given one, from which on a search finds the same first not excluded occurrence.
+
+        Days that the rule names and that calendars exclude are passed over by their date alone, without their instants.
+        """
+        day = self.free_day_from(instant.toordinal() - _SIDE_DAYS, self._end_of_days)
+        if day is None:
+            return instant
+        leap = max(instant, datetime.fromordinal(day) - _SIDE_DAYS * ONE_DAY)
+        at = bisect_left(self.added, instant)
+        return min(leap, self.added[at]) if at < len(self.added) else leap
+
+    def free_day_from(self, day: int, end_of: Callable[[int], int | None]) -> int | None:
+        """The first day from `day` on that the rule may name and that must be looked at: not excluded, or with a change
+        of the clocks, which may move what it names to another day. `LATEST` where there is none; None where the kind
+        does not know its days.
+
+        `end_of` tells where the excluded days end that a day is one of, None for a free one.
+        """
+        return None
+
+    def _end_of_days(self, day: int) -> int | None:
+        ends = [end for each in self.calendars if (end := each.end_of_days(day)) is not None]
+        return max(ends, default=None)
 
     def _end_of_exclusion(self, instant: datetime) -> datetime | None:
         """Where what excludes a naive instant ends; None where no calendar does."""
         ends = [end for each in self.calendars if (end := each.end_of(instant, self.zone)) is not None]
         return max(ends, default=None)
 
-    def _calendar_remarks(self, start: datetime, end: datetime) -> list[str]:
+    def calendar_remarks(self, start: datetime, end: datetime) -> list[str]:
         """One remark for each day or span that keeps something from occurring, at most `_MAX_NOTED` of a calendar."""
         remarks: list[str] = []
         for calendar in self.calendars:
@@ -118,7 +144,7 @@ class Recurrence(ABC):
                     break
                 if at < high and at <= end:
                     noted += 1
-                    wall = _shown(at + self.zone.offset_at(at))
+                    wall = shown(at + self.zone.offset_at(at))
                     remarks.append(f"{wall} is excluded by calendar {calendar.name}.")
         return remarks
 
@@ -143,15 +169,42 @@ class WallRecurrence(Recurrence):
     follows_elapsed_time: bool = False
 
     def rule_from(self, instant: datetime) -> datetime | None:
+        while True:
+            found = self._named_from(instant)
+            if found is None or (self.until is not None and found > self.until):
+                return None
+            # The pattern leaves out what is due at an excluded time; this may be moved to one.
+            if not self._is_excluded(found):
+                return found
+            instant = found + ONE_SECOND
+
+    def walls_in(self, start: datetime, end: datetime) -> Iterator[datetime]:
+        wall = None if self.follows_elapsed_time else self.pattern.next_from(start)
+        while wall is not None and wall < end:
+            instants = self.zone.resolve(wall, gap=self.gap, fold=self.fold)
+            if self.until is None or not instants or instants[0] <= self.until:
+                yield wall
+            wall = self.pattern.next_from(wall + ONE_SECOND)
+
+    def free_day_from(self, day: int, end_of: Callable[[int], int | None]) -> int | None:
+        while (wall := self.pattern.next_from(datetime.fromordinal(day))) is not None:
+            day = wall.toordinal()
+            end = end_of(day)
+            if end is None or end - day > _LONGEST_PASSED or self.zone.has_change(day, end):
+                return day
+            day = end
+        return _NO_DAY
+
+    def _named_from(self, instant: datetime) -> datetime | None:
         for segment in self.zone.segments_from(instant):
             found = self._first_in(segment, instant)
             if found is not None:
-                return None if self.until is not None and found > self.until else found
+                return found
             upcoming = self.pattern.next_from(segment.end + segment.offset - _REACH)
             if upcoming is None:
                 return None
             if upcoming - _REACH > segment.end:
-                return self.rule_from(upcoming - _REACH)
+                return self._named_from(upcoming - _REACH)
         return None
 
     def _first_in(self, segment: Segment, instant: datetime) -> datetime | None:
@@ -178,36 +231,11 @@ class WallRecurrence(Recurrence):
             return None
         return segment.start if self.gap == "next" else wall - segment.before
 
-    def transition_remarks(self, start: datetime, end: datetime) -> Iterator[str]:
-        if self.follows_elapsed_time:
-            return
-        for segment in self.zone.segments_from(start - ONE_DAY):
-            if segment.start > end:
-                return
-            if segment.start < start - ONE_DAY or segment.before == segment.offset:
-                continue
-            low, high = sorted((segment.start + segment.before, segment.start + segment.offset))
-            wall = self.pattern.next_from(low)
-            if wall is not None and wall < high:
-                yield self._remark(wall, is_gap=segment.before < segment.offset)
-
-    def _remark(self, wall: datetime, *, is_gap: bool) -> str:
-        instants = self.zone.resolve(wall, gap=self.gap, fold=self.fold)
-        if is_gap:
-            moved = f"it is moved to {_shown(instants[0] + self.zone.offset_at(instants[0]))}" if instants else ""
-            outcome = moved or "it is left out"
-            return (
-                f"{_shown(wall)} does not exist in {self.zone.name} (clocks go forward): {outcome} (gap: {self.gap})."
-            )
-        times = {"first": "once, the first time", "second": "once, the second time", "both": "both times"}[self.fold]
-        return (
-            f"{_shown(wall)} comes twice in {self.zone.name} (clocks go back): it occurs {times} (fold: {self.fold})."
-        )
-
 
 def _naive(instant: datetime) -> datetime:
     return instant.astimezone(UTC).replace(tzinfo=None)
 
 
-def _shown(wall: datetime) -> str:
+def shown(wall: datetime) -> str:
+    """A wall time for people, with seconds where it has any."""
     return wall.isoformat(sep=" ", timespec="minutes" if not wall.second else "seconds")

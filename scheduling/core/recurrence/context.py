@@ -1,6 +1,6 @@
 """What every kind of schedule shares once it is read: zone, anchor, exclusions, additions, policies."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from scheduling.core.recurrence.rule import (
@@ -38,6 +38,10 @@ class Context:
             )
         return self.starts_at
 
+    def excludes(self, instant: datetime) -> bool:
+        """True where an exclusion names the local time, to the second, at which a naive instant would be shown."""
+        return bool(self.excluded) and (instant + self.zone.offset_at(instant)).replace(microsecond=0) in self.excluded
+
     @property
     def anchor_instant(self) -> datetime:
         """The instant of `starts_at`; one that the zone leaves out is moved by the gap's length."""
@@ -53,15 +57,17 @@ def read_context(rule: Rule, *, default_gap: str) -> Context:
     fold = _policy(rule.fold, FOLD_POLICIES, "first", field="fold")
     excluded = frozenset(require_wall_time(wall, field="exdates") for wall in rule.exdates)
     added = {require_wall_time(wall, field="rdates") for wall in rule.rdates} - excluded
-    return Context(
+    context = Context(
         zone=zone,
         gap=gap,
         fold=fold,
         starts_at=None if rule.starts_at is None else require_wall_time(rule.starts_at, field="starts_at"),
         ends_at=None if rule.ends_at is None else _instant(rule.ends_at),
         excluded=excluded,
-        added=tuple(sorted({instant for wall in added for instant in zone.resolve(wall, gap=gap, fold=fold)})),
+        added=(),
     )
+    instants = {instant for wall in added for instant in zone.resolve(wall, gap=gap, fold=fold)}
+    return replace(context, added=tuple(sorted(at for at in instants if not context.excludes(at))))
 
 
 def _policy(given: str | None, known: tuple[str, ...], default: str, *, field: str) -> str:

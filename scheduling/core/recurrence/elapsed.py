@@ -5,13 +5,13 @@ units of wall time (`units`); the search goes from segment to segment.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from scheduling.core.recurrence.base import Recurrence
 from scheduling.core.recurrence.clockface import DAY
-from scheduling.core.recurrence.rule import ONE_SECOND
+from scheduling.core.recurrence.rule import LATEST, ONE_SECOND
 from scheduling.core.recurrence.unit_counts import UnitCounts
 from scheduling.core.recurrence.units import Units
 from scheduling.core.recurrence.zones import Segment
@@ -93,6 +93,17 @@ class ElapsedRecurrence(Recurrence):
             if not self._is_excluded(found):
                 return found
             instant = found + ONE_SECOND
+
+    def free_day_from(self, day: int, end_of: Callable[[int], int | None]) -> int | None:
+        # Nothing is moved here, so that days in a row are passed at once.
+        if self.units.days is None:
+            return None
+        while (following := self.units.days.first_from(day)) is not None:
+            end = end_of(following)
+            if end is None:
+                return following
+            day = end
+        return LATEST.toordinal()
 
     def _first_in(self, segment: Segment, instant: datetime, jumps: Iterator[int]) -> datetime | None:
         grid = self._grid(segment)

@@ -87,6 +87,11 @@ class Exclusions:
                 found.append((_midnight(day, zone), _midnight(day + 1, zone)))
         return sorted(found)
 
+    def end_of_days(self, day: int) -> int | None:
+        """Behind the last of the excluded days in a row that an ordinal is one of; None where it is none."""
+        at = bisect_right(self._day_starts, day) - 1
+        return self.days[at][1] if at >= 0 and day < self.days[at][1] else None
+
     def _end_of_span(self, instant: datetime) -> datetime | None:
         at = bisect_right(self._span_starts, instant) - 1
         return self.spans[at][1] if at >= 0 and instant < self.spans[at][1] else None

@@ -1,6 +1,7 @@
 """Once: a single instant, or a local time that the schedule's zone makes one of."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,23 +17,32 @@ _INSTANT = re.compile(
 
 @dataclass(slots=True, kw_only=True)
 class OnceRecurrence(Recurrence):
-    """The instants (naive UTC, sorted) of one time: one, or two where a fold is taken `both` times."""
+    """The instants (naive UTC, sorted) of one time: one, or two where a fold is taken `both` times.
+
+    `wall` is the local time that was given, None where an instant was.
+    """
 
     instants: tuple[datetime, ...]
+    wall: datetime | None
 
     def rule_from(self, instant: datetime) -> datetime | None:
         return next((at for at in self.instants if at >= instant), None)
+
+    def walls_in(self, start: datetime, end: datetime) -> Iterator[datetime]:
+        if self.wall is not None and start <= self.wall < end:
+            yield self.wall
 
 
 def compile_once(expression: str, context: Context) -> OnceRecurrence:
     """Read and compile a time, or raise ScheduleError `invalid_once` or `never_occurs`."""
     given = parse_instant(expression.strip(), field="expression", code="invalid_once")
-    if given.tzinfo is not None:
+    wall = given if given.tzinfo is None else None
+    if wall is None:
         instants: tuple[datetime, ...] = (given.astimezone(UTC).replace(tzinfo=None),)
     else:
-        instants = context.zone.resolve(given, gap=context.gap, fold=context.fold)
-    instants = tuple(at for at in instants if at + context.zone.offset_at(at) not in context.excluded)
-    if not instants:
+        instants = context.zone.resolve(wall, gap=context.gap, fold=context.fold)
+    instants = tuple(at for at in instants if not context.excludes(at))
+    if not instants or (wall is not None and wall.replace(microsecond=0) in context.excluded):
         raise ScheduleError(
             "never_occurs",
             "This time is excluded, or left out by its zone and skipped",
@@ -47,6 +57,7 @@ def compile_once(expression: str, context: Context) -> OnceRecurrence:
         added=context.added,
         excluded=context.excluded,
         instants=instants,
+        wall=wall,
     )
 
 

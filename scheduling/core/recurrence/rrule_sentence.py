@@ -28,7 +28,7 @@ _NOUNS = {
 
 def describe(parts: Parts, anchor: datetime, zone: str) -> str:
     """For example: Every weekday at 08:00 (Europe/Chisinau)."""
-    words = [_every(parts, anchor), *_days(parts), *_positions(parts), *_times(parts, anchor)]
+    words = [_every(parts, anchor), *_days(parts, anchor), *_positions(parts), *_times(parts, anchor)]
     return in_zone(" ".join(words) + _end(parts), zone)
 
 
@@ -48,19 +48,23 @@ def _every(parts: Parts, anchor: datetime) -> str:
     return every
 
 
-def _days(parts: Parts) -> list[str]:
+def _days(parts: Parts, anchor: datetime) -> list[str]:
     words = []
+    is_filter = parts.freq == "DAILY"
     is_said = parts.freq == "WEEKLY" or (parts.freq == "DAILY" and parts.interval == 1)
     if parts.by_day and not is_said:
         plain = [day for day, position in parts.by_day if position is None]
         named = [f"the {ordinal(position)} {WEEKDAY_NAMES[day]}" for day, position in parts.by_day if position]
-        words.append(f"on {listed([*named, *([weekdays(plain)] if plain else [])])}")
+        shown_days = listed([*named, *([f"{_each(parts)}{weekdays(plain)}"] if plain else [])])
+        words.append(f"if it is a {shown_days}" if is_filter else f"on {shown_days}")
+    elif parts.by_week and not (parts.by_day or parts.by_month_day or parts.by_year_day):
+        words.append(f"on {WEEKDAY_NAMES[anchor.weekday()]}")
     if parts.by_month_day:
         last = [ordinal(day) for day in parts.by_month_day if day < 0]
         first = [day for day in parts.by_month_day if day > 0]
         shown = [*([f"day {numbers(first)}"] if first else []), *(f"the {place} day" for place in last)]
-        of_months = months(parts.by_month) if parts.by_month else "the month"
-        words.append(f"{'if it is' if parts.by_day else 'on'} {listed(shown)} of {of_months}")
+        of_months = months(parts.by_month) if parts.by_month else _any_month(parts)
+        words.append(f"{'if it is' if parts.by_day or is_filter else 'on'} {listed(shown)} of {of_months}")
     if parts.by_year_day:
         words.append(f"on day {numbers(parts.by_year_day)} of the year")
     if parts.by_week:
@@ -68,6 +72,18 @@ def _days(parts: Parts) -> list[str]:
     if parts.by_month and not parts.by_month_day and (parts.freq != "YEARLY" or parts.names_days):
         words.append(f"in {months(parts.by_month)}")
     return words
+
+
+def _each(parts: Parts) -> str:
+    """What stands before weekdays that a longer period has more than one of, and all of which are meant."""
+    has_one = parts.by_month_day or parts.by_year_day or parts.by_week or parts.by_position
+    return "every " if parts.freq in ("YEARLY", "MONTHLY") and not has_one else ""
+
+
+def _any_month(parts: Parts) -> str:
+    if parts.freq != "YEARLY":
+        return "the month"
+    return "a month" if parts.by_day or parts.by_position else "every month"
 
 
 def _positions(parts: Parts) -> list[str]:
@@ -80,11 +96,12 @@ def _times(parts: Parts, anchor: datetime) -> list[str]:
     if parts.freq not in SUB_DAILY:
         hours, minutes = parts.by_hour or (anchor.hour,), parts.by_minute or (anchor.minute,)
         return [f"at {times_of_day(hours, minutes, parts.by_second or (anchor.second,))}"]
-    words = []
-    for name, values in (("second", parts.by_second), ("minute", parts.by_minute), ("hour", parts.by_hour)):
-        if values:
-            words.append(f"at {name} {numbers(values)}")
-    return words
+    # Parts finer than what FREQ counts say when in it; the others leave most of it out.
+    finer = {"HOURLY": ("second", "minute"), "MINUTELY": ("second",), "SECONDLY": ()}[parts.freq]
+    named = [("second", "minute", parts.by_second), ("minute", "hour", parts.by_minute), ("hour", "day", parts.by_hour)]
+    words = [f"at {name} {numbers(values)}" for name, _, values in named if values and name in finer]
+    left = [f"{name} {numbers(values)} of the {whole}" for name, whole, values in named if values and name not in finer]
+    return [*words, *([f"but only in {listed(left)}"] if left else [])]
 
 
 def _end(parts: Parts) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from heapq import merge
 
 from scheduling.core.recurrence.base import Recurrence
 from scheduling.core.recurrence.context import Context
@@ -36,8 +37,18 @@ class UnionRecurrence(Recurrence):
         found = [self._of_member(at, instant) for at in range(len(self.members))]
         return min((each for each in found if each is not None), default=None)
 
-    def transition_remarks(self, start: datetime, end: datetime) -> Iterator[str]:
-        yield from dict.fromkeys(remark for each in self.members for remark in each.transition_remarks(start, end))
+    def walls_in(self, start: datetime, end: datetime) -> Iterator[datetime]:
+        yield from merge(*(each.walls_in(start, end) for each in self.members))
+
+    def free_day_from(self, day: int, end_of: Callable[[int], int | None]) -> int | None:
+        """Known where every member knows its own, or has no further day."""
+        nearest: int | None = None
+        for each in self.members:
+            found = each.free_day_from(day, end_of)
+            if found is None:
+                return None
+            nearest = found if nearest is None else min(nearest, found)
+        return nearest
 
     def _of_member(self, at: int, instant: datetime) -> datetime | None:
         known = self._known[at]

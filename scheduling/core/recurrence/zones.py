@@ -69,6 +69,12 @@ class Zone:
         assert offset is not None
         return offset
 
+    def has_change(self, start: int, end: int) -> bool:
+        """True where the offset is another one behind the local days [start, end), ordinals, than before them."""
+        first = datetime.fromordinal(start).replace(tzinfo=self.info)
+        behind = datetime.fromordinal(end).replace(tzinfo=self.info, fold=1)
+        return first.utcoffset() != behind.utcoffset()
+
     def to_wall(self, instant: datetime) -> datetime:
         """The naive local time of an aware instant."""
         return instant.astimezone(self.info).replace(tzinfo=None, fold=0)

@@ -127,7 +127,7 @@ def test_a_schedule_is_made_and_changed_by_its_operations(author: Client):
         ("timezone", {"timezone": "Mars/Olympus"}),
         ("starts_at", {"starts_at": "yesterday"}),
         ("jitter", {"jitter": "a bit"}),
-        ("misfire_policy", {"misfire_grace": "a while"}),
+        ("misfire_grace", {"misfire_grace": "a while"}),
     ],
 )
 def test_a_schedule_that_cannot_be_is_told_on_its_field(author: Client, field: str, changes: dict[str, Any]):
@@ -147,6 +147,36 @@ def test_saving_a_schedule_as_it_is_changes_nothing(author: Client):
 
     assert Schedule.objects.get().version == schedule.version
     assert not AuditEntry.objects.exists()
+
+
+def test_an_emptied_field_means_its_default(author: Client):
+    schedule = ScheduleFactory(
+        timezone="Asia/Tokyo",
+        jitter=timedelta(seconds=30),
+        misfire_grace=timedelta(hours=1),
+        misfire_limit=7,
+        misfire_window=timedelta(hours=2),
+    )
+    emptied = dict.fromkeys(("timezone", "jitter", "misfire_grace", "misfire_limit", "misfire_window"), "")
+
+    author.post(f"/admin/scheduling/schedule/{schedule.pk}/change/", schedule_form(**emptied))
+
+    schedule.refresh_from_db()
+    assert (schedule.timezone, schedule.jitter, schedule.misfire_grace) == ("UTC", timedelta(0), timedelta(minutes=1))
+    assert (schedule.misfire_limit, schedule.misfire_window) == (100, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("misfire_limit", "0"), ("misfire_limit", "many"), ("misfire_grace", "soon"), ("jitter", "0")]
+)
+def test_a_changed_field_that_is_not_valid_is_told_on_it(author: Client, field: str, value: str):
+    schedule = ScheduleFactory(misfire_limit=7)
+
+    answer = author.post(f"/admin/scheduling/schedule/{schedule.pk}/change/", schedule_form(**{field: value}))
+
+    schedule.refresh_from_db()
+    assert list(errors_of(answer)) == [field]
+    assert schedule.misfire_limit == 7
 
 
 def test_the_preview_says_the_rule_and_its_next_ten(viewer: Client):

@@ -3,11 +3,13 @@
 import json
 import time
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from scheduling.core.backfill import rule_of_words, rule_words
 from scheduling.core.recurrence import Exclusions, Rule, compile_rule
+from scheduling.core.recurrence.remarks import remarks
 
 CHISINAU = "Europe/Chisinau"
 CHRISTMAS = Exclusions("holidays", days=[date(2025, 12, 25), date(2025, 12, 26)])
@@ -75,10 +77,10 @@ def test_calendars_add_up() -> None:
 
 
 def test_what_is_excluded_is_noted_with_its_calendar() -> None:
-    recurrence = compile_rule(daily(CHRISTMAS))
+    rule = daily(CHRISTMAS)
     start = datetime(2025, 12, 24, tzinfo=UTC)
 
-    notes = recurrence.remarks(start, recurrence.occurrences(start, 3)[-1])
+    notes = remarks(rule, start=start, end=compile_rule(rule).occurrences(start, 3)[-1])
 
     assert notes == [
         "2025-12-25 08:00 is excluded by calendar holidays.",
@@ -143,6 +145,63 @@ def test_a_long_leap_is_made_once_and_answers_as_steps_would() -> None:
     assert recurrence.next_after(before) == datetime(2025, 1, 2, 8, tzinfo=UTC)
     assert recurrence.next_after(behind) == datetime(2046, 1, 4, 8, tzinfo=UTC)
     assert again < 0.001
+
+
+def fridays_the_13th(count: int) -> list[date]:
+    months = (date(2026 + at // 12, at % 12 + 1, 13) for at in range(12 * 600))
+    return [day for day in months if day.weekday() == 4][:count]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["FREQ=YEARLY;BYDAY=FR;BYMONTHDAY=13;BYHOUR=8", "FREQ=HOURLY;BYDAY=FR;BYMONTHDAY=13", "FREQ=DAILY;BYMONTHDAY=13"],
+)
+@pytest.mark.parametrize("ending", ["", ";COUNT=400"])
+def test_rare_days_that_are_all_excluded_are_passed_at_once(expression: str, ending: str) -> None:
+    rule = Rule(
+        kind="rrule",
+        expression=expression + ending,
+        timezone="Europe/Berlin",
+        starts_at=datetime(2026, 1, 1),
+        calendars=(Exclusions("fridays", days=fridays_the_13th(999)),),
+    )
+    recurrence = compile_rule(rule)
+
+    def search() -> None:
+        recurrence._leap = None
+        recurrence.next_after(datetime(2026, 1, 1, tzinfo=UTC))
+
+    assert min(_seconds(search) for _ in range(5)) < 0.020
+
+
+@pytest.mark.parametrize("zone", ["America/Nuuk", "Pacific/Apia", "America/St_Johns", "Africa/Cairo", "Europe/Berlin"])
+@pytest.mark.parametrize("gap", ["shift", "next", "skip"])
+@pytest.mark.parametrize("free", [(1, 0), (5, 3), (7, 2)])
+def test_a_leap_over_days_finds_what_steps_find(zone: str, gap: str, free: tuple[int, int]) -> None:
+    begin = date(2011, 10, 1) if zone == "Pacific/Apia" else date(2024, 3, 1)
+    days = [begin + timedelta(days=at) for at in range(260) if at % free[0] != free[1]] if free[0] > 1 else []
+    days = days or [begin + timedelta(days=at) for at in range(0, 260, 2)]
+    fields = {
+        "kind": "rrule",
+        "expression": "FREQ=DAILY;BYHOUR=0,2,23;BYMINUTE=0,30",
+        "timezone": zone,
+        "starts_at": datetime(2011, 1, 1),
+        "gap": gap,
+        "rdates": (datetime(begin.year, begin.month + 1, 9, 12, 1),),
+    }
+    start = datetime(begin.year, begin.month, begin.day, tzinfo=UTC)
+    excluded, info = set(days), ZoneInfo(zone)
+
+    stepped = [
+        at
+        for at in compile_rule(Rule(**fields)).occurrences(start, 1500)  # type: ignore[arg-type]
+        if at.astimezone(info).date() not in excluded
+    ]
+    leapt = compile_rule(
+        Rule(**fields, calendars=(Exclusions("days", days=days),))  # type: ignore[arg-type]
+    ).occurrences(start, len(stepped))
+
+    assert leapt == stepped
 
 
 def test_a_leap_to_nowhere_is_kept_too() -> None:

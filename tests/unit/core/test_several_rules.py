@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from scheduling.core.recurrence import Rule, ScheduleError, compile_rule
+from scheduling.core.recurrence.remarks import remarks as notes_of
 from tests.unit.core.schedules import BERLIN, CHISINAU, local_times
 
 WEEKDAYS = "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR;BYHOUR=8"
@@ -102,12 +103,12 @@ def test_the_sentence_joins_the_rules_and_the_remarks_are_said_once():
     rule = Rule(kind="cron", expression="30 2 * * *\n30 2 * * 0\n0 10 * * 6", timezone=BERLIN)
     recurrence = compile_rule(rule)
 
-    remarks = recurrence.remarks(datetime(2025, 3, 29, tzinfo=UTC), datetime(2025, 4, 1, tzinfo=UTC))
+    found = notes_of(rule, start=datetime(2025, 3, 29, tzinfo=UTC), end=datetime(2025, 4, 1, tzinfo=UTC))
 
     assert recurrence.sentence == (
         "Every day at 02:30; and every Sunday at 02:30; and every Saturday at 10:00 (Europe/Berlin)"
     )
-    assert len(remarks) == 1
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,61 @@
+"""Whether a rule that is valid can still be stored: it must not be over before it has begun."""
+
+from datetime import UTC, datetime, timedelta
+
+from scheduling.core.recurrence import Rule, ScheduleError, anchored, compile_rule
+from scheduling.core.recurrence.zones import get_zone
+
+DEFAULT_GRACE = timedelta(minutes=1)
+_BEFORE_EVERYTHING = datetime(1900, 1, 2, tzinfo=UTC)
+
+
+def first_instant(rule: Rule, *, now: datetime, grace: timedelta) -> datetime | None:
+    """The first instant that a new or edited rule fires: never one that has passed. None: it has ended.
+
+    One exception: a `once` that has passed by no more than `grace` still fires, so that "now" may take its time on the
+    way here. One that is older raises ScheduleError: whoever asks for it means another instant.
+    """
+    recurrence = compile_rule(rule)
+    upcoming = recurrence.next_after(now)
+    if upcoming is not None or rule.kind != "once":
+        return upcoming
+    only = recurrence.next_after(_BEFORE_EVERYTHING)
+    if only is not None and now - only <= grace:
+        return only
+    if only is None and rule.calendars:
+        raise ScheduleError(
+            "never_occurs",
+            "This time is excluded by a calendar",
+            field="calendars",
+            hint="Choose another time, or leave the calendar out.",
+        )
+    raise ScheduleError(
+        "in_the_past",
+        f"{rule.expression} has passed",
+        field="expression",
+        hint="Give an instant to come, or a misfire grace that reaches back to it.",
+    )
+
+
+def require_room_between(starts_at: datetime | None, ends_at: datetime | None, timezone: str) -> None:
+    """ScheduleError where the end lies before the anchor, a local time: no rule occurs between the two."""
+    if starts_at is None or ends_at is None:
+        return
+    start = get_zone(timezone).resolve(starts_at, gap="shift", fold="first")[0].replace(tzinfo=UTC)
+    if ends_at < start:
+        raise ScheduleError(
+            "ends_before_it_starts",
+            f"ends_at lies before starts_at, {starts_at.isoformat()} in {timezone}",
+            field="ends_at",
+            hint="Exchange the two, or leave ends_at out.",
+        )
+
+
+def objection_to(rule: Rule, *, now: datetime) -> str | None:
+    """The sentence with which a valid rule would be refused if it were stored now; None where it would not."""
+    try:
+        require_room_between(rule.starts_at, rule.ends_at, rule.timezone)
+        first_instant(anchored(rule, at=now), now=now, grace=DEFAULT_GRACE)
+    except ScheduleError as error:
+        return f"{error.detail}."
+    return None

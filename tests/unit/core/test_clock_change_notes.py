@@ -1,0 +1,99 @@
+"""Notes about clock changes: every time that is moved, doubled or left out is named or counted, of every kind."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from scheduling.core.preview import answer, parse_request
+from tests.unit.core.schedules import BERLIN
+
+NOW = datetime(2027, 1, 1, tzinfo=UTC)
+
+
+def notes(**line: object) -> tuple[str, ...]:
+    return answer(parse_request({"timezone": BERLIN, "after": "2027-03-27T12:00:00", "count": 5, **line}), NOW).notes
+
+
+def test_each_of_several_times_in_one_gap_is_named():
+    found = notes(kind="rrule", expression="FREQ=DAILY;BYHOUR=2;BYMINUTE=0,20,40")
+
+    assert [note[:16] for note in found] == ["2027-03-28 02:00", "2027-03-28 02:20", "2027-03-28 02:40"]
+    assert [note.partition("moved to ")[2][:16] for note in found] == [
+        "2027-03-28 03:00",
+        "2027-03-28 03:20",
+        "2027-03-28 03:40",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        ("2027-03-28T00:00:00", "And 57 more times of 2027-03-28 that do not exist are moved (gap: shift)."),
+        ("2027-10-31T00:00:00", "And 57 more times of 2027-10-31 that come twice occur once, the first time"),
+    ],
+)
+def test_many_times_in_one_change_are_counted(after, words):
+    found = notes(kind="rrule", expression=f"FREQ=DAILY;BYHOUR=2;BYMINUTE={listed()}", after=after, count=100)
+
+    assert len(found) == 4
+    assert found[3].startswith(words)
+
+
+def test_what_is_left_out_by_skip_is_counted():
+    found = notes(kind="rrule", expression=f"FREQ=DAILY;BYHOUR=2;BYMINUTE={listed()}", gap="skip")
+
+    assert found[3] == "And 57 more times of 2027-03-28 that do not exist are left out (gap: skip)."
+
+
+def test_a_time_that_is_moved_behind_the_last_one_shown_is_not_named():
+    found = notes(kind="rrule", expression="FREQ=DAILY;BYHOUR=2;BYMINUTE=0,20,40", count=1)
+
+    assert [note[:16] for note in found] == ["2027-03-28 02:00"]
+
+
+def test_once_in_a_gap_says_where_it_is_moved():
+    assert notes(kind="once", expression="2027-03-28T02:30:00")[0] == (
+        "2027-03-28 02:30 does not exist in Europe/Berlin (clocks go forward): "
+        "it is moved to 2027-03-28 03:30 (gap: shift)."
+    )
+
+
+def test_once_in_a_fold_says_which():
+    assert notes(kind="once", expression="2027-10-31T02:30:00", fold="second")[0] == (
+        "2027-10-31 02:30 comes twice in Europe/Berlin (clocks go back): "
+        "it occurs once, the second time (fold: second)."
+    )
+
+
+def test_once_with_an_offset_is_one_instant():
+    assert notes(kind="once", expression="2027-10-31T02:30:00+01:00") == (
+        "The schedule ends with the last occurrence shown.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("gap", "outcome"),
+    [
+        ("shift", "it is moved to 2027-03-28 03:10"),
+        ("next", "it is moved to 2027-03-28 03:00"),
+        ("skip", "it is left out"),
+    ],
+)
+@pytest.mark.parametrize(("kind", "expression"), [("cron", "0 * * * *"), ("interval", "P1D"), ("rrule", "FREQ=DAILY")])
+def test_an_addition_in_a_gap_says_what_becomes_of_it(kind, expression, gap, outcome):
+    found = notes(kind=kind, expression=expression, gap=gap, rdates=["2027-03-28T02:10:00"], count=30)
+
+    assert any(note.startswith("2027-03-28 02:10 does not exist") and outcome in note for note in found), found
+
+
+def test_an_addition_in_a_gap_is_told_by_the_policy_of_its_kind():
+    found = notes(kind="cron", expression="0 8 * * *", rdates=["2027-03-28T02:10:00"])
+
+    assert found == (
+        "2027-03-28 02:10 does not exist in Europe/Berlin (clocks go forward): "
+        "it is moved to 2027-03-28 03:00 (gap: next).",
+    )
+
+
+def listed() -> str:
+    return ",".join(str(minute) for minute in range(60))
