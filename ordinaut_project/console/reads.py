@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Min, Q, QuerySet
+from django.db import connection
+from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import TruncHour
 
 from scheduling.ids import first_id_at
-from scheduling.queues.models import Queue
-from scheduling.runs.models import DueWork, Run
+from scheduling.runs.models import Run
 from scheduling.runs.states import LIVE_STATES, RunState
 from scheduling.schedules.models import Schedule, ScheduleState
 from scheduling.tasks.models import Task
@@ -25,7 +25,7 @@ _NEXT_FIRES = 10
 _WORKERS_SHOWN = 12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class QueueDepth:
     """Due work of one queue. `oldest_at`: since when the oldest row that may be claimed has been due."""
 
@@ -39,42 +39,34 @@ class QueueDepth:
     pause_reason: str = ""
 
 
+# Purpose: what the queues hold, and which are paused: those that hold nothing, too. Index: none, both are small.
+_DEPTHS = """
+SELECT COALESCE(depth.queue, paused.name), COALESCE(due, 0), COALESCE(later, 0), COALESCE(running, 0),
+       COALESCE(gated, 0), oldest_at, paused.name IS NOT NULL, COALESCE(paused.pause_reason, '')
+FROM (
+    SELECT queue,
+           count(*) FILTER (WHERE lease_owner IS NULL AND gate IS NULL AND available_at <= %(now)s) AS due,
+           count(*) FILTER (WHERE lease_owner IS NULL AND gate IS NULL AND available_at > %(now)s) AS later,
+           count(*) FILTER (WHERE lease_owner IS NOT NULL) AS running,
+           count(*) FILTER (WHERE gate IS NOT NULL) AS gated,
+           min(available_at) FILTER (
+               WHERE lease_owner IS NULL AND gate IS NULL AND available_at <= %(now)s
+           ) AS oldest_at
+    FROM scheduling_duework
+    GROUP BY queue
+) AS depth
+FULL JOIN (
+    SELECT name, pause_reason FROM scheduling_queue
+    WHERE paused_at IS NOT NULL AND COALESCE(paused_until > %(now)s, true)
+) AS paused ON paused.name = depth.queue
+ORDER BY 1
+"""
+
+
 def queue_depths(*, now: datetime) -> list[QueueDepth]:
-    idle = Q(lease_owner=None, gate=None)
-    rows = (
-        DueWork.objects.values("queue")
-        .annotate(
-            due=Count("pk", filter=idle & Q(available_at__lte=now)),
-            later=Count("pk", filter=idle & Q(available_at__gt=now)),
-            running=Count("pk", filter=Q(lease_owner__isnull=False)),
-            gated=Count("pk", filter=Q(gate__isnull=False)),
-            oldest_at=Min("available_at", filter=idle & Q(available_at__lte=now)),
-        )
-        .order_by("queue")
-    )
-    paused = {queue.name: queue.pause_reason for queue in Queue.objects.all() if queue.is_paused(now)}
-    found = [
-        QueueDepth(
-            name=row["queue"],
-            due=row["due"],
-            later=row["later"],
-            running=row["running"],
-            gated=row["gated"],
-            oldest_at=row["oldest_at"],
-            is_paused=row["queue"] in paused,
-            pause_reason=paused.get(row["queue"], ""),
-        )
-        for row in rows
-    ]
-    held = {queue.name for queue in found}
-    empty = [
-        QueueDepth(
-            name=name, due=0, later=0, running=0, gated=0, oldest_at=None, is_paused=True, pause_reason=paused[name]
-        )
-        for name in paused
-        if name not in held
-    ]
-    return sorted([*found, *empty], key=lambda queue: queue.name)
+    with connection.cursor() as cursor:
+        cursor.execute(_DEPTHS, {"now": now})
+        return [QueueDepth(*row) for row in cursor.fetchall()]
 
 
 def outcomes_of_hour_and_day(*, now: datetime) -> tuple[dict[str, int], dict[str, int]]:

@@ -130,12 +130,12 @@ def test_a_changed_rate_holds_for_the_runs_that_wait(api):
 @pytest.mark.parametrize(
     ("concurrency", "pointer"),
     [
-        ({"rate": {"limit": 1, "period": "PT1M"}, "limit": 1}, "/concurrency/key"),
+        ({"rate": {"limit": 1, "period": "PT1M"}}, "/concurrency/limit"),
         ({"key": "a", "limit": 1, "rate": {"limit": 1}}, "/concurrency/rate/period"),
         ({"key": "a", "limit": 1, "rate": {"limit": 1, "period": "PT0S"}}, "/concurrency/rate/period"),
     ],
 )
-def test_a_rate_of_a_task_needs_a_key_and_a_period(api, concurrency, pointer):
+def test_a_rate_of_a_task_needs_a_limit_and_a_period(api, concurrency, pointer):
     answer = api.post("tasks", {"key": "limited", "title": "t", "pipeline": NOTE, "concurrency": concurrency})
 
     assert [error["pointer"] for error in assert_problem(answer, 422, "not_valid")["errors"]] == [pointer]

@@ -11,12 +11,12 @@ from django.test import Client
 from scheduling.agents.roles import Role, assign
 from scheduling.audit.operations import Actor
 from scheduling.models import ConcurrencyKey, DueWork, Run
+from scheduling.queues.models import Queue, RateBucket
 from scheduling.runs.operations import cancel_run, start_run
 from scheduling.tasks.operations import pause_task
 from tests.db.api.gateway import assert_problem, gateway_of
 from tests.factories import AgentFactory, DueWorkFactory, OperatorFactory, RunFactory, TaskFactory, WorkerFactory
-from workers import explain as explaining
-from workers.explain import Reason, explain, explainable
+from workers.explain import explain, explainable
 from workers.models import Wait
 
 pytestmark = pytest.mark.django_db
@@ -243,11 +243,25 @@ def test_an_ended_run_tells_how_it_ended(fields, code):
     assert codes(RunFactory(**fields)) == [code]
 
 
-def test_others_may_add_reasons_before_those_of_the_workers(monkeypatch):
-    paused = Reason(code="queue_paused", sentence="Its queue is paused.")
-    monkeypatch.setattr(explaining, "QUEUE_REASONS", [lambda _standing: [paused]])
+def test_a_paused_queue_is_said_before_what_the_workers_lack():
+    Queue.objects.create(name="default", paused_at=now(), pause_reason="a deploy", paused_until=now() + MINUTE)
 
-    assert codes(DueWorkFactory().run) == ["queue_paused", "no_worker"]
+    reason, *others = explain(explainable(DueWorkFactory().pk)).reasons
+
+    assert (reason.code, [other.code for other in others]) == ("queue_paused", ["no_worker"])
+    assert "a deploy" in reason.sentence
+    assert "/queues/default/resume" in reason.hint
+
+
+def test_a_rate_that_is_used_up_is_said_with_the_time_of_the_next_start():
+    Queue.objects.create(name="default", rate_limit=1, rate_period=MINUTE)
+    RateBucket.objects.create(key="queue:default", tokens=0, refilled_at=now())
+    ConcurrencyKey.objects.create(key="a:b", limit=5, rate_limit=1, rate_period=MINUTE)
+    RateBucket.objects.create(key="key:a:b", tokens=0, refilled_at=now())
+
+    found = codes(DueWorkFactory(gate="key", concurrency_key="a:b").run)
+
+    assert [code for code in found if code.endswith("used_up")] == ["queue_rate_used_up", "key_rate_used_up"]
 
 
 @pytest.mark.parametrize("make", ["key", "overlap", "due", "later", "waiting", "leased", "dead"])

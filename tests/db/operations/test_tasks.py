@@ -191,7 +191,7 @@ def test_a_limit_without_a_key_is_of_the_task_alone(actor, agent):
     for task in (one, other):
         gates = list(DueWork.objects.filter(task=task).values_list("gate", flat=True))
         assert (gates.count(None), gates.count("key")) == (3, 2)
-    assert TaskShape(one).data["concurrency"] == {"key": None, "limit": 3}
+    assert TaskShape(one).data["concurrency"] == {"key": None, "limit": 3, "rate": None}
 
 
 def test_a_limit_that_comes_and_goes_holds_for_the_runs_that_are_there(actor, agent):
