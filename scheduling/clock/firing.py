@@ -16,7 +16,7 @@ from scheduling.clock.isolation import Isolation, SteppedOver
 from scheduling.clock.points import reach
 from scheduling.core.planning import Plan, plan
 from scheduling.core.recurrence import ScheduleError, compile_rule
-from scheduling.runs.admission import Admitted, Start, admit, lock_exclusive_tasks
+from scheduling.runs.admission import Admitted, Start, admit, lock_tasks
 from scheduling.runs.plain import PlainStart, fire_plain
 from scheduling.runs.states import RunState, TriggerKind
 
@@ -268,7 +268,7 @@ def fire(planned: Sequence[Planned]) -> PassResult:
     """Admit the planned runs and move the marks, in one transaction. Plans that no longer hold change nothing."""
     with session.bounded() as cursor:
         # Tasks before schedules: an operation that pauses a task locks in this order too.
-        lock_exclusive_tasks(cursor, sorted({item.schedule.task_id for item in planned}))
+        lock_tasks(cursor, sorted({item.schedule.task_id for item in planned}))
         cursor.execute(
             _LOCK_PLANNED, [[item.schedule.id for item in planned], [item.schedule.version for item in planned]]
         )

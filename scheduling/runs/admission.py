@@ -4,7 +4,8 @@
 
 1. Tasks whose overlap policy is not `allow` are locked in the order of their ids; only then are their live runs
    counted, in a statement of its own, so that the count sees what other starters committed before the lock was
-   granted. In one statement the snapshot would precede the lock.
+   granted. In one statement the snapshot would precede the lock. The other tasks are locked FOR KEY SHARE, which an
+   edit of their policy waits for (`scheduling.tasks.operations`), and nobody else.
 2. A deduplication key takes its window; then the policy decides purely (`scheduling.core.planning.decide_overlap`).
 3. Runs and due work are written by one statement; an occurrence that has its run already is left alone.
 
@@ -28,6 +29,9 @@ from scheduling.runs.keys import concurrency_key, rendered
 from scheduling.runs.states import Gate, RunState, SkipReason, TriggerKind
 from scheduling.tasks.models import OverlapPolicy
 from scheduling.wakeup import CANCEL_CHANNEL, DUE_CHANNEL, after_commit
+
+# A task whose policy changes while its lock is waited for is in neither of the two reads, and is looked for again.
+_LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +75,7 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """A task as a start needs it, in the order of the columns of `statements.TASK_FACTS`."""
+    """A task as a start needs it, in the order of the columns of `statements.SHARE_OTHER_TASKS`."""
 
     id: UUID
     agent_id: UUID
@@ -151,20 +155,19 @@ def admit(cursor: Any, starts: Sequence[Start]) -> list[Admitted]:
     ]
 
 
-def lock_exclusive_tasks(cursor: Any, task_ids: Iterable[UUID]) -> None:
+def lock_tasks(cursor: Any, task_ids: Iterable[UUID]) -> None:
     """Take the locks that `admit` needs, for a caller that locks other rows after them. Requires a transaction."""
-    cursor.execute(statements.LOCK_EXCLUSIVE_TASKS, [list(task_ids)])
+    _read_facts(cursor, set(task_ids))
 
 
 def _read_facts(cursor: Any, task_ids: set[UUID]) -> dict[UUID, _Facts]:
-    """Facts of the tasks; those of exclusive ones are read under their lock."""
-    ids = sorted(task_ids)
-    cursor.execute(statements.TASK_FACTS, [ids])
-    facts = {row[0]: _Facts(*row) for row in cursor.fetchall()}
-    exclusive = [task.id for task in facts.values() if task.overlap != OverlapPolicy.ALLOW]
-    if exclusive:
-        cursor.execute(statements.LOCK_EXCLUSIVE_TASKS, [sorted(exclusive)])
-        facts.update({row[0]: _Facts(*row) for row in cursor.fetchall()})
+    """Facts of the tasks that there are, each read under the lock that its policy asks for."""
+    facts: dict[UUID, _Facts] = {}
+    for _ in range(_LOOKS):
+        for statement in (statements.SHARE_OTHER_TASKS, statements.LOCK_EXCLUSIVE_TASKS):
+            if rest := task_ids - facts.keys():
+                cursor.execute(statement, [sorted(rest)])
+                facts.update({row[0]: _Facts(*row) for row in cursor.fetchall()})
     return facts
 
 
