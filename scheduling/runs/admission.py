@@ -184,6 +184,8 @@ def _apply_overlap(cursor: Any, rows: list[_Row]) -> None:
         return
     live: Counter[UUID] = Counter()
     held: Counter[UUID] = Counter()
+    canceled: set[UUID] = set()
+    decided: dict[UUID, list[_Row]] = {}
     cursor.execute(statements.LIVE_RUNS, [exclusive])
     for task_id, live_count, held_count in cursor.fetchall():
         live[task_id], held[task_id] = live_count, held_count
@@ -200,11 +202,16 @@ def _apply_overlap(cursor: Any, rows: list[_Row]) -> None:
                 row.gate = Gate.OVERLAP
                 held[task.id] += 1
             case OverlapDecision.CANCEL_AND_HOLD:
-                _cancel_live_runs(cursor, task.id)
-                for earlier in _drafts_before(row, rows):
+                if task.id not in canceled:
+                    _cancel_live_runs(cursor, task.id)
+                    canceled.add(task.id)
+                # The newest of this batch replaces those that were decided on before it.
+                for earlier in decided.pop(task.id, ()):
                     earlier.skip_reason, earlier.gate = SkipReason.OVERLAP, None
                 row.gate = Gate.OVERLAP
                 held[task.id] = 1
+        if not row.skip_reason:
+            decided.setdefault(task.id, []).append(row)
 
 
 def _skip_checks_that_overlap(cursor: Any, rows: list[_Row]) -> None:
@@ -219,15 +226,6 @@ def _skip_checks_that_overlap(cursor: Any, rows: list[_Row]) -> None:
             row.skip_reason = SkipReason.OVERLAP
         elif row.start.schedule_id is not None:
             busy.add(row.start.schedule_id)
-
-
-def _drafts_before(row: _Row, rows: list[_Row]) -> list[_Row]:
-    """The starts of the same task that this batch decided on before `row`: the newest replaces them."""
-    return [
-        other
-        for other in rows[: rows.index(row)]
-        if other.facts.id == row.facts.id and other.is_exclusive and not other.skip_reason
-    ]
 
 
 def _cancel_live_runs(cursor: Any, task_id: UUID) -> None:

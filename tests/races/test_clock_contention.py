@@ -1,5 +1,6 @@
 """Passes that meet the locks of others, hung statements, deadlocks and another release's tables: others still fire."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -8,11 +9,12 @@ from typing import Any
 import pytest
 from django.db import OperationalError, ProgrammingError, connection, connections, transaction
 
-from scheduling.clock import metrics, session
+from scheduling.clock import accounting, metrics, session
 from scheduling.clock.firing import run_pass
 from scheduling.clock.isolation import SteppedOver
 from scheduling.clock.jobs import end_snoozes
 from scheduling.clock.loop import Clock
+from scheduling.events.models import Event
 from scheduling.models import Run, Schedule, Task
 from scheduling.schedules.models import ScheduleState
 from tests.factories import ScheduleFactory, TaskFactory
@@ -274,3 +276,30 @@ def test_the_loop_takes_fewer_at_once_after_a_time_out_and_says_what_went_wrong(
     assert clock.run_once().runs == 1
     assert clock.readiness.answer()[0] is True
     assert clock._allowed == 100
+
+
+def test_two_clocks_tell_an_occurrence_that_a_lock_holds_up_once(settings: Any) -> None:
+    settings.ORDINAUT_CLOCK_LOCK_TIMEOUT = timedelta(seconds=5)  # of the second clock, that waits for the first
+    late = due(overlap="skip")
+    Schedule.objects.filter(pk=late.pk).update(
+        next_fire_at=late.next_fire_at - timedelta(hours=2), misfire_grace=timedelta(days=1)
+    )
+    told: list[int] = []
+    begin = threading.Barrier(2)
+
+    def tell() -> None:
+        try:
+            begin.wait(10)
+            told.append(accounting.tell_each_overdue())
+        finally:
+            connection.close()
+
+    with somebody_holds("SELECT FROM scheduling_task, scheduling_schedule FOR UPDATE"):
+        threads = [threading.Thread(target=tell) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+
+    assert sorted(told) == [0, 1]
+    assert Event.objects.get().payload["schedule"] == str(late.pk)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from scheduling.audit.operations import Actor
 from scheduling.clock.firing import PassResult, run_pass
@@ -34,7 +34,7 @@ def beside(work: Callable[[], Any], results: list[Any]) -> threading.Thread:
     def run() -> None:
         try:
             results.append(work())
-        except Exception as error:
+        except DatabaseError as error:
             results.append(error)
         finally:
             connection.close()
