@@ -5,7 +5,9 @@ answer, all in all, and there is a bound on how many are open: one more, and the
 milliseconds, so the oldest is never one.
 """
 
+import contextlib
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -118,16 +120,16 @@ class _BoundedServer(ThreadingHTTPServer):
                 _cut_off(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Somebody went away, or was cut off. Nothing of it is the process's concern."""
-        logger.debug("probe.broke_off", client=str(client_address), exc_info=True)
+        """That somebody went away, or was cut off, is not the process's concern."""
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            logger.error("probe.failed", exc_info=error)
 
 
 def _cut_off(connection: socket.socket) -> None:
     """End its thread's reading and writing at once; the thread closes it."""
-    try:
+    with contextlib.suppress(OSError):  # it may be gone already
         connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # it is gone already
 
 
 def _handler(readiness: Readiness) -> type[BaseHTTPRequestHandler]:

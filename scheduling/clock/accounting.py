@@ -121,14 +121,18 @@ FROM (
 """
 
 # Purpose: those whose mark is past for so long that it is told, and was not told yet. Index: schedule_due_idx, for as
-# many as are counted; the event's primary key. Locks: none.
+# many as are counted; the event's primary key. Locks: none. The event's id is a UUIDv7 of the mark, as if it had been
+# made then, with what is random in others made of the schedule's id and the mark.
 _UNTOLD = """
 SELECT overdue.id, overdue.task_id, overdue.next_fire_at, overdue.event_id,
        EXTRACT(EPOCH FROM clock_timestamp() - overdue.next_fire_at)
 FROM (
-    SELECT id, task_id, next_fire_at,
-           md5('schedule.overdue ' || id::text || ' ' || EXTRACT(EPOCH FROM next_fire_at)::text)::uuid AS event_id
+    SELECT id, task_id, next_fire_at, (
+        lpad(to_hex(floor(EXTRACT(EPOCH FROM next_fire_at) * 1000)::bigint), 12, '0')
+        || '7' || left(digest, 3) || '8' || right(digest, 15)
+    )::uuid AS event_id
     FROM scheduling_schedule
+    CROSS JOIN LATERAL md5('schedule.overdue ' || id::text || ' ' || EXTRACT(EPOCH FROM next_fire_at)::text) AS digest
     WHERE state = 'active' AND held_at IS NULL AND next_fire_at < statement_timestamp() - %s
     ORDER BY next_fire_at, id LIMIT %s
 ) AS overdue

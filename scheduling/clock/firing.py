@@ -124,9 +124,9 @@ def run_pass(
     the clock's own, and remember from pass to pass.
 
     Opens its own transactions, none of them longer than a batch's writes. A schedule that cannot be planned, or whose
-    writes the database refuses, is quarantined with its reason; one whose task somebody has locked, or that this process
-    lacks the means to plan, is stepped over; the rest of the batch goes on. Errors of the connection, of the server, and of locks that hold up everything are
-    the caller's: nothing is lost by them.
+    writes the database refuses, is quarantined with its reason; one whose task somebody has locked, or that this
+    process lacks the means to plan, is stepped over; the rest of the batch goes on. Errors of the connection, of the
+    server, and of locks that hold up everything are the caller's: nothing is lost by them.
     """
     left_alone = SteppedOver() if stepped_over is None else stepped_over
     skipped_batches = share.batches_to_skip() if share else 0
@@ -202,7 +202,7 @@ def _put_off(schedule: DueSchedule, error: Exception, left_alone: SteppedOver) -
     left_alone.add([schedule.id])
     if not left_alone.knows(schedule.id):
         raise error
-    fault = fault_of(error)
+    fault = Fault.UNEXPECTED
     metrics.FAULTS.labels(fault.value).inc()
     logger.warning("schedule.stepped_over", schedule=str(schedule.id), fault=fault, detail=repr(error)[:300])
 

@@ -12,9 +12,8 @@
 Due work that may not be claimed yet is born behind a gate (see `scheduling.runs.gates`).
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -120,6 +119,20 @@ class _Row:
         return orjson.loads(self.params) if self.params else {}
 
 
+@dataclass(slots=True)
+class _RunsOfTask:
+    """What is known of an exclusive task while the starts of a batch are decided on, one after the other.
+
+    `decided` are those of this batch that start or wait, which the newest replaces under `cancel_running`;
+    `is_canceled`: the runs that were there before it are ended or asked to stop.
+    """
+
+    live: int = 0
+    held: int = 0
+    is_canceled: bool = False
+    decided: list[_Row] = field(default_factory=list)
+
+
 def admit(cursor: Any, starts: Sequence[Start]) -> list[Admitted]:
     """Start runs, or record that their policies skip them. Requires an open transaction; `cursor` is of it.
 
@@ -179,39 +192,37 @@ def _draft(start: Start, facts: _Facts) -> _Row:
 
 
 def _apply_overlap(cursor: Any, rows: list[_Row]) -> None:
-    exclusive = sorted({row.facts.id for row in rows if row.is_exclusive})
-    if not exclusive:
+    tasks = {row.facts.id: _RunsOfTask() for row in rows if row.is_exclusive}
+    if not tasks:
         return
-    live: Counter[UUID] = Counter()
-    held: Counter[UUID] = Counter()
-    canceled: set[UUID] = set()
-    decided: dict[UUID, list[_Row]] = {}
-    cursor.execute(statements.LIVE_RUNS, [exclusive])
-    for task_id, live_count, held_count in cursor.fetchall():
-        live[task_id], held[task_id] = live_count, held_count
+    cursor.execute(statements.LIVE_RUNS, [sorted(tasks)])
+    for task_id, live, held in cursor.fetchall():
+        tasks[task_id].live, tasks[task_id].held = live, held
     for row in rows:
-        task = row.facts
-        if not row.is_exclusive or row.skip_reason:
-            continue
-        match decide_overlap(task.overlap, live=live[task.id], held=held[task.id]):
-            case OverlapDecision.START:
-                live[task.id] += 1
-            case OverlapDecision.SKIP:
-                row.skip_reason = SkipReason.OVERLAP
-            case OverlapDecision.HOLD:
-                row.gate = Gate.OVERLAP
-                held[task.id] += 1
-            case OverlapDecision.CANCEL_AND_HOLD:
-                if task.id not in canceled:
-                    _cancel_live_runs(cursor, task.id)
-                    canceled.add(task.id)
-                # The newest of this batch replaces those that were decided on before it.
-                for earlier in decided.pop(task.id, ()):
-                    earlier.skip_reason, earlier.gate = SkipReason.OVERLAP, None
-                row.gate = Gate.OVERLAP
-                held[task.id] = 1
-        if not row.skip_reason:
-            decided.setdefault(task.id, []).append(row)
+        if row.is_exclusive and not row.skip_reason:
+            _decide(cursor, row, tasks[row.facts.id])
+
+
+def _decide(cursor: Any, row: _Row, task: _RunsOfTask) -> None:
+    match decide_overlap(row.facts.overlap, live=task.live, held=task.held):
+        case OverlapDecision.START:
+            task.live += 1
+        case OverlapDecision.SKIP:
+            row.skip_reason = SkipReason.OVERLAP
+            return
+        case OverlapDecision.HOLD:
+            row.gate = Gate.OVERLAP
+            task.held += 1
+        case OverlapDecision.CANCEL_AND_HOLD:
+            if not task.is_canceled:
+                _cancel_live_runs(cursor, row.facts.id)
+                task.is_canceled = True
+            for earlier in task.decided:
+                earlier.skip_reason, earlier.gate = SkipReason.OVERLAP, None
+            task.decided.clear()
+            row.gate = Gate.OVERLAP
+            task.held = 1
+    task.decided.append(row)
 
 
 def _skip_checks_that_overlap(cursor: Any, rows: list[_Row]) -> None:

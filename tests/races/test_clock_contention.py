@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, ProgrammingError, connection, connections, transaction
+from django.db.models import F
 
 from scheduling.clock import accounting, metrics, session
 from scheduling.clock.firing import run_pass
@@ -282,7 +283,7 @@ def test_two_clocks_tell_an_occurrence_that_a_lock_holds_up_once(settings: Any) 
     settings.ORDINAUT_CLOCK_LOCK_TIMEOUT = timedelta(seconds=5)  # of the second clock, that waits for the first
     late = due(overlap="skip")
     Schedule.objects.filter(pk=late.pk).update(
-        next_fire_at=late.next_fire_at - timedelta(hours=2), misfire_grace=timedelta(days=1)
+        next_fire_at=F("next_fire_at") - timedelta(hours=2), misfire_grace=timedelta(days=1)
     )
     told: list[int] = []
     begin = threading.Barrier(2)

@@ -203,7 +203,7 @@ def test_a_zone_whose_data_cannot_be_opened_for_now_is_read_later(monkeypatch: p
             raise OSError(24, "Too many open files", name)
 
     with monkeypatch.context() as exhausted:
-        exhausted.setattr(zones.zoneinfo, "ZoneInfo", Exhausted)
+        exhausted.setattr("zoneinfo.ZoneInfo", Exhausted)
         first = run_pass(now=NINE)
     second = run_pass(now=NINE)
 

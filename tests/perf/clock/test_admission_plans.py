@@ -5,7 +5,7 @@ rows of all tasks for each of them.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,7 +27,7 @@ SHAPES = [(40, 50), (5, 1000)]
 RUNS = {"skip": lambda _: 1, "queue_one": lambda _: 2, "queue_all": lambda each: each, "cancel_running": lambda _: 1}
 
 
-def fill(tasks: list[Task], each: int, **fields: Any) -> None:
+def fill(tasks: Sequence[Task], each: int, **fields: Any) -> None:
     """One live run of each task, and held ones behind it, as an admission would have just written them."""
     now = datetime.now(UTC)
     values = {"queue": "default", "priority": 5, "is_exclusive": True, **fields}

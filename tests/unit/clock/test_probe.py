@@ -1,4 +1,4 @@
-"""The probe port, over real sockets: whoever says nothing, or opens many connections, takes nothing from the process."""
+"""The probe port, over real sockets: who says nothing, or opens many connections, takes nothing from the process."""
 
 import http.client
 import socket
