@@ -48,6 +48,14 @@ _QUERIES = {
         WHERE task.overlap <> 'allow' AND work.is_exclusive AND work.gate IS DISTINCT FROM 'overlap'
         GROUP BY work.task_id HAVING count(*) > 1
     """,
+    "a live run is judged by its task's policy": """
+        SELECT work.run_id, work.task_id FROM scheduling_duework work
+        JOIN scheduling_task task ON task.id = work.task_id
+        JOIN scheduling_run run ON run.id = work.run_id
+        LEFT JOIN scheduling_backfill backfill ON backfill.id = run.backfill_id
+        WHERE task.overlap <> 'allow' AND NOT work.is_exclusive
+          AND run.trigger_kind <> 'check' AND backfill.overlap IS DISTINCT FROM 'allow'
+    """,
     "nothing is held where nothing is live": """
         SELECT held.run_id, held.task_id FROM scheduling_duework held
         JOIN scheduling_task task ON task.id = held.task_id

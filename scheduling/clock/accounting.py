@@ -10,6 +10,11 @@ with it (`set_mark`), and has written the miss, where there is one, in the same 
 misses and mark at once, so that what is read after the mark sees all that belongs to it. Before anything is told, the
 schedule is locked, and must be as it was read.
 
+An occurrence that is due and that nobody fires has neither as well, and its mark stands still. One that is past by more
+than `overdue_after` is told once: a warning, the metric `ordinaut_clock_overdue_told`, an event `schedule.overdue`. The
+event's id follows from schedule and mark, so that of several clocks, and of their rounds, one tells it; the schedule's
+row could not remember it, since whoever holds up the schedule may have locked it.
+
 Bounded at any size: it walks the primary key in windows, for a fraction of a second each time, and goes on from there
 the next time. A walk over 1,000,000 schedules takes some minutes; each clock walks on its own.
 """
@@ -18,15 +23,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import groupby
 from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import connection
+from django.db import IntegrityError, connection
 
 from scheduling import conf
 from scheduling.clock import metrics, session
+from scheduling.clock.faults import fault_of
 from scheduling.core.recurrence import ScheduleError
 from scheduling.events.models import Event
 from scheduling.events.operations import store
@@ -42,6 +49,10 @@ BATCH = 500  # schedules recomputed at once
 AT_ONCE = 200  # occurrences of one schedule recomputed at once; the rest comes with the next look
 SPEND = 0.5  # seconds a round
 COUNTED_AT_MOST = 10_000
+TOPIC_OVERDUE = "schedule.overdue"
+TOLD_AT_ONCE = 100  # overdue schedules told in one round; the rest comes with the next
+_BUDGETS = 6  # how many budgets of a pass an occurrence may be late before it is told by name
+_A_MINUTE = timedelta(minutes=1)
 
 _SMALLEST = timedelta(microseconds=1)
 _FIRST_ID = UUID(int=0)
@@ -109,6 +120,26 @@ FROM (
 ) AS overdue
 """
 
+# Purpose: those whose mark is past for so long that it is told, and was not told yet. Index: schedule_due_idx, for as
+# many as are counted; the event's primary key. Locks: none. The event's id is a UUIDv7 of the mark, as if it had been
+# made then, with what is random in others made of the schedule's id and the mark.
+_UNTOLD = """
+SELECT overdue.id, overdue.task_id, overdue.next_fire_at, overdue.event_id,
+       EXTRACT(EPOCH FROM clock_timestamp() - overdue.next_fire_at)
+FROM (
+    SELECT id, task_id, next_fire_at, (
+        lpad(to_hex(floor(EXTRACT(EPOCH FROM next_fire_at) * 1000)::bigint), 12, '0')
+        || '7' || left(digest, 3) || '8' || right(digest, 15)
+    )::uuid AS event_id
+    FROM scheduling_schedule
+    CROSS JOIN LATERAL md5('schedule.overdue ' || id::text || ' ' || EXTRACT(EPOCH FROM next_fire_at)::text) AS digest
+    WHERE state = 'active' AND held_at IS NULL AND next_fire_at < statement_timestamp() - %s
+    ORDER BY next_fire_at, id LIMIT %s
+) AS overdue
+WHERE (SELECT event.id FROM scheduling_event event WHERE event.id = overdue.event_id) IS NULL
+ORDER BY overdue.next_fire_at, overdue.id LIMIT %s
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
@@ -157,9 +188,10 @@ _latest: list[Overdue] = []
 
 
 def audit() -> int:
-    """The housekeeping job: one round of the walk, and the gauges of what is overdue."""
+    """The housekeeping job: what is overdue, by count and by name, and one round of the walk. Returns how many
+    occurrences were told."""
     tell_overdue()
-    return _auditor.round()
+    return tell_each_overdue() + _auditor.round()
 
 
 def latest_overdue() -> Overdue | None:
@@ -190,6 +222,52 @@ def read_overdue() -> Overdue:
         cursor.execute(_OVERDUE, parameters)
         count, oldest = cursor.fetchone()
     return Overdue(count=count, oldest_seconds=float(oldest or 0.0))
+
+
+def overdue_after() -> timedelta:
+    """How late an occurrence may be before it is told by name: a clock that comes back from an outage has first to work
+    off what waits."""
+    return max(_BUDGETS * conf.clock_pass_budget(), _A_MINUTE)
+
+
+def tell_each_overdue() -> int:
+    """Tell of each occurrence that is long due and that nobody fires, once; return how many were told by this call.
+    Opens its own transactions, one an event."""
+    with session.bounded() as cursor:
+        cursor.execute(_UNTOLD, [overdue_after(), COUNTED_AT_MOST, TOLD_AT_ONCE])
+        found = cursor.fetchall()
+    told = [event for row in found if (event := _tell_overdue(*row)) is not None]
+    metrics.OVERDUE_TOLD.inc(len(told))
+    for event in told:
+        try:
+            with session.bounded():
+                start_runs_of(event)
+        except Exception as error:
+            fault = fault_of(error)
+            if fault.is_everywhere:
+                raise
+            # Who listens may be held up by the same lock; it must not keep the others from hearing.
+            logger.exception("schedule.overdue_not_heard", event_id=str(event.pk), fault=fault)
+    return len(told)
+
+
+def _tell_overdue(
+    schedule_id: UUID, task_id: UUID, next_fire_at: datetime, event_id: UUID, seconds: Decimal
+) -> Event | None:
+    """Store the event and say it; None where another clock has told it meanwhile."""
+    facts = {
+        "schedule": str(schedule_id),
+        "task": str(task_id),
+        "due_at": next_fire_at.astimezone(UTC).isoformat(),
+        "seconds": round(float(seconds), 1),
+    }
+    try:
+        with session.bounded():
+            event = store(topic=TOPIC_OVERDUE, payload=facts, agent_id=None, depth=0, event_id=event_id)
+    except IntegrityError:
+        return None
+    logger.warning("schedule.overdue", **facts, hint="No clock fires it: look for who has locked its task or its row.")
+    return event
 
 
 def account_for(ids: Sequence[UUID]) -> int:

@@ -6,17 +6,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfoNotFoundError
 
 import structlog
 
-from scheduling.clock import session
+from scheduling.clock import metrics, session
 from scheduling.clock.due import DueSchedule, Share, read_due
 from scheduling.clock.faults import Fault, fault_of
 from scheduling.clock.isolation import Isolation, SteppedOver
 from scheduling.clock.points import reach
 from scheduling.core.planning import Plan, plan
 from scheduling.core.recurrence import ScheduleError, compile_rule
-from scheduling.runs.admission import Admitted, Start, admit, lock_exclusive_tasks
+from scheduling.runs.admission import Admitted, Start, admit, lock_tasks
 from scheduling.runs.plain import PlainStart, fire_plain
 from scheduling.runs.states import RunState, TriggerKind
 
@@ -30,6 +31,9 @@ PLANNING_TIME = 0.5
 # of downtime under the policy `all` each schedule may have hundreds.
 STARTS_OF_PASS = 5000
 STARTS_OF_TRANSACTION = 1000
+# What planning may raise by no fault of the rule: no file descriptor is left to read the zone's data, say. (A name that
+# is no zone is a ScheduleError; one that is known and cannot be found is a damaged installation.)
+_OF_THIS_PROCESS = (OSError, MemoryError, RecursionError, ImportError, ZoneInfoNotFoundError)
 
 # Purpose: keep the plans that still hold. Index: primary key. Locks: the schedules; one that somebody else holds is
 # left to them, its plan is void.
@@ -124,9 +128,9 @@ def run_pass(
     the clock's own, and remember from pass to pass.
 
     Opens its own transactions, none of them longer than a batch's writes. A schedule that cannot be planned, or whose
-    writes the database refuses, is quarantined with its reason; one whose task somebody has locked is stepped over;
-    the rest of the batch goes on. Errors of the connection, of the server, and of locks that hold up everything are
-    the caller's: nothing is lost by them.
+    writes the database refuses, is quarantined with its reason; one whose task somebody has locked, or that this
+    process lacks the means to plan, is stepped over; the rest of the batch goes on. Errors of the connection, of the
+    server, and of locks that hold up everything are the caller's: nothing is lost by them.
     """
     left_alone = SteppedOver() if stepped_over is None else stepped_over
     skipped_batches = share.batches_to_skip() if share else 0
@@ -136,11 +140,11 @@ def run_pass(
         now=now, batch=batch, skip=skipped_batches * batch, is_shared=is_shared, stepped_over=left_alone.now()
     )
     reach("after-read")
-    planned, quarantined = _plan_all(due)
+    planned, set_aside = _plan_all(due, left_alone)
     reach("after-plan")
     plain = [item for item in planned if item.is_plain]
     others = [item for item in planned if not item.is_plain]
-    written = _write(plain, _fire_plain, left_alone)
+    written = [set_aside, *_write(plain, _fire_plain, left_alone)]
     for part in _in_parts(others):
         written += _write(part, fire, left_alone)
     done = _sum(written)
@@ -151,19 +155,19 @@ def run_pass(
         runs=done.runs,
         skipped=done.skipped,
         missed=done.missed,
-        quarantined=done.quarantined + quarantined,
+        quarantined=done.quarantined,
         lost=done.lost,
         stepped_over=done.stepped_over,
-        is_full=len(due) == batch or skipped_batches > 0 or len(planned) + quarantined < len(due),
+        is_full=len(due) == batch or skipped_batches > 0 or len(planned) + set_aside.schedules < len(due),
     )
 
 
-def _plan_all(due: Sequence[DueSchedule]) -> tuple[list[Planned], int]:
+def _plan_all(due: Sequence[DueSchedule], left_alone: SteppedOver) -> tuple[list[Planned], PassResult]:
     """Plan what the time allows, and set aside what cannot be planned; equal schedules are planned once."""
     ends_at = time.monotonic() + PLANNING_TIME
     plans: dict[Any, Plan] = {}
     planned: list[Planned] = []
-    quarantined = starts = 0
+    tried = quarantined = stepped_over = starts = 0
     for schedule in due:
         if starts > STARTS_OF_PASS:
             break
@@ -173,19 +177,44 @@ def _plan_all(due: Sequence[DueSchedule]) -> tuple[list[Planned], int]:
             if time.monotonic() > ends_at:
                 break
             try:
-                known = plan_schedule(schedule)
+                known = _plan_twice(schedule)
             except ScheduleError as error:
                 quarantined += quarantine(schedule, f"{error.code}: {error.detail}")
-                continue
+            except _OF_THIS_PROCESS as error:
+                _put_off(schedule, error, left_alone)
+                stepped_over += 1
             except Exception as error:
                 logger.exception("schedule.cannot_be_planned", schedule=str(schedule.id))
                 quarantined += quarantine(schedule, f"cannot be planned: {type(error).__name__}")
+            if known is None:
+                tried += 1
                 continue
             if key is not None:
                 plans[key] = known
         planned.append(Planned(schedule, known))
         starts += len(known.fire)
-    return planned, quarantined
+    return planned, PassResult(schedules=tried, quarantined=quarantined, stepped_over=stepped_over)
+
+
+def _plan_twice(schedule: DueSchedule) -> Plan:
+    """Plan; after an error that nobody expected once more. Planning is pure: what its input is to blame for repeats."""
+    try:
+        return plan_schedule(schedule)
+    except (ScheduleError, *_OF_THIS_PROCESS):
+        raise
+    except Exception:
+        logger.exception("schedule.planned_again", schedule=str(schedule.id))
+        return plan_schedule(schedule)
+
+
+def _put_off(schedule: DueSchedule, error: Exception, left_alone: SteppedOver) -> None:
+    """Leave it due, and alone for a while. Raises the error where there are too many to remember: it concerns all."""
+    left_alone.add([schedule.id])
+    if not left_alone.knows(schedule.id):
+        raise error
+    fault = Fault.UNEXPECTED
+    metrics.FAULTS.labels(fault.value).inc()
+    logger.warning("schedule.stepped_over", schedule=str(schedule.id), fault=fault, detail=repr(error)[:300])
 
 
 def _in_parts(planned: Sequence[Planned]) -> list[list[Planned]]:
@@ -291,7 +320,7 @@ def fire(planned: Sequence[Planned]) -> PassResult:
     """Admit the planned runs and move the marks, in one transaction. Plans that no longer hold change nothing."""
     with session.bounded() as cursor:
         # Tasks before schedules: an operation that pauses a task locks in this order too.
-        lock_exclusive_tasks(cursor, sorted({item.schedule.task_id for item in planned}))
+        lock_tasks(cursor, sorted({item.schedule.task_id for item in planned}))
         cursor.execute(
             _LOCK_PLANNED, [[item.schedule.id for item in planned], [item.schedule.version for item in planned]]
         )

@@ -25,4 +25,5 @@ STEPPED_OVER = Gauge("ordinaut_clock_stepped_over", "Schedules and tasks left al
 PASS_AGE_SECONDS = Gauge("ordinaut_clock_pass_age_seconds", "Since the last whole pass, host sleep included.")
 OVERDUE = Gauge("ordinaut_clock_overdue", "Schedules whose mark is past by more than the budget of a pass.")
 OLDEST_OVERDUE_SECONDS = Gauge("ordinaut_clock_oldest_overdue_seconds", "Age of the oldest mark that is due.")
+OVERDUE_TOLD = Counter("ordinaut_clock_overdue_told", "Occurrences told because they are long due and nobody fires.")
 DID_NOT_RUN = Counter("ordinaut_clock_did_not_run", "Occurrences found with neither a run nor a reason.")

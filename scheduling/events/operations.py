@@ -13,6 +13,7 @@ from scheduling.audit.operations import Actor, record
 from scheduling.definitions.fields import JSONObject, Text
 from scheduling.definitions.strict import StrictSerializer, parse, refusal
 from scheduling.events.models import Event, Outbox
+from scheduling.ids import new_id
 from scheduling.triggers.events import start_runs_of
 
 _TOPIC = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.ASCII)
@@ -58,9 +59,12 @@ def publish(*, actor: Actor, topic: str, payload: Mapping[str, Any] | None = Non
     return Published(event, run_ids)
 
 
-def store(*, topic: str, payload: Mapping[str, Any], agent_id: Any, depth: int) -> Event:
-    """Write an event of a valid topic and its way out. Requires an open transaction; starts nothing."""
-    event = Event.objects.create(topic=topic, payload=payload, agent_id=agent_id, depth=depth)
+def store(*, topic: str, payload: Mapping[str, Any], agent_id: Any, depth: int, event_id: UUID | None = None) -> Event:
+    """Write an event of a valid topic and its way out. Requires an open transaction; starts nothing.
+
+    `event_id` is for what must be told once, and follows from what that is: IntegrityError where it was told before.
+    """
+    event = Event.objects.create(id=event_id or new_id(), topic=topic, payload=payload, agent_id=agent_id, depth=depth)
     event.refresh_from_db(fields=["created_at"])
     Outbox.objects.create(event=event)
     return event

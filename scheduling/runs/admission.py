@@ -4,16 +4,16 @@
 
 1. Tasks whose overlap policy is not `allow` are locked in the order of their ids; only then are their live runs
    counted, in a statement of its own, so that the count sees what other starters committed before the lock was
-   granted. In one statement the snapshot would precede the lock.
+   granted. In one statement the snapshot would precede the lock. The other tasks are locked FOR KEY SHARE, which an
+   edit of their policy waits for (`scheduling.tasks.operations`), and nobody else.
 2. A deduplication key takes its window; then the policy decides purely (`scheduling.core.planning.decide_overlap`).
 3. Runs and due work are written by one statement; an occurrence that has its run already is left alone.
 
 Due work that may not be claimed yet is born behind a gate (see `scheduling.runs.gates`).
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -28,6 +28,9 @@ from scheduling.runs.keys import concurrency_key, rendered
 from scheduling.runs.states import Gate, RunState, SkipReason, TriggerKind
 from scheduling.tasks.models import OverlapPolicy
 from scheduling.wakeup import CANCEL_CHANNEL, DUE_CHANNEL, after_commit
+
+# A task whose policy changes while its lock is waited for is in neither of the two reads, and is looked for again.
+_LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,7 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """A task as a start needs it, in the order of the columns of `statements.TASK_FACTS`."""
+    """A task as a start needs it, in the order of the columns of `statements.SHARE_OTHER_TASKS`."""
 
     id: UUID
     agent_id: UUID
@@ -118,6 +121,20 @@ class _Row:
         return orjson.loads(self.params) if self.params else {}
 
 
+@dataclass(slots=True)
+class _RunsOfTask:
+    """What is known of an exclusive task while the starts of a batch are decided on, one after the other.
+
+    `decided` are those of this batch that start or wait, which the newest replaces under `cancel_running`;
+    `is_canceled`: the runs that were there before it are ended or asked to stop.
+    """
+
+    live: int = 0
+    held: int = 0
+    is_canceled: bool = False
+    decided: list[_Row] = field(default_factory=list)
+
+
 def admit(cursor: Any, starts: Sequence[Start]) -> list[Admitted]:
     """Start runs, or record that their policies skip them. Requires an open transaction; `cursor` is of it.
 
@@ -153,20 +170,19 @@ def admit(cursor: Any, starts: Sequence[Start]) -> list[Admitted]:
     ]
 
 
-def lock_exclusive_tasks(cursor: Any, task_ids: Iterable[UUID]) -> None:
+def lock_tasks(cursor: Any, task_ids: Iterable[UUID]) -> None:
     """Take the locks that `admit` needs, for a caller that locks other rows after them. Requires a transaction."""
-    cursor.execute(statements.LOCK_EXCLUSIVE_TASKS, [list(task_ids)])
+    _read_facts(cursor, set(task_ids))
 
 
 def _read_facts(cursor: Any, task_ids: set[UUID]) -> dict[UUID, _Facts]:
-    """Facts of the tasks; those of exclusive ones are read under their lock."""
-    ids = sorted(task_ids)
-    cursor.execute(statements.TASK_FACTS, [ids])
-    facts = {row[0]: _Facts(*row) for row in cursor.fetchall()}
-    exclusive = [task.id for task in facts.values() if task.overlap != OverlapPolicy.ALLOW]
-    if exclusive:
-        cursor.execute(statements.LOCK_EXCLUSIVE_TASKS, [sorted(exclusive)])
-        facts.update({row[0]: _Facts(*row) for row in cursor.fetchall()})
+    """Facts of the tasks that there are, each read under the lock that its policy asks for."""
+    facts: dict[UUID, _Facts] = {}
+    for _ in range(_LOOKS):
+        for statement in (statements.SHARE_OTHER_TASKS, statements.LOCK_EXCLUSIVE_TASKS):
+            if rest := task_ids - facts.keys():
+                cursor.execute(statement, [sorted(rest)])
+                facts.update({row[0]: _Facts(*row) for row in cursor.fetchall()})
     return facts
 
 
@@ -178,32 +194,37 @@ def _draft(start: Start, facts: _Facts) -> _Row:
 
 
 def _apply_overlap(cursor: Any, rows: list[_Row]) -> None:
-    exclusive = sorted({row.facts.id for row in rows if row.is_exclusive})
-    if not exclusive:
+    tasks = {row.facts.id: _RunsOfTask() for row in rows if row.is_exclusive}
+    if not tasks:
         return
-    live: Counter[UUID] = Counter()
-    held: Counter[UUID] = Counter()
-    cursor.execute(statements.LIVE_RUNS, [exclusive])
-    for task_id, live_count, held_count in cursor.fetchall():
-        live[task_id], held[task_id] = live_count, held_count
+    cursor.execute(statements.LIVE_RUNS, [sorted(tasks)])
+    for task_id, live, held in cursor.fetchall():
+        tasks[task_id].live, tasks[task_id].held = live, held
     for row in rows:
-        task = row.facts
-        if not row.is_exclusive or row.skip_reason:
-            continue
-        match decide_overlap(task.overlap, live=live[task.id], held=held[task.id]):
-            case OverlapDecision.START:
-                live[task.id] += 1
-            case OverlapDecision.SKIP:
-                row.skip_reason = SkipReason.OVERLAP
-            case OverlapDecision.HOLD:
-                row.gate = Gate.OVERLAP
-                held[task.id] += 1
-            case OverlapDecision.CANCEL_AND_HOLD:
-                _cancel_live_runs(cursor, task.id)
-                for earlier in _drafts_before(row, rows):
-                    earlier.skip_reason, earlier.gate = SkipReason.OVERLAP, None
-                row.gate = Gate.OVERLAP
-                held[task.id] = 1
+        if row.is_exclusive and not row.skip_reason:
+            _decide(cursor, row, tasks[row.facts.id])
+
+
+def _decide(cursor: Any, row: _Row, task: _RunsOfTask) -> None:
+    match decide_overlap(row.facts.overlap, live=task.live, held=task.held):
+        case OverlapDecision.START:
+            task.live += 1
+        case OverlapDecision.SKIP:
+            row.skip_reason = SkipReason.OVERLAP
+            return
+        case OverlapDecision.HOLD:
+            row.gate = Gate.OVERLAP
+            task.held += 1
+        case OverlapDecision.CANCEL_AND_HOLD:
+            if not task.is_canceled:
+                _cancel_live_runs(cursor, row.facts.id)
+                task.is_canceled = True
+            for earlier in task.decided:
+                earlier.skip_reason, earlier.gate = SkipReason.OVERLAP, None
+            task.decided.clear()
+            row.gate = Gate.OVERLAP
+            task.held = 1
+    task.decided.append(row)
 
 
 def _skip_checks_that_overlap(cursor: Any, rows: list[_Row]) -> None:
@@ -218,15 +239,6 @@ def _skip_checks_that_overlap(cursor: Any, rows: list[_Row]) -> None:
             row.skip_reason = SkipReason.OVERLAP
         elif row.start.schedule_id is not None:
             busy.add(row.start.schedule_id)
-
-
-def _drafts_before(row: _Row, rows: list[_Row]) -> list[_Row]:
-    """The starts of the same task that this batch decided on before `row`: the newest replaces them."""
-    return [
-        other
-        for other in rows[: rows.index(row)]
-        if other.facts.id == row.facts.id and other.is_exclusive and not other.skip_reason
-    ]
 
 
 def _cancel_live_runs(cursor: Any, task_id: UUID) -> None:

@@ -1,7 +1,6 @@
 """The SQL of admission (`scheduling.runs.admission`): what it reads, locks and writes."""
 
-# Purpose: the facts of tasks at their start. Index: primary key. Locks: none.
-TASK_FACTS = """
+_TASK_FACTS = """
 SELECT id, agent_id, overlap, current_revision_id, params, simulate, priority, queue,
        concurrency_key, concurrency_limit, rate_limit, rate_period, dedupe_key, dedupe_window,
        pause_after_failures IS NOT NULL
@@ -10,8 +9,12 @@ FROM scheduling_task
 WHERE id = ANY(%s)
 """
 
+# Purpose: the facts of tasks that allow overlap. Index: primary key. Locks: the task rows, in the order of their ids,
+# so weakly that only an edit of the policy waits for them, and they for it: other starters and edits do not.
+SHARE_OTHER_TASKS = _TASK_FACTS + " AND overlap = 'allow' ORDER BY id FOR KEY SHARE"
+
 # Purpose: the same for exclusive tasks, one starter at a time. Locks: the task rows, in the order of their ids.
-LOCK_EXCLUSIVE_TASKS = TASK_FACTS + " AND overlap <> 'allow' ORDER BY id FOR NO KEY UPDATE"
+LOCK_EXCLUSIVE_TASKS = _TASK_FACTS + " AND overlap <> 'allow' ORDER BY id FOR NO KEY UPDATE"
 
 # Purpose: live and held runs of exclusive tasks. Index: due_work_exclusive_idx. Locks: none; the tasks are locked.
 LIVE_RUNS = """

@@ -27,29 +27,39 @@ LOCK_TASKS = "SELECT id FROM scheduling_task WHERE id = ANY(%s) ORDER BY id FOR 
 
 # Purpose: let the next held run of each task go whose other runs have ended; all of them where the policy has become
 # `allow`. Of a paused task only what was started since the pause, which is by hand: that runs all the same.
-# Index: due_work_exclusive_idx. Locks: the tasks are locked; the rows it opens.
+# Index: due_work_exclusive_idx, once for the live and once for the held runs of each task; the primary key for those it
+# opens. Locks: the tasks are locked; the rows it opens.
+#
+# It must not cost more than the rows of these tasks, and the planner knows nothing about those that were written in the
+# same transaction: it takes them for one, and joins each with all. So what it could choose wrongly is not its choice:
+# tasks are walked one by one (subqueries that cannot be joined), what is opened is an array, and COALESCE keeps the
+# index by gates, which holds the rows of all tasks, out of it.
 OPEN_OVERLAP = """
-WITH free AS (
-    SELECT task.id, task.overlap = 'allow' AS all_of_them,
+WITH free AS MATERIALIZED (
+    SELECT task.id, CASE WHEN task.overlap <> 'allow' THEN 1 END AS at_most,
            CASE WHEN task.state = 'paused' THEN task.paused_at END AS paused_at
     FROM scheduling_task task
     WHERE task.id = ANY(%s) AND task.state IN ('active', 'paused')
-      AND (task.overlap = 'allow' OR NOT EXISTS (
-          SELECT FROM scheduling_duework live
-          WHERE live.is_exclusive AND live.task_id = task.id AND live.gate IS DISTINCT FROM 'overlap'
-      ))
-), ranked AS (
-    SELECT held.run_id, free.all_of_them,
-           row_number() OVER (PARTITION BY held.task_id ORDER BY held.available_at, held.run_id) AS place
-    FROM scheduling_duework held JOIN free ON free.id = held.task_id
-    WHERE held.is_exclusive AND held.gate = 'overlap' AND (free.paused_at IS NULL OR EXISTS (
-        SELECT FROM scheduling_run run WHERE run.id = held.run_id AND run.created_at >= free.paused_at
-    ))
+      AND (task.overlap = 'allow' OR (
+          SELECT live.run_id FROM scheduling_duework live
+          WHERE live.is_exclusive AND live.task_id = task.id AND COALESCE(live.gate, '') <> 'overlap'
+          LIMIT 1
+      ) IS NULL)
 )
 UPDATE scheduling_duework work
 SET gate = CASE WHEN work.concurrency_key IS NOT NULL THEN 'key' END
-FROM ranked
-WHERE work.run_id = ranked.run_id AND (ranked.all_of_them OR ranked.place = 1) AND work.gate = 'overlap'
+WHERE work.run_id = ANY(ARRAY(
+    SELECT next.run_id
+    FROM free CROSS JOIN LATERAL (
+        SELECT held.run_id FROM scheduling_duework held
+        WHERE held.is_exclusive AND held.task_id = free.id AND COALESCE(held.gate, '') = 'overlap'
+          AND (free.paused_at IS NULL OR (
+              SELECT run.created_at FROM scheduling_run run WHERE run.id = held.run_id
+          ) >= free.paused_at)
+        ORDER BY held.available_at, held.run_id
+        LIMIT free.at_most
+    ) AS next
+)) AND COALESCE(work.gate, '') = 'overlap'
 RETURNING work.queue, work.concurrency_key
 """
 
@@ -116,7 +126,7 @@ WITH room AS (
     ) AS pick
 )
 UPDATE scheduling_duework work SET gate = NULL
-FROM chosen WHERE work.run_id = chosen.run_id AND work.gate = 'key'
+WHERE work.run_id = ANY(ARRAY(SELECT run_id FROM chosen)) AND COALESCE(work.gate, '') = 'key'
 RETURNING work.queue, work.concurrency_key
 """
 

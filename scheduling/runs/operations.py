@@ -10,7 +10,7 @@ from scheduling.audit.operations import Actor, record
 from scheduling.definitions.json_values import problems_of
 from scheduling.errors import IllegalTransition, NotValid
 from scheduling.instants import database_now
-from scheduling.runs.admission import Start, admit, lock_exclusive_tasks
+from scheduling.runs.admission import Start, admit, lock_tasks
 from scheduling.runs.gates import release_gated
 from scheduling.runs.keys import concurrency_key
 from scheduling.runs.models import DueWork, Run
@@ -60,7 +60,7 @@ def cancel_run(*, actor: Actor, run: Run, reason: str = "") -> Run:
     """
     with connection.cursor() as cursor:
         # The statement looks again at a row that is being claimed, so exactly one of these two finds it.
-        lock_exclusive_tasks(cursor, [run.task_id])
+        lock_tasks(cursor, [run.task_id])
         cursor.execute(CANCEL_RUN, [run.pk])
         ended = cursor.fetchone()
         if ended is not None:

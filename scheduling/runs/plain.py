@@ -3,6 +3,10 @@
 Most starts of a busy clock are such. One statement locks the schedules that still are as they were planned, writes
 their runs and due work from their tasks' rows, and moves their marks. What it takes for granted it asks again: a start
 whose task has got a policy meanwhile is not among those it writes, and its schedule stays due.
+
+It locks no task: 100,000 firings would write to their tasks' rows as well. An edit of what it takes for granted locks
+the task's schedules instead, and gives each its next version: firings that have begun are waited for, all others find
+the schedule locked or their plan void.
 """
 
 from collections.abc import Sequence

@@ -8,6 +8,7 @@ from uuid import UUID
 from scheduling.errors import NotValid
 from scheduling.queues.models import Queue
 from scheduling.runs import admission_statements
+from scheduling.runs.admission import lock_tasks
 from scheduling.runs.gates import release_gated
 from scheduling.runs.keys import concurrency_key
 from scheduling.runs.models import DueWork, Run
@@ -41,7 +42,7 @@ def redrive(cursor: Any, runs: Sequence[Run], *, now: datetime, failed_before: d
     if not runs:
         return set()
     task_ids = sorted({run.task_id for run in runs})
-    cursor.execute(admission_statements.LOCK_EXCLUSIVE_TASKS, [task_ids])
+    lock_tasks(cursor, task_ids)
     tasks = Task.objects.in_bulk(task_ids)
     followed = set(Schedule.objects.filter(after_task__in=task_ids).values_list("after_task_id", flat=True))
     fair = set(Queue.objects.filter(is_fair=True).values_list("name", flat=True))

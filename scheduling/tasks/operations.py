@@ -1,6 +1,10 @@
 """Make, change, pause, resume and archive tasks. Each function is one transaction, audited.
 
 Locks, in this order: the agent (creation only), the task, its schedules by id, concurrency keys, due work.
+
+An edit of what decides about starts (`_DECIDE`) comes before or after each start, never in between: it locks the task
+FOR UPDATE, for which `admit` waits and which waits for `admit`, and its schedules, whose next versions void the plans
+that clocks have made: a plain firing locks no task (`scheduling.runs.plain`).
 """
 
 from collections.abc import Mapping
@@ -39,8 +43,19 @@ from scheduling.wakeup import DUE_CHANNEL, SCHEDULES_CHANNEL, after_commit
 
 # What changes by itself and says nothing in the audit trail.
 _NOT_AUDITED = frozenset({"updated_at", "version"})
+# The fields of a definition that decide about starts, and the columns in which they do.
+_DECIDING_FIELDS = ("overlap", "concurrency", "dedupe")
+_DECIDE = ("overlap", "concurrency_key", "dedupe_key")
 # How many held runs a policy lets wait, where it bounds them.
 _MAY_WAIT = {OverlapPolicy.SKIP: 0, OverlapPolicy.QUEUE_ONE: 1}
+
+# Purpose: void what clocks have planned for a task. Index: the task's schedules. Locks: the schedules, by id.
+_VOID_PLANS = """
+WITH held AS (
+    SELECT id FROM scheduling_schedule WHERE task_id = %s ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE scheduling_schedule schedule SET version = version + 1 FROM held WHERE schedule.id = held.id
+"""
 
 
 @transaction.atomic
@@ -87,7 +102,7 @@ def update_task(
     priority. VersionMismatch where `expected_version` is not the task's.
     """
     values = parse(TaskChanges, changes, partial=not replaces, agent_id=str(task.agent_id))
-    held = _lock(task)
+    held = _lock(task, against_starts=not values.keys().isdisjoint(_DECIDING_FIELDS))
     if expected_version is not None and held.version != expected_version:
         raise VersionMismatch(
             hint=f"The task is at version {held.version}. Read it again and apply the change to that."
@@ -95,6 +110,7 @@ def update_task(
     _require_not_archived(held, "be changed")
     before = snapshot(held, leave_out=_NOT_AUDITED)
     former_overlap, former_limits, former_key = held.overlap, _limits_of(held), held.concurrency_key
+    deciding = [getattr(held, name) for name in _DECIDE]
     apply(held, values)
     if held.key != task.key and _key_is_taken(held.agent_id, held.key):
         raise _key_taken(held.key)
@@ -103,6 +119,8 @@ def update_task(
     if ("pipeline" in values or "params" in values) and held.schedules.exists():
         require_fitting_params(_document_of(held), held.params)
     _save(actor=actor, action="task.update", task=held, before=before)
+    if deciding != [getattr(held, name) for name in _DECIDE]:
+        _void_plans(held)
     if held.overlap != former_overlap:
         _judge_overlap_anew(held)
     if held.concurrency_key != former_key:
@@ -191,9 +209,10 @@ def allowed_actions(task: Task) -> tuple[str, ...]:
     }[TaskState(task.state)]
 
 
-def _lock(task: Task) -> Task:
+def _lock(task: Task, *, against_starts: bool = False) -> Task:
+    """`against_starts`: also against those that take no lock of their own, because the task allows overlap."""
     return (
-        Task.objects.select_for_update(no_key=True, of=("self",))
+        Task.objects.select_for_update(no_key=not against_starts, of=("self",))
         .select_related("agent", "current_revision")
         .get(pk=task.pk)
     )
@@ -231,6 +250,13 @@ def _document_of(task: Task) -> Mapping[str, Any]:
     assert task.current_revision is not None, "a task is stored together with its first revision"
     document: Mapping[str, Any] = task.current_revision.document
     return document
+
+
+def _void_plans(task: Task) -> None:
+    """Wait for the firings that are under way, and leave what is due to passes that come after this transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(_VOID_PLANS, [task.pk])
+    after_commit(SCHEDULES_CHANNEL)
 
 
 def _judge_overlap_anew(task: Task) -> None:

@@ -17,7 +17,7 @@ from scheduling import conf
 from scheduling.clock import metrics
 from scheduling.clock.faults import Fault, fault_of
 from scheduling.events.models import Event
-from scheduling.runs.admission import Admitted, Start, admit, lock_exclusive_tasks
+from scheduling.runs.admission import Admitted, Start, admit, lock_tasks
 from scheduling.runs.states import RunState, TriggerKind
 from scheduling.schedules.models import Schedule, ScheduleState
 from scheduling.schedules.rules import ACCOUNTED_FOR_EVER
@@ -61,7 +61,7 @@ class Started:
 def locked(schedule_ids: Sequence[UUID], task_ids: Sequence[UUID]) -> list[Schedule]:
     """The schedules that still may fire, locked, with their tasks, in the order of their ids."""
     with connection.cursor() as cursor:
-        lock_exclusive_tasks(cursor, sorted(set(task_ids)))
+        lock_tasks(cursor, sorted(set(task_ids)))
     return list(
         Schedule.objects.select_for_update(no_key=True, of=("self",))
         .select_related("task")

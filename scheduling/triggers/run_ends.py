@@ -128,15 +128,17 @@ def _act_on(run_id: UUID) -> None:
 def start_followers(run: Run) -> list[UUID]:
     """Start the tasks that follow the run's task. The end becomes an event only where somebody follows.
 
-    A simulated run's followers are simulated: what a rehearsal leads to is a rehearsal.
+    A simulated run's followers are simulated: what a rehearsal leads to is a rehearsal. Nobody follows a run that was
+    skipped: it has waited, and never begun.
     """
+    wanted = _WANTED.get(RunState(run.state), ())
     followers = list(
         Schedule.objects.filter(
             kind=ScheduleKind.AFTER,
             after_task=run.task_id,
             state=ScheduleState.ACTIVE,
             held_at=None,
-            expression__in=_WANTED[RunState(run.state)],
+            expression__in=wanted,
         ).values_list("pk", "task_id")
     )
     if not followers:

@@ -1,5 +1,6 @@
 """Passes that meet the locks of others, hung statements, deadlocks and another release's tables: others still fire."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -7,12 +8,14 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, ProgrammingError, connection, connections, transaction
+from django.db.models import F
 
-from scheduling.clock import metrics, session
+from scheduling.clock import accounting, metrics, session
 from scheduling.clock.firing import run_pass
 from scheduling.clock.isolation import SteppedOver
 from scheduling.clock.jobs import end_snoozes
 from scheduling.clock.loop import Clock
+from scheduling.events.models import Event
 from scheduling.models import Run, Schedule, Task
 from scheduling.schedules.models import ScheduleState
 from tests.factories import ScheduleFactory, TaskFactory
@@ -303,3 +306,30 @@ def test_a_migration_under_a_kept_plan_quarantines_nobody(monkeypatch: pytest.Mo
     assert not Schedule.objects.filter(state=ScheduleState.QUARANTINED).exists()
     assert clock.readiness.answer()[1]["failures"] == 0
     assert Run.objects.count() == 4
+
+
+def test_two_clocks_tell_an_occurrence_that_a_lock_holds_up_once(settings: Any) -> None:
+    settings.ORDINAUT_CLOCK_LOCK_TIMEOUT = timedelta(seconds=5)  # of the second clock, that waits for the first
+    late = due(overlap="skip")
+    Schedule.objects.filter(pk=late.pk).update(
+        next_fire_at=F("next_fire_at") - timedelta(hours=2), misfire_grace=timedelta(days=1)
+    )
+    told: list[int] = []
+    begin = threading.Barrier(2)
+
+    def tell() -> None:
+        try:
+            begin.wait(10)
+            told.append(accounting.tell_each_overdue())
+        finally:
+            connection.close()
+
+    with somebody_holds("SELECT FROM scheduling_task, scheduling_schedule FOR UPDATE"):
+        threads = [threading.Thread(target=tell) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+
+    assert sorted(told) == [0, 1]
+    assert Event.objects.get().payload["schedule"] == str(late.pk)

@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db.models import F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from scheduling.audit.operations import Actor
 from scheduling.calendars.models import Calendar
@@ -261,3 +263,79 @@ def change(operation: str, schedule: Schedule, now: datetime, rng: random.Random
             update_schedule(actor=ACTOR, schedule=schedule, changes={"misfire": {"policy": "skip"}})
         case "delete":
             delete_schedule(actor=ACTOR, schedule=schedule)
+
+
+def long_due(minutes: float = 120, **fields: Any) -> Schedule:
+    """A `once` whose instant passed some time ago, and that its misfire policy lets run all the same."""
+    at = datetime.now(UTC) - timedelta(minutes=minutes)
+    return ScheduleFactory(
+        kind="once", expression=at.isoformat(), next_fire_at=at, misfire_grace=timedelta(days=1), **fields
+    )
+
+
+def test_an_occurrence_that_nobody_fires_is_told_once_by_name() -> None:
+    late = long_due()
+    before = metrics.OVERDUE_TOLD._value.get()
+
+    with capture_logs() as logs:
+        told = [accounting.audit(), accounting.audit()]
+
+    event = Event.objects.get()
+    assert told == [1, 0]
+    assert (event.topic, event.agent, event.pk.version) == ("schedule.overdue", None, 7)
+    assert 7_190 < event.payload.pop("seconds") < 7_400
+    assert event.payload == {
+        "schedule": str(late.pk),
+        "task": str(late.task_id),
+        "due_at": late.next_fire_at.isoformat(),
+    }
+    assert Outbox.objects.get().event == event
+    assert metrics.OVERDUE_TOLD._value.get() == before + 1
+    (warning,) = [entry for entry in logs if entry["event"] == "schedule.overdue"]
+    assert (warning["log_level"], warning["schedule"], warning["task"]) == ("warning", str(late.pk), str(late.task_id))
+
+
+def test_what_is_a_moment_late_held_paused_or_over_is_not_told() -> None:
+    long_due(minutes=0.5)
+    long_due(held_at=NINE)
+    long_due(state=ScheduleState.PAUSED)
+    long_due(state=ScheduleState.QUARANTINED)
+
+    assert accounting.tell_each_overdue() == 0
+
+
+def test_the_bound_follows_the_budget_of_a_pass(settings: Any) -> None:
+    settings.ORDINAUT_CLOCK_PASS_BUDGET = timedelta(minutes=1)
+    late = long_due(minutes=7)
+    long_due(minutes=5)
+
+    assert accounting.tell_each_overdue() == 1
+    assert Event.objects.get().payload["schedule"] == str(late.pk)
+
+
+def test_the_next_occurrence_of_the_same_schedule_is_told_again() -> None:
+    late = long_due()
+    accounting.tell_each_overdue()
+
+    Schedule.objects.filter(pk=late.pk).update(next_fire_at=F("next_fire_at") + timedelta(hours=1))
+
+    assert accounting.tell_each_overdue() == 1
+    assert len({event.payload["due_at"] for event in Event.objects.all()}) == 2
+
+
+def test_many_that_are_overdue_are_told_in_several_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounting, "TOLD_AT_ONCE", 2)
+    for _ in range(5):
+        long_due()
+
+    assert [accounting.tell_each_overdue() for _ in range(4)] == [2, 2, 1, 0]
+    assert Event.objects.count() == 5
+
+
+def test_who_listens_for_what_is_overdue_is_started() -> None:
+    listener = ScheduleFactory(kind="event", expression="schedule.overdue", next_fire_at=None)
+    long_due()
+
+    accounting.tell_each_overdue()
+
+    assert Run.objects.get().schedule_id == listener.pk

@@ -2,13 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfoNotFoundError
 
 import pytest
 from django.db import connection
 
-from scheduling.clock import firing
+from scheduling.clock import firing, metrics
 from scheduling.clock.due import seconds_to_earliest
 from scheduling.clock.firing import run_pass
+from scheduling.clock.isolation import SteppedOver
+from scheduling.core.recurrence import zones
 from scheduling.models import DueWork, Miss, Run, Schedule, Task
 from scheduling.runs.states import RunState, SkipReason
 from scheduling.schedules.models import ScheduleState
@@ -150,13 +153,100 @@ def test_a_schedule_whose_key_cannot_be_rendered_is_set_aside() -> None:
     assert "city-${params.city}" in guilty.state_reason
 
 
+def planning_raises(monkeypatch: pytest.MonkeyPatch, schedule: Schedule, *errors: Exception) -> None:
+    """Planning this schedule raises one error after the other, and then succeeds."""
+    left = list(errors)
+    plan_schedule = firing.plan_schedule
+
+    def plan(due: Any) -> Any:
+        if due.id == schedule.pk and left:
+            raise left.pop(0)
+        return plan_schedule(due)
+
+    monkeypatch.setattr(firing, "plan_schedule", plan)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(24, "Too many open files"), MemoryError(), RecursionError(), ImportError(), ZoneInfoNotFoundError()],
+    ids=repr,
+)
+def test_what_this_process_lacks_puts_a_schedule_off_and_quarantines_none(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_off, other = daily(), daily(timezone="Europe/Chisinau", expression="0 12 * * *")
+    planning_raises(monkeypatch, put_off, error, error)
+    now = [0.0]
+    stepped_over = SteppedOver(now=lambda: now[0])
+    faults = metrics.FAULTS.labels("unexpected")._value
+    before = faults.get()
+
+    results = []
+    for now[0] in (0.0, 0.5, 1.1, 3.5):
+        results.append(run_pass(now=NINE, stepped_over=stepped_over))
+
+    put_off.refresh_from_db()
+    assert [result.quarantined for result in results] == [0] * 4
+    assert [result.stepped_over for result in results] == [1, 0, 1, 0]
+    assert [result.runs for result in results] == [1, 0, 0, 1]
+    assert (put_off.state, Run.objects.filter(schedule=other).count()) == (ScheduleState.ACTIVE, 1)
+    assert faults.get() == before + 2
+    assert not stepped_over
+
+
+def test_a_zone_whose_data_cannot_be_opened_for_now_is_read_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = daily(timezone="Pacific/Apia", expression="0 22 * * *")
+    zones.get_zone.cache_clear()
+
+    class Exhausted:
+        def __init__(self, name: str) -> None:
+            raise OSError(24, "Too many open files", name)
+
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr("zoneinfo.ZoneInfo", Exhausted)
+        first = run_pass(now=NINE)
+    second = run_pass(now=NINE)
+
+    schedule.refresh_from_db()
+    assert (first.quarantined, first.stepped_over, first.runs) == (0, 1, 0)
+    assert (second.runs, schedule.state, schedule.state_reason) == (1, ScheduleState.ACTIVE, "")
+
+
+def test_a_pass_fails_as_a_whole_where_more_are_put_off_than_can_be_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    schedules = [daily(), daily(timezone="Europe/Chisinau", expression="0 12 * * *")]
+
+    def plan(_: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(firing, "plan_schedule", plan)
+
+    with pytest.raises(MemoryError):
+        run_pass(now=NINE, stepped_over=SteppedOver(limit=1))
+
+    assert {each.state for each in Schedule.objects.filter(pk__in=[each.pk for each in schedules])} == {"active"}
+
+
+def test_an_unexpected_error_of_a_rule_sets_it_aside_only_where_it_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    passing, lasting = daily(timezone="Europe/Chisinau", expression="0 12 * * *"), daily()
+    planning_raises(monkeypatch, passing, ArithmeticError())
+    planning_raises(monkeypatch, lasting, TypeError(), TypeError())
+
+    result = run_pass(now=NINE)
+
+    lasting.refresh_from_db()
+    assert (result.runs, result.quarantined) == (1, 1)
+    assert (lasting.state, lasting.state_reason) == ("quarantined", "cannot be planned: TypeError")
+
+
 @pytest.mark.parametrize("overlap", ["allow", "skip"])
 def test_an_edit_between_plan_and_write_voids_the_plan(overlap: str, monkeypatch: pytest.MonkeyPatch) -> None:
     schedule = daily(task__overlap=overlap)
 
-    def edit_first(due: Any) -> Any:
+    def edit_first(*given: Any) -> Any:
         Schedule.objects.filter(pk=schedule.pk).update(version=schedule.version + 1)
-        return plan_all(due)
+        return plan_all(*given)
 
     plan_all = firing._plan_all
     monkeypatch.setattr(firing, "_plan_all", edit_first)
@@ -173,10 +263,10 @@ def test_a_policy_that_comes_between_plan_and_write_is_heeded(monkeypatch: pytes
     DueWorkFactory(run=RunFactory(task=task), is_exclusive=True)
     schedule = daily(task=task)
 
-    def exclude_first(due: Any) -> Any:
+    def exclude_first(*given: Any) -> Any:
         Task.objects.filter(pk=task.pk).update(overlap="skip")
         monkeypatch.undo()
-        return firing._plan_all(due)
+        return firing._plan_all(*given)
 
     monkeypatch.setattr(firing, "_plan_all", exclude_first)
     first, second = run_pass(now=NINE), run_pass(now=NINE)

@@ -7,6 +7,7 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import F
 
+from scheduling.clock import metrics
 from scheduling.errors import NotValid
 from scheduling.events.models import Event, Outbox
 from scheduling.models import Run, RunEnd, Schedule, Task
@@ -56,6 +57,22 @@ def test_a_follower_starts_after_the_end_that_it_asked_for(wanted: str, state: R
         assert event.payload["run"] == str(run.pk)
         assert (event.payload["task"], event.payload["output"]) == (followed.key, {"rain": 3})
         assert Outbox.objects.filter(event=event).exists()
+
+
+def test_nobody_follows_held_runs_that_a_new_policy_drops() -> None:
+    followed = TaskFactory(overlap="queue_all")
+    follow(followed, "end")
+    for _ in range(3):
+        begin(followed)
+    dropped = metrics.RUN_ENDS_DROPPED._value.get()
+
+    update_task(actor=ACTOR, task=followed, changes={"overlap": "skip"})
+
+    assert Run.objects.filter(state=RunState.SKIPPED).count() == 2
+    assert act_on_run_ends() == 2
+    assert metrics.RUN_ENDS_DROPPED._value.get() == dropped
+    assert not RunEnd.objects.exists()
+    assert not Event.objects.exists()
 
 
 def test_a_run_that_nobody_waits_for_tells_nothing() -> None:
