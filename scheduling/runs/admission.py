@@ -156,6 +156,15 @@ def lock_exclusive_tasks(cursor: Any, task_ids: Iterable[UUID]) -> None:
     cursor.execute(statements.LOCK_EXCLUSIVE_TASKS, [list(task_ids)])
 
 
+def lock_free_exclusive_tasks(cursor: Any, task_ids: Iterable[UUID]) -> frozenset[UUID]:
+    """Take those of the locks that nobody else holds, without a wait; return the exclusive tasks that somebody holds.
+
+    For a caller that can do without those, as the clock can: it looks again. Requires a transaction.
+    """
+    cursor.execute(statements.LOCK_FREE_EXCLUSIVE_TASKS, {"tasks": list(task_ids)})
+    return frozenset(task_id for (task_id,) in cursor.fetchall())
+
+
 def _read_facts(cursor: Any, task_ids: set[UUID]) -> dict[UUID, _Facts]:
     """Facts of the tasks; those of exclusive ones are read under their lock."""
     ids = sorted(task_ids)

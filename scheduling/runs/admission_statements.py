@@ -13,6 +13,17 @@ WHERE id = ANY(%s)
 # Purpose: the same for exclusive tasks, one starter at a time. Locks: the task rows, in the order of their ids.
 LOCK_EXCLUSIVE_TASKS = TASK_FACTS + " AND overlap <> 'allow' ORDER BY id FOR NO KEY UPDATE"
 
+# Purpose: lock the exclusive tasks that are free, and name the others. Index: primary key. Locks: the task rows, in the
+# order of their ids; one that somebody else holds is left to them.
+LOCK_FREE_EXCLUSIVE_TASKS = """
+WITH free AS MATERIALIZED (
+    SELECT id FROM scheduling_task WHERE id = ANY(%(tasks)s::uuid[]) AND overlap <> 'allow'
+    ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT id FROM scheduling_task
+WHERE id = ANY(%(tasks)s::uuid[]) AND overlap <> 'allow' AND id NOT IN (SELECT id FROM free)
+"""
+
 # Purpose: live and held runs of exclusive tasks. Index: due_work_exclusive_idx. Locks: none; the tasks are locked.
 LIVE_RUNS = """
 SELECT task_id,
