@@ -24,7 +24,7 @@ _LONGEST_WAIT = 10.0
 _HELD_WAIT = 1.0  # seconds until a task that somebody held is looked at again, which waits for nobody
 # Seconds past its wait, if it was not met again: another clock has fired it, or it is deleted. Suspects may have to
 # wait for their turn as long.
-_FORGOTTEN_AFTER = 10.0
+_FORGOTTEN_AFTER = 5.0
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
