@@ -64,7 +64,9 @@ class Lanes:
         Errors that are nobody's own are the caller's, as is a time-out whose cause is not found where no plan should
         have to wait: what was written by then stays so, and the rest is still due.
         """
-        lanes = {lane: [item for item in planned if item.lane is lane] for lane in Lane}
+        lanes: dict[Lane, list[Planned]] = {lane: [] for lane in Lane}
+        for item in planned:
+            lanes[item.lane].append(item)
         long = Search(SEARCH_FOR)
         results = self._isolated(lanes[Lane.PLAIN], self._ways.plain, long)
         for part in in_parts(lanes[Lane.FREE]):
@@ -89,7 +91,7 @@ class Lanes:
             left_alone.forget(id_ for item in rest if item.schedule.task_id not in written.held for id_ in item.ids)
             return replace(written, stepped_over=written.stepped_over + len(items) - len(rest))
 
-        isolation = Isolation(
+        together = Isolation(
             fire=write,
             quarantine=self._ways.refused,
             step_over=self._step_over,
@@ -98,17 +100,18 @@ class Lanes:
         )
         suspects = [item for item in planned if left_alone.knows(*item.ids)] if left_alone else []
         if not suspects:
-            return isolation.run(planned)
-        results = isolation.run([item for item in planned if not left_alone.knows(*item.ids)])
+            return together.run(planned)
+        results = together.run([item for item in planned if not left_alone.knows(*item.ids)])
         if self._suspects_until is None:
             self._suspects_until = time.monotonic() + SUSPECTS_FOR
         suspects.sort(key=lambda item: left_alone.tried_at(*item.ids))
+        alone = Isolation(fire=write, quarantine=self._ways.refused, step_over=self._step_over)
         with session.hurried(A_MOMENT):
             for place, item in enumerate(suspects):
                 if time.monotonic() > self._suspects_until:
                     results.append(PassResult(stepped_over=len(suspects) - place))
                     break
-                results += isolation.run([item])
+                results += alone.run([item])
         return results
 
     def _suspect_all(self, items: Sequence[Planned], error: Exception) -> PassResult:

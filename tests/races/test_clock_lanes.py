@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from scheduling.clock import firing
+from scheduling.clock import firing, lanes
 from scheduling.clock.due import read_due
 from scheduling.clock.firing import run_pass
 from scheduling.clock.isolation import SteppedOver
@@ -207,6 +207,26 @@ def test_suspects_take_no_more_than_their_time_of_a_pass_and_all_have_their_turn
         assert 0 < len(left) < 40
         run_pass(stepped_over=stepped_over)
         assert left < set(stepped_over.now())
+
+
+def test_a_suspect_that_is_free_fires_though_the_search_among_the_others_was_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lanes, "GIVE_UP_AFTER", 0.0)
+    innocent, *held = held_tasks(5, **KEYED)
+    schedule = each_second(innocent)
+    now = [0.0]
+    stepped_over = SteppedOver(now=lambda: now[0])
+    stepped_over.add([innocent.pk])
+    now[0] += 1.5
+    for task in held:
+        each_second(task)
+
+    with somebody_holds_their_keys(held):
+        result = run_pass(stepped_over=stepped_over)
+
+    assert (result.stepped_over, set(stepped_over.now())) == (4, {task.pk for task in held})
+    assert Run.objects.filter(schedule=schedule).exists()
 
 
 def test_a_backlog_that_is_dear_to_plan_does_not_delay_what_is_on_time(monkeypatch: pytest.MonkeyPatch) -> None:
