@@ -14,7 +14,7 @@ from scheduling.core.planning import MisfirePolicy
 from scheduling.core.recurrence import Exclusions, Rule
 from scheduling.schedules.models import ScheduleKind
 
-# Purpose: the schedules that are due, earliest first, and whether their task leaves nothing to decide at a start.
+# Purpose: the schedules that are due, earliest first, and what their starts lock.
 # Index: schedule_due_idx; the task's primary key. Locks: with `is_shared`, none that outlast the statement: SKIP LOCKED
 # passes over those that another clock is firing right now. (A lone clock does not lock: marking 100,000 rows as locked
 # writes each of them once more.) statement_timestamp() and not clock_timestamp(), which no index can be asked about.
@@ -24,8 +24,8 @@ SELECT schedule.id, schedule.version, schedule.task_id, schedule.next_fire_at, s
        schedule.fold, schedule.jitter, schedule.misfire_policy, schedule.misfire_grace, schedule.misfire_limit,
        schedule.misfire_window, schedule.calendars, schedule.max_occurrences - schedule.fired_count,
        schedule.check_revision_id,
-       task.overlap = 'allow' AND task.concurrency_key = '' AND task.dedupe_key = '' AND schedule.kind <> 'condition'
-           AND schedule.max_occurrences IS NULL,
+       task.overlap <> 'allow',
+       task.overlap = 'cancel_running' OR task.concurrency_key <> '' OR task.dedupe_key <> '',
        {now}
 FROM scheduling_schedule schedule JOIN scheduling_task task ON task.id = schedule.task_id
 WHERE schedule.state = 'active' AND schedule.held_at IS NULL
@@ -33,6 +33,8 @@ WHERE schedule.state = 'active' AND schedule.held_at IS NULL
 ORDER BY schedule.next_fire_at, schedule.id
 OFFSET {skip} LIMIT {batch}
 """
+# Of those that are due, the ones that became so within the last so many seconds.
+_RECENT = "AND schedule.next_fire_at > {now} - make_interval(secs => {seconds})\n"
 _SHARED = "FOR NO KEY UPDATE OF schedule SKIP LOCKED\n"
 # Not those that are stepped over (see `scheduling.clock.isolation`), by their own ids or those of their tasks.
 _OTHERS = "AND schedule.id <> ALL(%(stepped_over)s::uuid[]) AND schedule.task_id <> ALL(%(stepped_over)s::uuid[])\n"
@@ -62,10 +64,10 @@ _MORE_THAN_AN_OFFSET = timedelta(days=3)
 class DueSchedule:
     """A due schedule as it was read, in the order of the columns of `due_statement`.
 
-    `remaining`: how many runs it may still have, None without a maximum. `is_plain`: it has none, and its task allows
-    overlap and has no keys, so that a start of it is admitted without a decision. `known_calendars` holds those that
-    exist among the `calendars` of all schedules that were read with it. `check_revision_id` is of a `condition`, whose
-    occurrences are checks.
+    `remaining`: how many runs it may still have, None without a maximum. `is_exclusive`: a start locks its task.
+    `may_wait`: a start may wait for other rows too, those of keys and those of runs that it cancels. `known_calendars`
+    holds those that exist among the `calendars` of all schedules that were read with it. `check_revision_id` is of a
+    `condition`, whose occurrences are checks.
     """
 
     id: UUID
@@ -89,9 +91,16 @@ class DueSchedule:
     calendars: list[UUID]
     remaining: int | None
     check_revision_id: UUID | None
-    is_plain: bool
+    is_exclusive: bool
+    may_wait: bool
     now: datetime
     known_calendars: Mapping[UUID, Exclusions] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_plain(self) -> bool:
+        """True where a start of it is admitted without a decision: no maximum, no check, no policy, no keys."""
+        is_free = not (self.is_exclusive or self.may_wait)
+        return is_free and self.remaining is None and self.kind != ScheduleKind.CONDITION
 
     @property
     def rule(self) -> Rule:
@@ -180,14 +189,20 @@ def read_due(
     now: datetime | None,
     batch: int,
     skip: int = 0,
+    since: timedelta | None = None,
     is_shared: bool = False,
     stepped_over: Sequence[UUID] = (),
 ) -> list[DueSchedule]:
     """The earliest due schedules, at most `batch` of them, without the first `skip` and without those that are
-    stepped over. `now` None: the database's."""
-    is_usual = now is None and not (skip or is_shared or stepped_over)
+    stepped over; with `since`, of those alone that became due within that time. `now` None: the database's."""
+    is_usual = now is None and not (skip or since or is_shared or stepped_over)
     statement = due_statement(
-        is_now=now is None, batch=batch, skip=skip, is_shared=is_shared, is_stepping_over=bool(stepped_over)
+        is_now=now is None,
+        batch=batch,
+        skip=skip,
+        since=since,
+        is_shared=is_shared,
+        is_stepping_over=bool(stepped_over),
     )
     with session.single_statement() as cursor:
         began = time.monotonic()
@@ -204,14 +219,23 @@ def read_due(
 
 
 def due_statement(
-    *, is_now: bool, batch: int, skip: int = 0, is_shared: bool = False, is_stepping_over: bool = False
+    *,
+    is_now: bool,
+    batch: int,
+    skip: int = 0,
+    since: timedelta | None = None,
+    is_shared: bool = False,
+    is_stepping_over: bool = False,
 ) -> str:
     """What is due by the database's clock (`is_now`) or at `now`; the other parameter is `stepped_over`.
 
-    The two numbers are in the text, so that a plan that is kept was made for them and not for any.
+    The numbers are in the text, so that a plan that is kept was made for them and not for any.
     """
     moment = "statement_timestamp()" if is_now else "%(now)s::timestamptz"
     statement = _READ_DUE.format(now=moment, skip=int(skip), batch=int(batch))
+    if since is not None:
+        recent = _RECENT.format(now=moment, seconds=since.total_seconds())
+        statement = statement.replace("ORDER BY", f"{recent}ORDER BY")
     if is_stepping_over:
         statement = _among_others(statement)
     return statement + _SHARED if is_shared else statement

@@ -1,9 +1,9 @@
 """One pass of the clock. See the package's docstring for why it is safe."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfoNotFoundError
@@ -12,12 +12,14 @@ import structlog
 
 from scheduling.clock import metrics, session
 from scheduling.clock.due import DueSchedule, Share, read_due
-from scheduling.clock.faults import Fault, fault_of
-from scheduling.clock.isolation import Isolation, SteppedOver
+from scheduling.clock.faults import Fault
+from scheduling.clock.isolation import SteppedOver
+from scheduling.clock.lanes import Lanes, Ways
+from scheduling.clock.planned import PassResult, Planned, total
 from scheduling.clock.points import reach
 from scheduling.core.planning import Plan, plan
 from scheduling.core.recurrence import ScheduleError, compile_rule
-from scheduling.runs.admission import Admitted, Start, admit, lock_tasks
+from scheduling.runs.admission import Admitted, Start, admit, lock_free_tasks, lock_tasks
 from scheduling.runs.plain import PlainStart, fire_plain
 from scheduling.runs.states import RunState, TriggerKind
 
@@ -27,13 +29,14 @@ DEFAULT_BATCH = 2000
 # Seconds of planning after which a batch is written as far as it is planned: rules that are dear to plan delay the
 # others by no more than this.
 PLANNING_TIME = 0.5
-# Starts of a pass, after which a batch is written as far as it is planned, and of one of its transactions: after days
-# of downtime under the policy `all` each schedule may have hundreds.
+# Starts of a pass, after which a batch is written as far as it is planned: after days of downtime under the policy
+# `all` each schedule may have hundreds.
 STARTS_OF_PASS = 5000
-STARTS_OF_TRANSACTION = 1000
 # What planning may raise by no fault of the rule: no file descriptor is left to read the zone's data, say. (A name that
 # is no zone is a ScheduleError; one that is known and cannot be found is a damaged installation.)
 _OF_THIS_PROCESS = (OSError, MemoryError, RecursionError, ImportError, ZoneInfoNotFoundError)
+# A mark that is older belongs to the backlog: what is on time is planned and written before it.
+ON_TIME = timedelta(seconds=5)
 
 # Purpose: keep the plans that still hold. Index: primary key. Locks: the schedules; one that somebody else holds is
 # left to them, its plan is void.
@@ -79,44 +82,6 @@ WHERE id = %s AND version = %s AND state = 'active'
 """
 
 
-@dataclass(frozen=True, slots=True)
-class PassResult:
-    """What a pass did. `schedules` read; `lost`: plans that were void; `stepped_over`: left due, because somebody holds
-    what they need; `is_full`: there may be more to do."""
-
-    schedules: int = 0
-    runs: int = 0
-    skipped: int = 0
-    missed: int = 0
-    quarantined: int = 0
-    lost: int = 0
-    stepped_over: int = 0
-    is_full: bool = False
-
-    @property
-    def is_fruitless(self) -> bool:
-        """True where nothing was written: nothing was due, or others had it."""
-        return not (self.runs or self.skipped or self.missed or self.quarantined)
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A due schedule and what is to become of its occurrences."""
-
-    schedule: DueSchedule
-    plan: Plan
-
-    @property
-    def ids(self) -> tuple[UUID, UUID]:
-        """What it may be stepped over by."""
-        return self.schedule.id, self.schedule.task_id
-
-    @property
-    def is_plain(self) -> bool:
-        """True where one statement can fire it: one run, on a task whose policies decide nothing, and no misses."""
-        return self.schedule.is_plain and len(self.plan.fire) == 1 and not self.plan.missed
-
-
 def run_pass(
     *,
     now: datetime | None = None,
@@ -139,27 +104,42 @@ def run_pass(
     due = read_due(
         now=now, batch=batch, skip=skipped_batches * batch, is_shared=is_shared, stepped_over=left_alone.now()
     )
+    on_time, backlog = _by_age(due)
+    if backlog and len(due) == batch:
+        # There may be more than the backlog lets see.
+        on_time = read_due(now=now, batch=batch, since=ON_TIME, is_shared=is_shared, stepped_over=left_alone.now())
     reach("after-read")
-    planned, set_aside = _plan_all(due, left_alone)
-    reach("after-plan")
-    plain = [item for item in planned if item.is_plain]
-    others = [item for item in planned if not item.is_plain]
-    written = [set_aside, *_write(plain, _fire_plain, left_alone)]
-    for part in _in_parts(others):
-        written += _write(part, fire, left_alone)
-    done = _sum(written)
+    lanes = Lanes(Ways(plain=_fire_plain, passing=fire, patient=_fire_patiently, refused=_refused), left_alone)
+    written: list[PassResult] = []
+    taken = 0
+    for part in (on_time, backlog) if on_time and backlog else (due,):
+        planned, set_aside = _plan_all(part, left_alone)
+        reach("after-plan")
+        written += [replace(set_aside, schedules=0), *lanes.write(planned)]
+        taken += len(planned) + set_aside.schedules
+    done = total(written)
     if share is not None:
         share.note(lost=done.lost)
     return PassResult(
-        schedules=len(due),
+        schedules=len(on_time) + len(backlog),
         runs=done.runs,
         skipped=done.skipped,
         missed=done.missed,
         quarantined=done.quarantined,
         lost=done.lost,
         stepped_over=done.stepped_over,
-        is_full=len(due) == batch or skipped_batches > 0 or len(planned) + set_aside.schedules < len(due),
+        held=done.held,
+        is_full=len(due) == batch or skipped_batches > 0 or taken < len(due),
     )
+
+
+def _by_age(due: Sequence[DueSchedule]) -> tuple[list[DueSchedule], list[DueSchedule]]:
+    """Those that are on time, and the backlog."""
+    on_time: list[DueSchedule] = []
+    backlog: list[DueSchedule] = []
+    for schedule in due:
+        (on_time if schedule.now - schedule.next_fire_at < ON_TIME else backlog).append(schedule)
+    return on_time, backlog
 
 
 def _plan_all(due: Sequence[DueSchedule], left_alone: SteppedOver) -> tuple[list[Planned], PassResult]:
@@ -217,19 +197,6 @@ def _put_off(schedule: DueSchedule, error: Exception, left_alone: SteppedOver) -
     logger.warning("schedule.stepped_over", schedule=str(schedule.id), fault=fault, detail=repr(error)[:300])
 
 
-def _in_parts(planned: Sequence[Planned]) -> list[list[Planned]]:
-    """Parts of at most so many starts as a transaction takes, whole schedules each."""
-    parts: list[list[Planned]] = []
-    room = 0
-    for item in planned:
-        if not parts or room < len(item.plan.fire):
-            parts.append([])
-            room = STARTS_OF_TRANSACTION
-        parts[-1].append(item)
-        room -= len(item.plan.fire)
-    return parts
-
-
 def plan_schedule(schedule: DueSchedule) -> Plan:
     """Decide what becomes of the occurrences up to `schedule.now`. Pure; raises ScheduleError."""
     return plan(
@@ -253,49 +220,9 @@ def quarantine(schedule: DueSchedule, reason: str) -> int:
     return int(count)
 
 
-def _write(
-    planned: Sequence[Planned], writer: Callable[[Sequence[Planned]], PassResult], left_alone: SteppedOver
-) -> list[PassResult]:
-    """Write the plans, each of them in some transaction. Those that were stepped over before come last, and one by
-    one: they may well be blocked still, and must not delay the others again."""
-
-    def write(items: Sequence[Planned]) -> PassResult:
-        rest = [item for item in items if not left_alone.leaves_alone(*item.ids)] if left_alone else items
-        written = writer(rest) if rest else PassResult()
-        left_alone.forget(id_ for item in rest for id_ in item.ids)
-        return replace(written, stepped_over=len(items) - len(rest))
-
-    def step_over(item: Planned, error: Exception) -> PassResult:
-        fault = fault_of(error)
-        # What a schedule waits for is its task, or a key of its task.
-        left_alone.add([item.schedule.task_id if fault is Fault.LOCK_TIMEOUT else item.schedule.id])
-        trace = error if fault is Fault.UNEXPECTED else None
-        logger.warning("schedule.stepped_over", schedule=str(item.schedule.id), fault=fault, exc_info=trace)
-        return PassResult(stepped_over=1)
-
-    isolation = Isolation(fire=write, quarantine=_refused, step_over=step_over)
-    suspects = [item for item in planned if left_alone.knows(*item.ids)] if left_alone else []
-    results = isolation.run([item for item in planned if not left_alone.knows(*item.ids)] if suspects else planned)
-    with session.hurried():
-        for item in suspects:
-            results += isolation.run([item])
-    return results
-
-
 def _refused(item: Planned, error: Exception) -> PassResult:
     logger.error("schedule.cannot_be_fired", schedule=str(item.schedule.id), exc_info=error)
     return PassResult(quarantined=quarantine(item.schedule, f"cannot be fired: {type(error).__name__}: {error}"))
-
-
-def _sum(results: Sequence[PassResult]) -> PassResult:
-    return PassResult(
-        runs=sum(result.runs for result in results),
-        skipped=sum(result.skipped for result in results),
-        missed=sum(result.missed for result in results),
-        quarantined=sum(result.quarantined for result in results),
-        lost=sum(result.lost for result in results),
-        stepped_over=sum(result.stepped_over for result in results),
-    )
 
 
 def _fire_plain(planned: Sequence[Planned]) -> PassResult:
@@ -316,17 +243,25 @@ def _fire_plain(planned: Sequence[Planned]) -> PassResult:
     return PassResult(runs=fired.runs, lost=len(planned) - fired.schedules)
 
 
-def fire(planned: Sequence[Planned]) -> PassResult:
-    """Admit the planned runs and move the marks, in one transaction. Plans that no longer hold change nothing."""
+def fire(planned: Sequence[Planned], *, is_patient: bool = False) -> PassResult:
+    """Admit the planned runs and move the marks, in one transaction. Plans that no longer hold change nothing, nor do
+    those whose task somebody else holds, who are not waited for unless `is_patient`."""
     with session.bounded() as cursor:
         # Tasks before schedules: an operation that pauses a task locks in this order too.
-        lock_tasks(cursor, sorted({item.schedule.task_id for item in planned}))
+        tasks = sorted({item.schedule.task_id for item in planned})
+        held: frozenset[UUID] = frozenset()
+        if is_patient:
+            lock_tasks(cursor, tasks)
+        else:
+            held = lock_free_tasks(cursor, tasks)
+        all_of_them = len(planned)
+        planned = [item for item in planned if item.schedule.task_id not in held]
         cursor.execute(
             _LOCK_PLANNED, [[item.schedule.id for item in planned], [item.schedule.version for item in planned]]
         )
-        held = {schedule_id for (schedule_id,) in cursor.fetchall()}
+        still = {schedule_id for (schedule_id,) in cursor.fetchall()}
         reach("after-lock")
-        valid = [item for item in planned if item.schedule.id in held]
+        valid = [item for item in planned if item.schedule.id in still]
         starts = [_start(item.schedule, firing) for item in valid for firing in item.plan.fire]
         admitted = admit(cursor, starts)
         reach("after-admit")
@@ -335,7 +270,11 @@ def fire(planned: Sequence[Planned]) -> PassResult:
         result = _advance(cursor, planned, valid, starts, admitted)
         reach("before-commit")
     reach("after-commit")
-    return result
+    return replace(result, stepped_over=all_of_them - len(planned), held=held)
+
+
+def _fire_patiently(planned: Sequence[Planned]) -> PassResult:
+    return fire(planned, is_patient=True)
 
 
 def _start(schedule: DueSchedule, firing: Any) -> Start:

@@ -21,7 +21,10 @@ logger = structlog.get_logger(__name__)
 SEARCH_FOR = 5.0  # seconds that the search for who blocks may take in one pass
 _FIRST_WAIT = 1.0  # seconds until a stepped-over schedule is tried again; doubles
 _LONGEST_WAIT = 10.0
-_FORGOTTEN_AFTER = 2.0  # seconds past its wait, if it was not met again: another clock has fired it, or it is deleted
+_HELD_WAIT = 1.0  # seconds until a task that somebody held is looked at again, which waits for nobody
+# Seconds past its wait, if it was not met again: another clock has fired it, or it is deleted. Suspects may have to
+# wait for their turn as long.
+_FORGOTTEN_AFTER = 5.0
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -30,13 +33,16 @@ Result = TypeVar("Result")
 class SteppedOver:
     """The schedules, and whole tasks, that a clock leaves alone for now, by id. Of this process: others may do better.
 
-    Bounded: past `limit` no more are added, and the caller's pass fails as a whole.
+    Two kinds: *suspects*, that a time-out singled out, and tasks that somebody holds, which are left alone for a second
+    each time. Bounded: past `limit` no more are added.
     """
 
     def __init__(self, *, limit: int = 1000, now: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
         self._now = now
         self._waits: dict[UUID, tuple[float, float]] = {}  # until when, and how long that was
+        self._held: dict[UUID, float] = {}  # tasks, and until when
+        self._waited_at: dict[UUID, float] = {}  # when a pass waited for a held task
 
     def add(self, ids: Iterable[UUID]) -> None:
         """Leave them alone, longer each time that they are added again before they were `forgotten`."""
@@ -45,48 +51,90 @@ class SteppedOver:
                 _, last = self._waits.get(id_, (0.0, _FIRST_WAIT / 2))
                 wait = min(last * 2, _LONGEST_WAIT)
                 self._waits[id_] = (self._now() + wait, wait)
-        metrics.STEPPED_OVER.set(len(self._waits))
+        metrics.STEPPED_OVER.set(len(self))
+
+    def hold(self, task: UUID) -> None:
+        """Leave a task alone because somebody holds it."""
+        if task in self._held or len(self._held) < self._limit:
+            self._held[task] = self._now() + _HELD_WAIT
+        metrics.STEPPED_OVER.set(len(self))
+
+    def waited_for(self, task: UUID) -> None:
+        """A pass has waited for a task that somebody held."""
+        if len(self._waited_at) >= self._limit:
+            self._waited_at.pop(next(iter(self._waited_at)))
+        self._waited_at[task] = self._now()
+
+    def waited_at(self, task: UUID) -> float:
+        """When a pass has last waited for the held task; 0 where none has."""
+        return self._waited_at.get(task, 0.0)
 
     def forget(self, ids: Iterable[UUID]) -> None:
         """They went through."""
-        if self._waits:
+        if self:
             for id_ in ids:
                 self._waits.pop(id_, None)
-            metrics.STEPPED_OVER.set(len(self._waits))
+                self._held.pop(id_, None)
+            metrics.STEPPED_OVER.set(len(self))
 
     def now(self) -> list[UUID]:
-        """Those that are left alone at this moment. One that waited long enough is known, but not left alone."""
-        if not self._waits:
+        """Those that are left alone at this moment. A suspect that waited long enough is known, but not left alone."""
+        if not self:
             return []
         at = self._now()
         self._waits = {
             id_: (until, wait) for id_, (until, wait) in self._waits.items() if at - until < _FORGOTTEN_AFTER
         }
-        metrics.STEPPED_OVER.set(len(self._waits))
-        return [id_ for id_, (until, _) in self._waits.items() if until > at]
+        self._held = {task: until for task, until in self._held.items() if until > at}
+        metrics.STEPPED_OVER.set(len(self))
+        return [*(id_ for id_, (until, _) in self._waits.items() if until > at), *self._held]
 
     def knows(self, *ids: UUID) -> bool:
-        """True where one of them was stepped over and has not gone through since."""
+        """True where one of them is a suspect and has not gone through since."""
         return any(id_ in self._waits for id_ in ids)
+
+    def tried_at(self, *ids: UUID) -> float:
+        """When they were last tried, if one of them is a suspect; 0 where none is."""
+        return max((until - wait for until, wait in (self._waits.get(id_, (0.0, 0.0)) for id_ in ids)), default=0.0)
 
     def leaves_alone(self, *ids: UUID) -> bool:
         """True where one of them is left alone at this moment."""
         at = self._now()
-        return any(id_ in self._waits and self._waits[id_][0] > at for id_ in ids)
+        return any((id_ in self._waits and self._waits[id_][0] > at) or self._held.get(id_, at) > at for id_ in ids)
 
     def seconds_to_next(self) -> float | None:
         """How long until one of them is tried again; None where none is left alone."""
         at = self._now()
-        return min((until - at for until, _ in self._waits.values() if until > at), default=None)
+        untils = [*(until for until, _ in self._waits.values()), *self._held.values()]
+        return min((until - at for until in untils if until > at), default=None)
 
     def __len__(self) -> int:
-        return len(self._waits)
+        return len(self._waits) + len(self._held)
+
+
+class Search:
+    """How long it is searched for who blocks, from the first time-out on. Several batches may share it."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until: float | None = None
+        self.error: Exception | None = None  # what it is searched for
+
+    def begin(self, error: Exception) -> None:
+        self.error = error
+        if self._until is None:
+            self._until = time.monotonic() + self._seconds
+
+    @property
+    def is_over(self) -> bool:
+        return self._until is not None and time.monotonic() > self._until
 
 
 class Isolation(Generic[Item, Result]):
     """How a batch is carried out: `fire` is one transaction for any of the items; the other two deal with one.
 
-    `quarantine` and `step_over` get the item and the error, and return what is to be counted.
+    `quarantine` and `step_over` get the item and the error, and return what is to be counted; so does `give_up`, with
+    all items that were not tried when the search was over. Without it, the time-out is the caller's.
     """
 
     def __init__(
@@ -95,20 +143,25 @@ class Isolation(Generic[Item, Result]):
         fire: Callable[[Sequence[Item]], Result],
         quarantine: Callable[[Item, Exception], Result],
         step_over: Callable[[Item, Exception], Result],
+        search: Search | None = None,
+        give_up: Callable[[Sequence[Item], Exception], Result] | None = None,
     ) -> None:
         self._fire = fire
         self._quarantine = quarantine
         self._step_over = step_over
-        self._search_until: float | None = None
+        self._search = search or Search(SEARCH_FOR)
+        self._give_up = give_up
 
     def run(self, items: Sequence[Item]) -> list[Result]:
         """Carry out all that can be, and return the results of the parts.
 
-        An error that is nobody's own is raised, as is a time-out when the search for its cause takes too long; what
-        was carried out by then stays so, and the rest is still due.
+        An error that is nobody's own is raised, as is a time-out when the search for its cause takes too long, unless
+        there is a way to `give_up`; what was carried out by then stays so, and the rest is still due.
         """
         if not items:
             return []
+        if self._give_up is not None and self._search.error is not None and self._search.is_over:
+            return [self._give_up(items, self._search.error)]
         try:
             return [retried(lambda: self._fire(items), seen=_count)]
         except Exception as error:
@@ -118,8 +171,10 @@ class Isolation(Generic[Item, Result]):
             _count(fault)
             if len(items) == 1:
                 return [self._deal_with(items[0], error, fault)]
-            if fault.is_contention and self._is_searched_for_long():
-                raise
+            if fault.is_contention:
+                self._search.begin(error)
+                if self._search.is_over and self._give_up is None:
+                    raise
             logger.warning("clock.batch_halved", schedules=len(items), fault=fault, detail=str(error).strip()[:300])
         middle = len(items) // 2
         with session.hurried():
@@ -127,11 +182,6 @@ class Isolation(Generic[Item, Result]):
 
     def _deal_with(self, item: Item, error: Exception, fault: Fault) -> Result:
         return (self._quarantine if fault is Fault.REFUSED else self._step_over)(item, error)
-
-    def _is_searched_for_long(self) -> bool:
-        if self._search_until is None:
-            self._search_until = time.monotonic() + SEARCH_FOR
-        return time.monotonic() > self._search_until
 
 
 def _count(fault: Fault) -> None:

@@ -14,8 +14,9 @@ from scheduling.clock import metrics, session
 from scheduling.clock.due import Share, seconds_to_earliest, seconds_to_next_to_come
 from scheduling.clock.ear import Ear
 from scheduling.clock.faults import Fault, fault_of
-from scheduling.clock.firing import DEFAULT_BATCH, PassResult, run_pass
+from scheduling.clock.firing import DEFAULT_BATCH, run_pass
 from scheduling.clock.isolation import SteppedOver
+from scheduling.clock.planned import PassResult
 from scheduling.clock.points import reach
 from scheduling.clock.readiness import Readiness
 from scheduling.triggers.run_ends import BATCH as RUN_ENDS_BATCH

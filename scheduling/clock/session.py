@@ -23,7 +23,7 @@ from scheduling.postgres import binary_cursor
 
 logger = structlog.get_logger(__name__)
 
-# While the one that blocks is sought among a batch, each step waits no longer.
+# While the one that blocks is sought among a batch, each step waits no longer; nor does what must not delay others.
 HURRIED = timedelta(milliseconds=250)
 
 _NAMES = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
@@ -77,9 +77,10 @@ def owned() -> Iterator[None]:
 
 
 @contextmanager
-def hurried() -> Iterator[None]:
-    """In this block transactions wait for locks only for a moment: the search for who blocks must not take long."""
-    token = _at_most.set(HURRIED)
+def hurried(at_most: timedelta = HURRIED) -> Iterator[None]:
+    """In this block transactions wait for locks only for a moment; the shorter one, in another such block."""
+    outer = _at_most.get()
+    token = _at_most.set(at_most if outer is None else min(at_most, outer))
     try:
         yield
     finally:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import OperationalError, transaction
+from psycopg import errors
 
 from scheduling.audit.models import ActorKind
 from scheduling.audit.operations import Actor, record
 from scheduling.definitions.fields import JSONObject, Text
 from scheduling.definitions.strict import StrictSerializer, parse, refusal
+from scheduling.errors import Conflict
 from scheduling.events.models import Event, Outbox
 from scheduling.ids import new_id
 from scheduling.triggers.events import start_runs_of
@@ -40,12 +42,29 @@ class Published:
     run_ids: list[UUID]
 
 
-@transaction.atomic
+class ListenerHeld(Conflict):
+    """Somebody holds a task or a schedule that listens to this topic. Nothing was published."""
+
+    code = "listener_held"
+
+
 def publish(*, actor: Actor, topic: str, payload: Mapping[str, Any] | None = None, depth: int = 0) -> Published:
     """Store an event, its way out to Redis, and the runs that it starts, in one transaction: all or nothing.
 
-    NotValid for a malformed topic. `depth` is one more than that of the event that started the publishing run.
+    NotValid for a malformed topic; ListenerHeld where somebody holds one that listens for longer than
+    `triggers.events.WAIT_FOR_LISTENERS`: nothing is stored, and the same may be tried again. `depth` is one more than
+    that of the event that started the publishing run.
     """
+    try:
+        with transaction.atomic():
+            return _publish(actor=actor, topic=topic, payload=payload, depth=depth)
+    except OperationalError as error:
+        if isinstance(error.__cause__, errors.LockNotAvailable):
+            raise ListenerHeld(hint="Nothing of it was stored: send it again in a moment.") from error
+        raise
+
+
+def _publish(*, actor: Actor, topic: str, payload: Mapping[str, Any] | None, depth: int) -> Published:
     values = parse(EventDefinition, {"topic": topic, "payload": {} if payload is None else payload})
     agent_id = actor.id if actor.kind == ActorKind.AGENT else None
     event = store(topic=values["topic"], payload=values["payload"], agent_id=agent_id, depth=depth)

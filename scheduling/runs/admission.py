@@ -175,6 +175,15 @@ def lock_tasks(cursor: Any, task_ids: Iterable[UUID]) -> None:
     _read_facts(cursor, set(task_ids))
 
 
+def lock_free_tasks(cursor: Any, task_ids: Iterable[UUID]) -> frozenset[UUID]:
+    """Take those of the locks that nobody else holds, without a wait; return the tasks that somebody holds.
+
+    For a caller that can do without those, as the clock can: it looks again. Requires a transaction.
+    """
+    cursor.execute(statements.LOCK_FREE_TASKS, {"tasks": list(task_ids)})
+    return frozenset(task_id for (task_id,) in cursor.fetchall())
+
+
 def _read_facts(cursor: Any, task_ids: set[UUID]) -> dict[UUID, _Facts]:
     """Facts of the tasks that there are, each read under the lock that its policy asks for."""
     facts: dict[UUID, _Facts] = {}

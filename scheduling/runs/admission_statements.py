@@ -16,6 +16,20 @@ SHARE_OTHER_TASKS = _TASK_FACTS + " AND overlap = 'allow' ORDER BY id FOR KEY SH
 # Purpose: the same for exclusive tasks, one starter at a time. Locks: the task rows, in the order of their ids.
 LOCK_EXCLUSIVE_TASKS = _TASK_FACTS + " AND overlap <> 'allow' ORDER BY id FOR NO KEY UPDATE"
 
+# Purpose: the same locks for tasks that are free, and the names of the others. Index: primary key. Locks: the rows,
+# in the order of their ids; one that somebody else holds is left to them.
+LOCK_FREE_TASKS = """
+WITH free AS MATERIALIZED (
+    SELECT id FROM scheduling_task WHERE id = ANY(%(tasks)s::uuid[]) AND overlap <> 'allow'
+    ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+), shared AS MATERIALIZED (
+    SELECT id FROM scheduling_task WHERE id = ANY(%(tasks)s::uuid[]) AND overlap = 'allow'
+    ORDER BY id FOR KEY SHARE SKIP LOCKED
+)
+SELECT id FROM scheduling_task
+WHERE id = ANY(%(tasks)s::uuid[]) AND id NOT IN (SELECT id FROM free UNION ALL SELECT id FROM shared)
+"""
+
 # Purpose: live and held runs of exclusive tasks. Index: due_work_exclusive_idx. Locks: none; the tasks are locked.
 LIVE_RUNS = """
 SELECT task_id,

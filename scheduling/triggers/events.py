@@ -1,6 +1,10 @@
 """Schedules of kind `event`: from a stored event to the runs that it starts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
+
+from django.db import connection
 
 from scheduling.core.topics import patterns_of
 from scheduling.events.models import Event
@@ -8,11 +12,22 @@ from scheduling.runs.states import TriggerKind
 from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
 from scheduling.triggers.admitting import Moment, fire, locked
 
+WAIT_FOR_LISTENERS = 2000  # milliseconds, for each that somebody holds
+
+# Purpose: wait no longer than so for a lock, or as long as before where that is less; what held before is returned.
+_WAIT_NO_LONGER = """
+SELECT current_setting('lock_timeout'), set_config('lock_timeout', CASE
+    WHEN setting::int BETWEEN 1 AND %(most)s THEN setting ELSE %(most)s::text
+END, true)
+FROM pg_settings WHERE name = 'lock_timeout'
+"""
+
 
 def start_runs_of(event: Event) -> list[UUID]:
     """Start the runs of every schedule whose pattern and filter the event matches; return their ids.
 
-    Requires the transaction that stores the event: an event that is acknowledged has started its runs.
+    Requires the transaction that stores the event: an event that is acknowledged has started its runs. Where somebody
+    holds one of them for long, the database's error of a lock time-out is the caller's: nothing is stored.
     """
     listening = Schedule.objects.filter(
         kind=ScheduleKind.EVENT,
@@ -23,8 +38,20 @@ def start_runs_of(event: Event) -> list[UUID]:
     found = list(listening)
     if not found:
         return []
-    schedules = locked([schedule_id for schedule_id, _ in found], [task_id for _, task_id in found])
-    matching = set(patterns_of(event.topic))
-    # Asked again under the lock: an edit may have come in between.
-    still = [each for each in schedules if each.kind == ScheduleKind.EVENT and each.expression in matching]
-    return fire(still, Moment(event=event, trigger_kind=TriggerKind.EVENT))
+    with _bounded_wait():
+        schedules = locked([schedule_id for schedule_id, _ in found], [task_id for _, task_id in found])
+        matching = set(patterns_of(event.topic))
+        # Asked again under the lock: an edit may have come in between.
+        still = [each for each in schedules if each.kind == ScheduleKind.EVENT and each.expression in matching]
+        return fire(still, Moment(event=event, trigger_kind=TriggerKind.EVENT))
+
+
+@contextmanager
+def _bounded_wait() -> Iterator[None]:
+    """In this block, which must be in a transaction, no lock is waited for longer than WAIT_FOR_LISTENERS."""
+    with connection.cursor() as cursor:
+        cursor.execute(_WAIT_NO_LONGER, {"most": WAIT_FOR_LISTENERS})
+        before, _ = cursor.fetchone()
+        # After an error the transaction is rolled back, and this limit with it.
+        yield
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])

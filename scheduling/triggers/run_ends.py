@@ -5,6 +5,9 @@ is acted on once, whichever clock takes it and wherever that clock is killed.
 """
 
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 import structlog
@@ -28,17 +31,22 @@ logger = structlog.get_logger(__name__)
 
 BATCH = 200
 PUT_OFF_FOR = 5.0  # seconds
-_MOST_PUT_OFF = 3  # ends of one call: each has waited for a lock
+# How long one call waits for locks altogether, and each time. When that is spent it only looks whether they are free.
+WAITS_FOR = 0.3  # seconds
+_A_MOMENT = timedelta(milliseconds=100)
+_A_LOOK = timedelta(milliseconds=2)
+_MOST_PUT_OFF = 100  # tasks of one call
 _OVERTAKEN = 1000
 
-# Purpose: take the oldest end that nobody else is acting on and that was not put off. Index: primary key.
-# Locks: the row it deletes.
+# Purpose: take the oldest end that nobody else is acting on, from the one that this call acted on last, and whose task
+# was not put off. Index: primary key. Locks: the row it deletes.
 _TAKE = """
 DELETE FROM scheduling_runend
 WHERE id = (
-    SELECT id FROM scheduling_runend WHERE id <> ALL(%s::bigint[]) ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+    SELECT id FROM scheduling_runend WHERE id >= %s AND task_id <> ALL(%s::uuid[])
+    ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 )
-RETURNING id, run_id
+RETURNING id, run_id, task_id
 """
 
 # What a follower asks for, by the state in which the run ended.
@@ -50,61 +58,79 @@ _WANTED = {
 
 
 class RunEnds:
-    """Acts on ends of runs, and leaves those alone for a while that somebody's locks are in the way of."""
+    """Acts on ends of runs, and leaves those of tasks alone for a while in whose way somebody's locks are: whoever
+    holds what follows one end of a task holds what follows the next one."""
 
-    def __init__(self) -> None:
-        self._put_off: dict[int, float] = {}  # ids of ends, and until when, by the monotonic clock
+    def __init__(self, *, patience: timedelta = _A_MOMENT) -> None:
+        self._patience = patience  # with one lock
+        self._put_off: dict[UUID, float] = {}  # tasks whose runs ended, and until when, by the monotonic clock
 
     def act(self, batch: int = BATCH) -> int:
         """Act on at most `batch` ends; return how many. Opens its own transactions, one an end.
 
         An end that cannot be acted on is logged, counted and dropped, because it would fail for ever. One that meets
-        somebody's lock is put off, and the others go on. Errors of the connection are the caller's; nothing is lost.
+        somebody's lock is put off together with the others of its task, and those of other tasks go on. Errors of the
+        connection are the caller's; nothing is lost.
         """
-        now = time.monotonic()
-        self._put_off = {end: until for end, until in self._put_off.items() if until > now}
-        done = tries = 0
+        began = time.monotonic()
+        self._put_off = {task: until for task, until in self._put_off.items() if until > began}
+        done = after = tries = 0
+        waited = 0.0
         while done < batch and tries < _MOST_PUT_OFF:
-            taken: list[int] = []
+            taken = _Taken(after=after)
+            started = time.monotonic()
             try:
-                if not _take_one(list(self._put_off), taken):
-                    break
+                with session.hurried(self._patience if waited < WAITS_FOR else _A_LOOK):
+                    if not _take_one(taken, self._put_off):
+                        break
                 done += 1
+                after = taken.id
             except Exception as error:
                 fault = fault_of(error)
-                if not fault.is_contention or not taken:
+                if not fault.is_contention or taken.task_id is None:
                     raise
                 tries += 1
-                self._put_off[taken[0]] = time.monotonic() + PUT_OFF_FOR
+                waited += time.monotonic() - started
+                after = taken.id
+                self._put_off[taken.task_id] = time.monotonic() + PUT_OFF_FOR
                 metrics.FAULTS.labels(fault.value).inc()
-                logger.warning("run_end.put_off", end=taken[0], fault=fault)
+                logger.warning("run_end.put_off", end=taken.id, task=str(taken.task_id), fault=fault)
         return done
 
 
 def act_on_run_ends(batch: int = BATCH) -> int:
-    """What `RunEnds.act` does, with nothing put off."""
-    return RunEnds().act(batch)
+    """What `RunEnds.act` does, with nothing put off, and as patient as the clock's settings are."""
+    return RunEnds(patience=timedelta.max).act(batch)
 
 
-def _take_one(put_off: list[int], taken: list[int]) -> bool:
-    """Take the oldest end and act on it, in one transaction; False where there is none. Its id goes into `taken`."""
+@dataclass(slots=True)
+class _Taken:
+    """The end that is acted on: known to the caller whatever becomes of the transaction."""
+
+    after: int
+    id: int = 0
+    task_id: UUID | None = None
+
+
+def _take_one(taken: _Taken, put_off: Iterable[UUID]) -> bool:
+    """Take the oldest end and act on it, in one transaction; False where there is none."""
     with session.bounded() as cursor:
-        cursor.execute(_TAKE, [put_off])
+        cursor.execute(_TAKE, [taken.after, list(put_off)])
         row = cursor.fetchone()
         if row is None:
             return False
-        taken.append(row[0])
+        taken.id, run_id, taken.task_id = row
         try:
             # A savepoint: what went wrong is undone, the end stays taken.
             with transaction.atomic():
                 reach("end-taken")
-                _act_on(row[1])
+                _act_on(run_id)
                 reach("end-acted-on")
         except Exception as error:
             fault = fault_of(error)
             if fault.is_everywhere or fault.is_contention:
                 raise
-            logger.exception("run_end.not_acted_on", run=str(row[1]))
+            logger.exception("run_end.not_acted_on", run=str(run_id))
             metrics.RUN_ENDS_DROPPED.inc()
     return True
 

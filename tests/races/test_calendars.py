@@ -13,7 +13,8 @@ from scheduling.audit.operations import Actor
 from scheduling.calendars.operations import CalendarInUse, delete_calendar, update_calendar
 from scheduling.clock import firing
 from scheduling.clock.due import read_due
-from scheduling.clock.firing import Planned, plan_schedule
+from scheduling.clock.firing import plan_schedule
+from scheduling.clock.planned import Planned
 from scheduling.errors import NotValid
 from scheduling.instants import database_now
 from scheduling.models import Calendar, Run, Schedule, Task

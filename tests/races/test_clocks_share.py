@@ -10,7 +10,8 @@ from django.db.models import Count
 
 from scheduling.clock import firing
 from scheduling.clock.due import MOST_PLACES, Share
-from scheduling.clock.firing import PassResult, run_pass
+from scheduling.clock.firing import run_pass
+from scheduling.clock.planned import PassResult
 from scheduling.models import DueWork, Run, Schedule
 from scheduling.runs import plain
 from tests.factories import ScheduleFactory, TaskFactory

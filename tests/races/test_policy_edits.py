@@ -9,7 +9,8 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from scheduling.audit.operations import Actor
-from scheduling.clock.firing import PassResult, run_pass
+from scheduling.clock.firing import run_pass
+from scheduling.clock.planned import PassResult
 from scheduling.models import DueWork, Run, Schedule, Task
 from scheduling.runs.admission import Start, admit
 from scheduling.runs.operations import retry_run, start_run

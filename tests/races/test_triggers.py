@@ -1,6 +1,7 @@
 """What happens and what changes meanwhile: publishers, operators, consumers of ends, each on its own connection."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +23,7 @@ from scheduling.schedules.models import ScheduleState
 from scheduling.schedules.operations import pause_schedule, update_schedule
 from scheduling.tasks.models import TaskState
 from scheduling.tasks.operations import pause_task, resume_task
-from scheduling.triggers.run_ends import act_on_run_ends
+from scheduling.triggers.run_ends import RunEnds, act_on_run_ends
 from tests.db.api.gateway import gateway_of
 from tests.db.triggers.conftest import ACTOR, end, follow, listen
 from tests.db.triggers.test_conditions import fired, tick
@@ -321,3 +322,72 @@ def test_a_follower_that_somebody_holds_does_not_hold_up_the_others(settings: An
         clock._act_on_run_ends()
         assert Run.objects.filter(schedule=schedule).count() == 1
         assert RunEnd.objects.count() == 1
+
+
+def test_ends_whose_follower_somebody_holds_hide_no_end_of_another_task() -> None:
+    held = [TaskFactory(overlap="queue_all") for _ in range(20)]
+    followed = [TaskFactory(agent=task.agent) for task in held]
+    free = TaskFactory()
+    of_free = TaskFactory(agent=free.agent)
+    for task, follower in zip(followed, held, strict=True):
+        follow(task, task=follower)
+    schedule = follow(of_free, task=free)
+    for task in [*followed * 5, of_free]:
+        end(start_run(actor=ACTOR, task=task))
+    ends = RunEnds()
+
+    with somebody_holds(
+        "SELECT 1 FROM scheduling_task WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [task.pk for task in held]
+    ):
+        began = time.monotonic()
+        done = ends.act()
+        took = time.monotonic() - began
+        again = ends.act()
+
+    assert (done, again) == (1, 0)
+    assert took < 1.5
+    assert Run.objects.filter(schedule=schedule).count() == 1
+    assert RunEnd.objects.count() == 100
+    ends._put_off.clear()
+    assert ends.act() == 100
+    assert Run.objects.filter(trigger_kind="after").count() == 101
+
+
+def test_publishing_while_somebody_holds_a_listener_ends_soon_stores_nothing_and_may_be_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("scheduling.triggers.events.WAIT_FOR_LISTENERS", 200)
+    for overlap in ("allow", "allow", "skip"):
+        listen(task=TaskFactory(overlap=overlap))
+    api = gateway_of()
+
+    def send() -> Any:
+        return api.post("events", {"topic": "order.paid"}, headers={"Idempotency-Key": "order-7"})
+
+    for statement in (
+        "SELECT 1 FROM scheduling_schedule WHERE id = %s FOR UPDATE",
+        "SELECT 1 FROM scheduling_task WHERE id = (SELECT task_id FROM scheduling_schedule WHERE id = %s) FOR UPDATE",
+    ):
+        held = listen(task=TaskFactory(overlap="queue_all"))
+        with somebody_holds(statement, held.pk):
+            began = time.monotonic()
+            answer = send()
+            took = time.monotonic() - began
+
+        assert (answer.status_code, answer.json()["code"]) == (409, "listener_held")
+        assert "again" in answer.json()["hint"]
+        assert took < 2
+        assert (Event.objects.count(), Run.objects.count()) == (0, 0)
+
+    assert send().status_code == 202
+    assert Run.objects.count() == 5
+
+
+def test_publishing_keeps_a_shorter_limit_and_leaves_none_behind() -> None:
+    listen()
+    with transaction.atomic(), connection.cursor() as cursor:
+        for before in ("100ms", "0", "1min"):
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])
+            publish(actor=ACTOR, topic="order.paid")
+            cursor.execute("SELECT current_setting('lock_timeout')")
+            assert cursor.fetchone() == (before,)

@@ -6,9 +6,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from scheduling.clock import firing, metrics
-from scheduling.clock.firing import PassResult, run_pass
+from scheduling.clock import firing, lanes, metrics
+from scheduling.clock.firing import run_pass
 from scheduling.clock.loop import Clock
+from scheduling.clock.planned import PassResult
 from scheduling.models import Run
 from tests.factories import ScheduleFactory
 
@@ -104,7 +105,7 @@ def test_what_others_come_to_is_not_kept_waiting_by_what_somebody_holds(monkeypa
 
 def test_after_days_of_downtime_a_pass_writes_no_more_than_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(firing, "STARTS_OF_PASS", 50)
-    monkeypatch.setattr(firing, "STARTS_OF_TRANSACTION", 20)
+    monkeypatch.setattr(lanes, "STARTS_OF_TRANSACTION", 20)
     sizes: list[int] = []
     fire = firing.fire
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from scheduling.clock.firing import PassResult, run_pass
+from scheduling.clock.firing import run_pass
+from scheduling.clock.planned import PassResult
 from scheduling.ids import new_id
 from scheduling.models import DueWork, Task
 from scheduling.runs.admission import Start, admit

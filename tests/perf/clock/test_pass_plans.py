@@ -40,13 +40,15 @@ def test_the_statements_of_a_pass_use_their_indexes_at_size() -> None:
 
     read = explained(due_statement(is_now=False, batch=500), due)
     shared = explained(due_statement(is_now=False, batch=500, skip=500, is_shared=True), due)
+    recent = explained(due_statement(is_now=False, batch=500, since=timedelta(seconds=5)), due)
     earliest = explained(EARLIEST, {})
     written = explained(FIRE_PLAIN, planned)
 
-    for plan in (read, shared, earliest):
+    for plan in (read, shared, recent, earliest):
         assert "schedule_due_idx" in plan
         assert "Seq Scan on scheduling_schedule" not in plan
     assert "Index Cond: (next_fire_at <=" in read
+    assert re.search(r"Index Cond: \(\(next_fire_at <= .* AND \(next_fire_at > ", recent), recent
     assert "Seq Scan on scheduling_schedule" not in written
     assert "scheduling_schedule_pkey" in written
 

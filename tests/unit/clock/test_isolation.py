@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from scheduling.clock.isolation import Isolation, SteppedOver
+from scheduling.clock.isolation import Isolation, Search, SteppedOver
 
 LOCKED = psycopg.errors.LockNotAvailable
 
@@ -112,3 +112,51 @@ def test_the_number_of_those_left_alone_is_bounded_and_old_ones_go() -> None:
     stepped.now()
 
     assert len(stepped) == 0
+
+
+def test_a_search_that_is_over_tries_nobody_any_more_and_gives_the_others_up_together() -> None:
+    tried: list[int] = []
+
+    def fire(items: Sequence[int]) -> str:
+        tried.append(len(items))
+        if 0 in items:
+            raise LOCKED("locked")
+        return f"fired {len(items)}"
+
+    isolation = Isolation[int, str](
+        fire=fire,
+        quarantine=lambda item, error: f"quarantined {item}",
+        step_over=lambda item, error: f"stepped over {item}",
+        search=Search(-1.0),
+        give_up=lambda items, error: f"gave up {len(items)}",
+    )
+
+    assert isolation.run(range(8)) == ["gave up 4", "gave up 4"]
+    assert tried == [8]
+    assert isolation.run(range(8, 10)) == ["gave up 2"]
+
+
+def test_a_held_task_is_left_alone_for_a_second_each_time_and_is_no_suspect() -> None:
+    now = [100.0]
+    stepped_over = SteppedOver(now=lambda: now[0])
+    task = uuid4()
+
+    for _ in range(3):
+        stepped_over.hold(task)
+        assert (stepped_over.now(), stepped_over.leaves_alone(task), stepped_over.knows(task)) == ([task], True, False)
+        assert stepped_over.seconds_to_next() == 1.0
+        now[0] += 1.0
+        assert (stepped_over.now(), stepped_over.leaves_alone(task)) == ([], False)
+
+
+def test_who_was_waited_for_longest_ago_is_waited_for_next() -> None:
+    now = [100.0]
+    stepped_over = SteppedOver(now=lambda: now[0], limit=2)
+    first, second, third = uuid4(), uuid4(), uuid4()
+    for task in (first, second):
+        stepped_over.waited_for(task)
+        now[0] += 1.0
+
+    assert sorted((first, second, third), key=stepped_over.waited_at) == [third, first, second]
+    stepped_over.waited_for(third)
+    assert stepped_over.waited_at(first) == 0.0
