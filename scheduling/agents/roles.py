@@ -126,6 +126,8 @@ def make_roles(sender: AppConfig, using: str, **_signal: Any) -> None:
 
 
 def _make_own_permissions(app: str, using: str) -> None:
+    # Ids that were read from another database under the same name: of a test, or of a benchmark's second server.
+    ContentType.objects.clear_cache()
     for (label, model, codename), words in _OWN_PERMISSIONS.items():
         if label == app:
             kind = ContentType.objects.db_manager(using).get_by_natural_key(label, model)
