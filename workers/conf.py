@@ -7,6 +7,17 @@ from django.core.exceptions import ImproperlyConfigured
 
 DEFAULT_QUARANTINE_AFTER = 3
 DEFAULT_COMPILED_PIPELINES = 500
+DEFAULT_RETENTION_BATCH = 1000
+DEFAULT_KEEP = {
+    "succeeded": timedelta(days=30),
+    "failed": timedelta(days=90),
+    "canceled": timedelta(days=30),
+    "skipped": timedelta(days=30),
+    "events": timedelta(days=30),
+    "misses": timedelta(days=90),
+    "workers": timedelta(days=7),
+    "executions": timedelta(days=7),
+}
 
 
 class SettingError(ImproperlyConfigured):
@@ -41,6 +52,22 @@ def quarantine_after() -> int:
 def compiled_pipelines() -> int:
     """How many compiled revisions a worker process keeps in memory."""
     return _whole_number("ORDINAUT_COMPILED_PIPELINES", DEFAULT_COMPILED_PIPELINES)
+
+
+def keep(what: str) -> timedelta:
+    """How long rows of a kind are kept: `succeeded`, `failed`, `canceled`, `skipped`, `events`, `misses`, `workers` or
+    `executions`. Zero: for ever."""
+    return _duration(f"ORDINAUT_KEEP_{what.upper()}", DEFAULT_KEEP[what], zero=True)
+
+
+def retention_batch() -> int:
+    """How many rows retention deletes with one statement."""
+    return _whole_number("ORDINAUT_RETENTION_BATCH", DEFAULT_RETENTION_BATCH)
+
+
+def retention_budget() -> timedelta:
+    """How long one turn of retention goes on; zero turns retention off on this host."""
+    return _duration("ORDINAUT_RETENTION_BUDGET", timedelta(seconds=10), zero=True)
 
 
 def logs_every_run() -> bool:

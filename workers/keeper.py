@@ -18,6 +18,7 @@ from workers.links import Link
 from workers.listener import listen
 from workers.outage import Outage
 from workers.reaper import Observations, Orphan, Reaper
+from workers.retention.turns import STATEMENT_LIMIT, Retention
 from workers.statements import BEAT
 
 logger = structlog.get_logger(__name__)
@@ -25,6 +26,7 @@ logger = structlog.get_logger(__name__)
 WATCH_EVERY = 0.25  # seconds
 GATES_EVERY = 1.0
 SWEEP_EVERY = 60.0
+RETENTION_EVERY = 20.0  # a host asks; each kind has a turn a minute, whichever host takes it
 READY_WITHIN = 10.0  # seconds since the last beat that the database took
 
 
@@ -41,6 +43,8 @@ class Keeper:
         self._beats = Database(name="ordinaut workers beats", address=address, limit=limit)
         self._reaps = Database(name="ordinaut workers reaper", address=address, limit=limit)
         self._reaper = Reaper(self._reaps)
+        self._prunes = Database(name="ordinaut workers retention", address=address, limit=STATEMENT_LIMIT)
+        self._retention = Retention(self._prunes)
         self._reaping = asyncio.Lock()
         self._observations = Observations(
             reap_after=conf.reap_after(), max_gap=timedelta(seconds=max(3 * self._look_every, 1.0))
@@ -54,6 +58,10 @@ class Keeper:
     def is_ready(self) -> bool:
         """True where the database takes the beats of at least one process."""
         return self._beaten_at is not None and boottime() - self._beaten_at < READY_WITHIN
+
+    @property
+    def retention(self) -> Retention:
+        return self._retention
 
     @property
     def links(self) -> list[Link]:
@@ -71,6 +79,9 @@ class Keeper:
             asyncio.create_task(self._repeat(self.reap_once, self._look_every, "reap.database_is_away"), name="reap"),
             asyncio.create_task(self._repeat(self.sweep_once, SWEEP_EVERY, "sweep.database_is_away"), name="sweep"),
             asyncio.create_task(self._repeat(self.open_gates, GATES_EVERY, "gates.database_is_away"), name="gates"),
+            asyncio.create_task(
+                self._repeat(self.prune_once, RETENTION_EVERY, "retention.database_is_away"), name="retention"
+            ),
         ]
         if conf.direct_url():
             self._tasks.append(asyncio.create_task(listen(conninfo(conf.direct_url()), hear=self._hear), name="listen"))
@@ -84,6 +95,7 @@ class Keeper:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._beats.close()
         await self._reaps.close()
+        await self._prunes.close()
         if self._gates is not None:
             await self._gates.close()
 
@@ -168,6 +180,10 @@ class Keeper:
         """Admit held runs whose announcement was lost, or whose time has come."""
         if self._gates is not None:
             await self._gates.sweep()
+
+    async def prune_once(self) -> None:
+        """Delete what has been kept long enough, for at most the budget of a turn."""
+        await self._retention.turn()
 
     async def _repeat(self, work: Callable[[], Awaitable[None]], seconds: float, event: str) -> None:
         outage = Outage(event)

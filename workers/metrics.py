@@ -1,18 +1,22 @@
 """What a worker host tells Prometheus: the sums of what its processes report with their pulse."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from workers.links import Link
+from workers.retention.turns import Retention
 from workers.tally import added, metrics
 
 
 class Keeps(Protocol):
     @property
     def links(self) -> list[Link]: ...
+
+    @property
+    def retention(self) -> Retention: ...
 
 
 class HostCollector(Collector):
@@ -33,8 +37,21 @@ class HostCollector(Collector):
             max((report.get("lag", 0.0) for report in living), default=0.0),
         )
         past = [link.past_counts for link in links]
+        yield _counter(
+            "ordinaut_retention_deleted",
+            "Rows that this host deleted, by kind.",
+            "kind",
+            self._keeper.retention.deleted,
+        )
         yield from metrics(added([*past, *(report.get("counts", {}) for report in living)]))
 
 
 def _gauge(name: str, help_text: str, value: float) -> Metric:
     return GaugeMetricFamily(name, help_text, value=value)
+
+
+def _counter(name: str, help_text: str, label: str, counts: Mapping[str, float]) -> Metric:
+    family = CounterMetricFamily(name, help_text, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], count)
+    return family

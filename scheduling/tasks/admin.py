@@ -86,7 +86,8 @@ class TaskAdmin(OperationAdmin):
         (None, {"fields": ("agent", "key", "title", "description")}),
         ("How", {"fields": ("pipeline", "params", "simulate")}),
         ("Queue", {"fields": ("queue", "priority", "overlap", "timeout", "retry", "pause_after_failures")}),
-        ("Limits", {"fields": ("concurrency_key", "concurrency_limit", "dedupe_key", "dedupe_window", "labels")}),
+        ("Limits", {"fields": ("concurrency_key", "concurrency_limit", "dedupe_key", "dedupe_window")}),
+        ("Kept", {"fields": ("keep_runs", "keep_for", "labels")}),
     )
     deeds = (
         Deed(

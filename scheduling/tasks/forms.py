@@ -80,6 +80,8 @@ class TaskForm(OperationForm):
         help_text="Pause the task when so many runs in a row have failed. Empty: never.",
         widget=UnfoldAdminTextInputWidget,
     )
+    keep_runs = _number(help_text="Keep at most so many of the newest runs. Empty: however many.")
+    keep_for = _text(help_text="Keep ended runs so long, ISO 8601, such as P7D. Empty: as the settings say.")
     timeout = _text(help_text="Of one attempt of a run, ISO 8601, such as PT10M. Empty: no limit.")
     retry = JSONText('Of the whole run, such as {"max_attempts": 3, "backoff": "exponential", "initial": "PT10S"}.')
     concurrency_key = _text(help_text="At most so many runs with the same key at once, over all tasks.")
@@ -116,6 +118,8 @@ def _definition(given: dict[str, Any]) -> dict[str, Any]:
         **{name: given[name] for name in (*_PLAIN, "pipeline") if name != "title" or given["title"]},
         "timeout": given["timeout"] or None,
         "pause_after_failures": given["pause_after_failures"],
+        "keep_runs": given["keep_runs"],
+        "keep_for": given["keep_for"] or None,
         "concurrency": {"key": given["concurrency_key"], "limit": given["concurrency_limit"]} if has_limit else None,
         "dedupe": {"key": given["dedupe_key"], "window": given["dedupe_window"]} if has_window else None,
     }
@@ -127,5 +131,7 @@ def _as_written(task: Task) -> dict[str, Any]:
         "pipeline": yaml_text(task.current_revision.document) if task.current_revision else NEW_PIPELINE,
         "timeout": duration_text(task.timeout) if task.timeout else "",
         "pause_after_failures": task.pause_after_failures,
+        "keep_runs": task.keep_runs,
+        "keep_for": duration_text(task.keep_for) if task.keep_for else "",
         "dedupe_window": duration_text(task.dedupe_window) if task.dedupe_window else "",
     }

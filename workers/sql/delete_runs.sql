@@ -1,0 +1,82 @@
+/* ordinaut: delete_runs */
+-- Purpose: delete ended runs with their steps and waits, in one statement, so that no step outlives its run. Kept all
+-- the same, until the next lap, is a run
+--   that is live again, or locked by somebody who redrives it;
+--   whose end nobody has acted on yet (RunEnds go in the order of their ends);
+--   that its schedule has not been accounted for, or it would count as a hole;
+--   that a live run waits for (its child), came from (its parent) or repeats (its source);
+--   that a deduplication key names whose window is not over;
+--   that is the newest success of a task which is paused after failures: without it they would seem to be in a row.
+-- Of ended replays and children only the reference goes.
+-- At most about "steps" journal entries a statement, and at least one run: returns the ids of the deleted runs, and of
+-- those that did not fit.
+-- Index: primary keys; (run, path, attempt) and (run, path) of the journal and the waits; run_parent_idx,
+-- run_replay_idx, dedupe_key_run_idx, run_task_idx. Locks: the runs it deletes, in the order of their ids (SKIP LOCKED).
+WITH asked AS MATERIALIZED (
+    SELECT run.id, run.task_id, run.state
+    FROM unnest(%(run_ids)s::uuid[]) AS asked (id)
+    JOIN scheduling_run run ON run.id = asked.id
+    WHERE run.state IN ('succeeded', 'failed', 'canceled', 'skipped', 'missed')
+      AND NOT EXISTS (SELECT FROM scheduling_duework work WHERE work.run_id = run.id)
+      AND NOT EXISTS (SELECT FROM scheduling_duework work WHERE work.run_id = run.parent_id)
+      AND run.finished_at < COALESCE(
+          (SELECT told.created_at - interval '1 minute' FROM scheduling_runend told ORDER BY told.id LIMIT 1), 'infinity'
+      )
+      AND NOT EXISTS (
+          SELECT FROM scheduling_schedule schedule
+          WHERE schedule.id = run.schedule_id AND schedule.state IN ('active', 'completed')
+            AND run.trigger_kind IN ('schedule', 'check')
+            AND run.scheduled_for > COALESCE(
+                schedule.accounted_until, GREATEST(schedule.created_at, schedule.updated_at)
+            )
+      )
+      AND NOT EXISTS (
+          SELECT FROM scheduling_run other JOIN scheduling_duework work ON work.run_id = other.id
+          WHERE other.parent_id = run.id
+      )
+      AND NOT EXISTS (
+          SELECT FROM scheduling_run other JOIN scheduling_duework work ON work.run_id = other.id
+          WHERE other.replay_of_id = run.id
+      )
+      AND NOT EXISTS (SELECT FROM scheduling_dedupekey key WHERE key.run_id = run.id AND key.expires_at > now())
+      AND (
+          run.state <> 'succeeded'
+          OR (SELECT task.pause_after_failures FROM scheduling_task task WHERE task.id = run.task_id) IS NULL
+          OR EXISTS (
+              SELECT FROM scheduling_run newer
+              WHERE newer.task_id = run.task_id AND newer.id > run.id AND newer.state = 'succeeded'
+          )
+      )
+), measured AS MATERIALIZED (
+    SELECT asked.id, sum(journal.entries) OVER (ORDER BY asked.id) - journal.entries AS entries_before
+    FROM asked
+    CROSS JOIN LATERAL (SELECT count(*) AS entries FROM workers_steprun step WHERE step.run_id = asked.id) AS journal
+), doomed AS MATERIALIZED (
+    SELECT run.id
+    FROM scheduling_run run
+    JOIN measured ON measured.id = run.id
+    WHERE run.state IN ('succeeded', 'failed', 'canceled', 'skipped', 'missed')
+      AND measured.entries_before < %(steps)s
+    ORDER BY run.id
+    FOR UPDATE OF run SKIP LOCKED
+), steps AS (
+    DELETE FROM workers_steprun step USING doomed WHERE step.run_id = doomed.id
+), waits AS (
+    DELETE FROM workers_wait wait USING doomed WHERE wait.run_id = doomed.id
+), referring AS MATERIALIZED (
+    SELECT child.id FROM doomed JOIN scheduling_run child ON child.parent_id = doomed.id
+    UNION
+    SELECT replay.id FROM doomed JOIN scheduling_run replay ON replay.replay_of_id = doomed.id
+), forgotten AS (
+    UPDATE scheduling_run other
+    SET parent_id = CASE WHEN other.parent_id IN (SELECT id FROM doomed) THEN NULL ELSE other.parent_id END,
+        replay_of_id = CASE WHEN other.replay_of_id IN (SELECT id FROM doomed) THEN NULL ELSE other.replay_of_id END
+    FROM referring
+    WHERE other.id = referring.id AND other.id NOT IN (SELECT id FROM doomed)
+), gone AS (
+    DELETE FROM scheduling_run run USING doomed WHERE run.id = doomed.id
+    RETURNING run.id
+)
+SELECT
+    ARRAY(SELECT id FROM gone),
+    ARRAY(SELECT id FROM measured WHERE entries_before >= %(steps)s)
