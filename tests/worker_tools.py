@@ -22,6 +22,7 @@ test.hold = tests.worker_tools:hold
 test.note = tests.worker_tools:note
 test.kill = tests.worker_tools:kill
 test.block = tests.worker_tools:block
+test.grow = tests.worker_tools:grow
 """
 
 
@@ -69,6 +70,17 @@ async def block(context: ToolContext, /, *, unless: str) -> dict[str, Any]:
     write(context, "blocks")
     while not Path(unless).exists():
         time.sleep(0.05)
+    return {}
+
+
+_GROWN: list[bytes] = []
+
+
+@tool(name="test.grow", input_schema=ANYTHING, output_schema=ANYTHING, side_effect=SideEffect.EFFECT)
+async def grow(context: ToolContext, /, *, mebibytes: int) -> dict[str, Any]:
+    """Hold so much memory for ever."""
+    write(context, "grows")
+    _GROWN.append(b"x" * (mebibytes << 20))
     return {}
 
 

@@ -87,6 +87,9 @@ class WorkerShape(Shape):
     beat_at = Instant()
     started_at = Instant()
     stopped_at = Instant(allow_null=True)
+    stop_reason = serializers.CharField(
+        allow_blank=True, help_text="Why its supervisor replaced it: after so many runs, or above so much memory."
+    )
 
 
 class WorkerPage(Shape):

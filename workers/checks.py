@@ -18,6 +18,9 @@ _READERS: tuple[Callable[[], Any], ...] = (
     *(partial(conf.keep, what) for what in conf.DEFAULT_KEEP),
     conf.retention_batch,
     conf.retention_budget,
+    conf.worker_max_runs,
+    conf.worker_max_memory,
+    conf.dead_tuples_warning,
 )
 
 

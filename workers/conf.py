@@ -8,6 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 DEFAULT_QUARANTINE_AFTER = 3
 DEFAULT_COMPILED_PIPELINES = 500
 DEFAULT_RETENTION_BATCH = 1000
+DEFAULT_DEAD_TUPLES_WARNING = 100_000
 DEFAULT_KEEP = {
     "succeeded": timedelta(days=30),
     "failed": timedelta(days=90),
@@ -70,6 +71,21 @@ def retention_budget() -> timedelta:
     return _duration("ORDINAUT_RETENTION_BUDGET", timedelta(seconds=10), zero=True)
 
 
+def worker_max_runs() -> int:
+    """After how many runs a worker process is replaced; 0 for never."""
+    return _whole_number("ORDINAUT_WORKER_MAX_RUNS", 0, minimum=0)
+
+
+def worker_max_memory() -> int:
+    """Above how many MiB of resident memory a worker process is replaced; 0 for never."""
+    return _whole_number("ORDINAUT_WORKER_MAX_MEMORY", 0, minimum=0)
+
+
+def dead_tuples_warning() -> int:
+    """How many dead rows of a hot table are worth a warning."""
+    return _whole_number("ORDINAUT_DEAD_TUPLES_WARNING", DEFAULT_DEAD_TUPLES_WARNING)
+
+
 def logs_every_run() -> bool:
     """Write a line for each run that succeeds too; failures are always written."""
     return bool(getattr(settings, "ORDINAUT_LOG_EVERY_RUN", False))
@@ -87,8 +103,8 @@ def _duration(name: str, default: timedelta, *, zero: bool = False) -> timedelta
     return value
 
 
-def _whole_number(name: str, default: int) -> int:
+def _whole_number(name: str, default: int, *, minimum: int = 1) -> int:
     number = getattr(settings, name, default)
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise SettingError(f"{name}: must be a whole number of at least 1")
+    if isinstance(number, bool) or not isinstance(number, int) or number < minimum:
+        raise SettingError(f"{name}: must be a whole number of at least {minimum}")
     return number

@@ -1,6 +1,7 @@
 """What a worker host does beside supervising: beats, reaping, sweeps, waking. One event loop, no work of its own."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from typing import Any
@@ -8,6 +9,7 @@ from uuid import UUID
 
 import structlog
 
+from pipelines.tools.process_tree import resident_memory
 from scheduling.instants import boottime
 from scheduling.wakeup import DUE_CHANNEL
 from workers import conf
@@ -19,7 +21,9 @@ from workers.listener import listen
 from workers.outage import Outage
 from workers.reaper import Observations, Orphan, Reaper
 from workers.retention.turns import STATEMENT_LIMIT, Retention
-from workers.statements import BEAT
+from workers.statements import BEAT, SAY_WHY
+from workers.tally import Tally
+from workers.wear import Limits, Reason
 
 logger = structlog.get_logger(__name__)
 
@@ -33,8 +37,11 @@ READY_WITHIN = 10.0  # seconds since the last beat that the database took
 class Keeper:
     """The tasks of a host over the links to its processes. All methods run in its loop."""
 
-    def __init__(self, links: list[Link]) -> None:
+    def __init__(self, links: list[Link], *, limits: Limits | None = None) -> None:
         self._links = links
+        self._limits = limits or Limits()
+        self.past_counts: Tally = Counter()
+        self.recycled: Counter[str] = Counter({reason.value: 0 for reason in Reason})
         self._abort_after = conf.abort_after().total_seconds()
         self._beat_every = conf.beat_interval().total_seconds()
         self._look_every = min(self._beat_every, conf.reap_after().total_seconds() / 5)
@@ -69,10 +76,9 @@ class Keeper:
 
     async def start(self) -> None:
         """Begin. Nothing of it waits for the database."""
-        loop = asyncio.get_running_loop()
         self._gates = GateKeeper()
         for link in self._links:
-            loop.add_reader(link.ours, lambda link=link: link.read(now=boottime()))  # type: ignore[misc]
+            self._listen_to(link)
         self._tasks = [
             asyncio.create_task(self._repeat(self.watch_once, WATCH_EVERY, "watch"), name="watch"),
             asyncio.create_task(self._repeat(self.beat_once, self._beat_every, "beat.database_is_away"), name="beat"),
@@ -99,6 +105,26 @@ class Keeper:
         if self._gates is not None:
             await self._gates.close()
 
+    async def add(self, link: Link) -> None:
+        """One more place for a process: a replacement's."""
+        self._links.append(link)
+        self._listen_to(link)
+
+    async def remove(self, link: Link, reason: Reason) -> None:
+        """The place of a process that was replaced, and has ended. Its counts stay in the sums."""
+        asyncio.get_running_loop().remove_reader(link.ours)
+        self._links.remove(link)
+        self.past_counts.update(link.past_counts)
+        self.recycled[reason] += 1
+        link.close()
+
+    async def say_why(self, boot_id: UUID, words: str) -> None:
+        """Note in the process's row why it is replaced. Where the database is away the log has to do."""
+        try:
+            await self._reaps.fetch(SAY_WHY, {"boot_id": boot_id, "reason": words})
+        except DatabaseUnavailable as error:
+            logger.warning("worker.cannot_say_why", worker=str(boot_id), reason=words, detail=str(error))
+
     async def welcome(self, link: Link, pid: int, *, supervisor_id: UUID) -> UUID:
         return link.welcome(pid, supervisor_id=supervisor_id, now=boottime())
 
@@ -121,7 +147,11 @@ class Keeper:
                 return
 
     async def beat_once(self) -> None:
-        """One beat for every process whose loop has turned since the last."""
+        """One beat for every process whose loop has turned since the last; and a look at how much each has served."""
+        for link in self._links:
+            if link.report.get("registered"):
+                counts = link.report.get("counts", {})
+                link.wear.measure(counts=counts, memory=resident_memory(link.pid), limits=self._limits)
         wanting = {link.boot_id: link for link in self._links if link.boot_id is not None and link.wants_beat}
         if not wanting:
             return
@@ -164,7 +194,7 @@ class Keeper:
             logger.warning("run.overdue", run=str(run_id), worker=str(boot_id))
             for link in self._links:
                 if link.boot_id == boot_id:
-                    link.recycle()
+                    link.wear.find(Reason.OVERDUE, f"replaced, run {run_id} is overdue")
 
     async def watch_once(self) -> None:
         """Kill processes that are stuck. Without the database, so that nothing can hold it up."""
@@ -198,6 +228,9 @@ class Keeper:
             else:
                 outage.over()
             await asyncio.sleep(seconds)
+
+    def _listen_to(self, link: Link) -> None:
+        asyncio.get_running_loop().add_reader(link.ours, lambda: link.read(now=boottime()))
 
     def _release_gates_of(self, orphans: Iterable[Orphan]) -> None:
         """A quarantined run has ended, so that others of its task or key may go."""

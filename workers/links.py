@@ -12,6 +12,7 @@ import structlog
 
 from workers.pulse import Message, receive, send
 from workers.tally import Tally
+from workers.wear import Wear
 
 logger = structlog.get_logger(__name__)
 
@@ -33,6 +34,7 @@ class Link:
         self._moved_at = 0.0
         self._beaten_number = 0
         self.past_counts: Tally = Counter()
+        self.wear = Wear()
 
     @property
     def number(self) -> int:
@@ -47,6 +49,7 @@ class Link:
         """Greet the process that was just started here; returns its boot id."""
         self.boot_id, self.pid, self.report = uuid.uuid4(), pid, {}
         self._beaten_number, self._moved_at = 0, now + FIRST_TICK_WITHIN
+        self.wear = Wear()
         send(
             self.ours,
             {
@@ -92,12 +95,18 @@ class Link:
         self._moved_at = now
         _signal(self.pid, signal.SIGKILL)
 
-    def recycle(self) -> None:
-        """Ask the process to drain; the supervisor starts another."""
-        _signal(self.pid, signal.SIGTERM)
+    def close(self) -> None:
+        """Nothing will be started here again."""
+        self.ours.close()
+        self.theirs.close()
 
     def facts(self) -> dict[str, Any]:
-        return {"worker": str(self.boot_id), "pid": self.pid, "running": self.report.get("running", 0)}
+        return {
+            "worker": str(self.boot_id),
+            "pid": self.pid,
+            "running": self.report.get("running", 0),
+            "memory": self.wear.memory,
+        }
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

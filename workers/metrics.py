@@ -8,12 +8,18 @@ from prometheus_client.registry import Collector
 
 from workers.links import Link
 from workers.retention.turns import Retention
-from workers.tally import added, metrics
+from workers.tally import Tally, added, metrics
 
 
 class Keeps(Protocol):
     @property
     def links(self) -> list[Link]: ...
+
+    @property
+    def past_counts(self) -> Tally: ...
+
+    @property
+    def recycled(self) -> Mapping[str, float]: ...
 
     @property
     def retention(self) -> Retention: ...
@@ -26,7 +32,7 @@ class HostCollector(Collector):
         self._keeper = keeper
 
     def collect(self) -> Iterator[Metric]:
-        links = self._keeper.links
+        links = list(self._keeper.links)
         living = [link.report for link in links if link.boot_id is not None]
         yield _gauge("ordinaut_worker_processes", "Worker processes of this host.", len(living))
         yield _gauge("ordinaut_worker_runs", "Runs in slots.", sum(report.get("running", 0) for report in living))
@@ -36,7 +42,15 @@ class HostCollector(Collector):
             "By how much the slowest event loop was late.",
             max((report.get("lag", 0.0) for report in living), default=0.0),
         )
-        past = [link.past_counts for link in links]
+        yield _counter(
+            "ordinaut_worker_recycled", "Processes that were replaced, by reason.", "reason", self._keeper.recycled
+        )
+        yield _gauge(
+            "ordinaut_worker_memory_bytes",
+            "Resident memory of the largest process.",
+            max((link.wear.memory or 0 for link in links), default=0),
+        )
+        past = [self._keeper.past_counts, *(link.past_counts for link in links)]
         yield _counter(
             "ordinaut_retention_deleted",
             "Rows that this host deleted, by kind.",

@@ -43,6 +43,9 @@ class Worker(models.Model):
     beat_number = models.BigIntegerField(default=0)
     beat_at = models.DateTimeField(db_default=Now())
     last_error = models.TextField(blank=True)
+    stop_reason = models.CharField(
+        max_length=80, blank=True, db_default="", help_text="Why its supervisor replaced it; empty: it did not."
+    )
     started_at = models.DateTimeField(db_default=Now())
     stopped_at = models.DateTimeField(null=True)
 

@@ -186,6 +186,7 @@ class Supervisor:
         self._stops_together = stops_together
         self._due: dict[str, tuple[float, ChildSpec]] = {}
         self._delays: dict[str, float] = {}
+        self._retiring: dict[str, float] = {}
         self._stops_asked = 0
         self._exit_code = 0
         self._order: list[str] = []
@@ -202,6 +203,17 @@ class Supervisor:
         if self._on_start:
             self._on_start(child)
         return child
+
+    def retire(self, name: str) -> None:
+        """Ask one child to stop for good: it is killed at the end of its grace, and not started again. `on_exit` is
+        called at its end, as for any other. A child that is waiting to be started again is forgotten at once."""
+        child = self.children.get(name)
+        if child is None:
+            if self._due.pop(name, None) is not None:
+                self._order.remove(name)
+            return
+        self._retiring[name] = time.monotonic() + child.spec.grace
+        child.ask_to_stop()
 
     def ask_to_stop(self) -> None:
         """Make `run()` end; safe from a signal handler."""
@@ -254,6 +266,10 @@ class Supervisor:
             exit_code = child.exit_code
             if exit_code is not None:
                 self._note_end(child, exit_code, now)
+            elif now > self._retiring.get(child.spec.name, now):
+                logger.warning("%s did not stop within its grace and is killed", child.spec.name)
+                child.kill()
+                self._note_end(child, child.process.returncode, now)
         for name, (due_at, spec) in list(self._due.items()):
             if due_at <= now and not self.is_stopping:
                 del self._due[name]
@@ -279,7 +295,8 @@ class Supervisor:
         """As `Child.stop`, for several at once; a further request to stop cuts their grace short."""
         asked = self._stops_asked  # read first: one that comes while they are being asked is a further one
         for child in group:
-            child.ask_to_stop()
+            if child.spec.name not in self._retiring:  # it was asked; to ask again would be to hurry it
+                child.ask_to_stop()
         ends_at = time.monotonic() + max((child.spec.grace for child in group), default=0.0)
         while (running := [child for child in group if child.exit_code is None]) and time.monotonic() < ends_at:
             # Bounded: outside `signals()` no SIGCHLD wakes us.
@@ -299,6 +316,9 @@ class Supervisor:
         del self.children[name]
         child.kill()  # what it may have left in its process group
         self._on_exit(child, exit_code)
+        if self._retiring.pop(name, None) is not None:
+            self._order.remove(name)
+            return
         if not child.spec.restart:
             self._exit_code = 1
             self.ask_to_stop()

@@ -34,7 +34,7 @@ class WorkerAdmin(ReadOnlyAdmin):
 
     @admin.display(description="state", ordering="state")
     def state_shown(self, worker: Worker) -> SafeString:
-        return badge(worker.state, title=worker.last_error)
+        return badge(worker.state, title=worker.stop_reason or worker.last_error)
 
     @admin.display(description="queues")
     def queues_shown(self, worker: Worker) -> str:

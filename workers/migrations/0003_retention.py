@@ -1,4 +1,4 @@
-"""How far retention has come, and who names an artifact."""
+"""How far retention has come, who names an artifact, and why a process was replaced."""
 
 import django.db.models.functions.datetime
 from django.db import migrations, models
@@ -29,6 +29,11 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name_plural': 'retention',
             },
+        ),
+        migrations.AddField(
+            model_name='worker',
+            name='stop_reason',
+            field=models.CharField(blank=True, db_default='', help_text='Why its supervisor replaced it; empty: it did not.', max_length=80),
         ),
         migrations.AddIndex(
             model_name='steprun',

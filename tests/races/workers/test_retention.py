@@ -142,14 +142,13 @@ def test_a_turn_that_is_cut_off_has_deleted_whole_runs_or_nothing(settings, monk
     settings.ORDINAUT_RETENTION_BATCH = 5
     for _ in range(20):
         StepRunFactory(run=ended(100 * DAY))
-    moved = turns.RETENTION_MOVED
-    monkeypatch.setattr(turns, "RETENTION_MOVED", b"SELECT pg_terminate_backend(pg_backend_pid()), %(kind)s::text")
+        monkeypatch.setattr(turns, "RETENTION_MOVED", b"SELECT pg_terminate_backend(pg_backend_pid()), %(kind)s::text")
 
     with pytest.raises(DatabaseUnavailable):
         lap("succeeded")
 
     assert (Run.objects.count(), StepRun.objects.count()) == (20, 20)
     assert Retention.objects.get(kind="succeeded").deleted_count == 0
-    monkeypatch.setattr(turns, "RETENTION_MOVED", moved)
+    monkeypatch.undo()
     assert lap("succeeded") == {"succeeded": 20}
     assert broken_invariants() == {}

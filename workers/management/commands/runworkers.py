@@ -10,8 +10,10 @@ from prometheus_client import REGISTRY
 from scheduling.checks import require_service_settings
 from scheduling.probe import ProbeServer
 from scheduling.tasks.models import DEFAULT_QUEUE
+from workers import conf
 from workers.host import Host, HostOptions
 from workers.metrics import HostCollector
+from workers.wear import Limits
 
 
 class Command(BaseCommand):
@@ -35,6 +37,17 @@ class Command(BaseCommand):
             metavar="A,B",
             help="The queues to work on, separated by commas (default).",
         )
+        parser.add_argument(
+            "--max-runs",
+            type=_at_least_none,
+            help="Replace a process after so many runs (ORDINAUT_WORKER_MAX_RUNS; 0: never).",
+        )
+        parser.add_argument(
+            "--max-memory",
+            type=_at_least_none,
+            metavar="MIB",
+            help="Replace a process whose resident memory is above (ORDINAUT_WORKER_MAX_MEMORY; 0: never).",
+        )
         parser.add_argument("--probe-host", default="127.0.0.1", help="Address of the probe port (127.0.0.1).")
         parser.add_argument("--probe-port", type=int, help="Serve /livez, /readyz and /metrics there.")
 
@@ -42,7 +55,12 @@ class Command(BaseCommand):
         require_service_settings()
         try:
             host = Host(
-                HostOptions(processes=options["processes"], concurrency=options["concurrency"], queues=options["queue"])
+                HostOptions(
+                    processes=options["processes"],
+                    concurrency=options["concurrency"],
+                    queues=options["queue"],
+                    limits=_limits(options["max_runs"], options["max_memory"]),
+                )
             )
         except ImproperlyConfigured as error:
             raise CommandError(f"no database is configured; set DATABASE_URL ({error})") from None
@@ -77,6 +95,21 @@ def _at_least_one(text: str) -> int:
     if number < 1:
         raise ArgumentTypeError("must be at least 1")
     return number
+
+
+def _at_least_none(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ArgumentTypeError("must not be negative")
+    return number
+
+
+def _limits(runs: int | None, memory: int | None) -> Limits:
+    """The options, and where one is not given the setting."""
+    return Limits(
+        runs=conf.worker_max_runs() if runs is None else runs,
+        memory=(conf.worker_max_memory() if memory is None else memory) << 20,
+    )
 
 
 def _queues(text: str) -> tuple[str, ...]:
