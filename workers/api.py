@@ -20,7 +20,8 @@ from scheduling.api.views import View
 from scheduling.definitions.fields import Instant
 from scheduling.definitions.strict import StrictSerializer
 from scheduling.runs.selectors import visible_runs
-from workers.models import StepRun, Worker, WorkerState
+from workers.bloat import read_bloat
+from workers.models import Retention, StepRun, Worker, WorkerState
 from workers.queues import queue_depths
 from workers.selectors import result_of
 
@@ -174,6 +175,57 @@ class QueueList(View):
         return Response({"items": [asdict(depth) for depth in queue_depths()], "next": None, "prev": None})
 
 
+class TableShape(Shape):
+    """A hot table, as the server counts its rows."""
+
+    name = serializers.CharField()
+    live = serializers.IntegerField()
+    dead = serializers.IntegerField()
+    is_bloated = serializers.BooleanField()
+
+
+class SnapshotShape(Shape):
+    """Who holds the oldest snapshot, and so keeps VACUUM from dead rows."""
+
+    kind = serializers.CharField(help_text="transaction, prepared transaction or replication slot")
+    name = serializers.CharField()
+    application = serializers.CharField(allow_blank=True)
+    seconds = serializers.FloatField(allow_null=True)
+    state = serializers.CharField(allow_blank=True)
+    query = serializers.CharField(allow_blank=True, help_text="Its beginning.")
+
+
+class RetentionShape(Shape):
+    """The last turn of retention over one kind of rows."""
+
+    kind = serializers.CharField()
+    turn_at = Instant()
+    turn_host = serializers.CharField()
+    turn_deleted = serializers.IntegerField()
+    turn_seconds = serializers.FloatField()
+    deleted = serializers.IntegerField(source="deleted_count", help_text="In all its turns.")
+
+
+class SystemShape(Shape):
+    """How the database bears the work."""
+
+    tables = TableShape(many=True)
+    oldest_snapshot = SnapshotShape(allow_null=True)
+    warning = serializers.CharField(allow_blank=True)
+    retention = RetentionShape(many=True)
+
+
+class System(View):
+    tag = "workers"
+    access = {"get": READ_WORKERS}
+
+    @extend_schema(operation_id="getSystem", responses=SystemShape)
+    def get(self, request: Request) -> Response:
+        """Dead rows of the hot tables, who keeps them from being removed, and the last turns of retention."""
+        turns = RetentionShape(Retention.objects.order_by("kind"), many=True).data
+        return Response({**read_bloat().as_dict(), "retention": turns})
+
+
 def _next_link(request: Request, last: int) -> str:
     query = request.query_params.copy()
     query["cursor"] = str(last)
@@ -184,5 +236,6 @@ urlpatterns = [
     path("runs/<uuid:run_id>/steps", RunSteps.as_view(), name="run-steps"),
     path("runs/<uuid:run_id>/artifacts/<slug:digest>", RunArtifact.as_view(), name="run-artifact"),
     path("workers", WorkerList.as_view(), name="workers"),
+    path("system", System.as_view(), name="system"),
     path("queues", QueueList.as_view(), name="queues"),
 ]

@@ -13,6 +13,7 @@ from pipelines.tools.process_tree import resident_memory
 from scheduling.instants import boottime
 from scheduling.wakeup import DUE_CHANNEL
 from workers import conf
+from workers.bloat import BloatWatch
 from workers.columns import Integers, Uuids
 from workers.connection import Database, DatabaseUnavailable, conninfo
 from workers.gates import GateKeeper
@@ -30,6 +31,7 @@ logger = structlog.get_logger(__name__)
 WATCH_EVERY = 0.25  # seconds
 GATES_EVERY = 1.0
 SWEEP_EVERY = 60.0
+BLOAT_EVERY = 30.0
 RETENTION_EVERY = 20.0  # a host asks; each kind has a turn a minute, whichever host takes it
 READY_WITHIN = 10.0  # seconds since the last beat that the database took
 
@@ -52,6 +54,7 @@ class Keeper:
         self._reaper = Reaper(self._reaps)
         self._prunes = Database(name="ordinaut workers retention", address=address, limit=STATEMENT_LIMIT)
         self._retention = Retention(self._prunes)
+        self.bloat = BloatWatch()
         self._reaping = asyncio.Lock()
         self._observations = Observations(
             reap_after=conf.reap_after(), max_gap=timedelta(seconds=max(3 * self._look_every, 1.0))
@@ -85,6 +88,7 @@ class Keeper:
             asyncio.create_task(self._repeat(self.reap_once, self._look_every, "reap.database_is_away"), name="reap"),
             asyncio.create_task(self._repeat(self.sweep_once, SWEEP_EVERY, "sweep.database_is_away"), name="sweep"),
             asyncio.create_task(self._repeat(self.open_gates, GATES_EVERY, "gates.database_is_away"), name="gates"),
+            asyncio.create_task(self._repeat(self.look_for_bloat, BLOAT_EVERY, "bloat.database_is_away"), name="bloat"),
             asyncio.create_task(
                 self._repeat(self.prune_once, RETENTION_EVERY, "retention.database_is_away"), name="retention"
             ),
@@ -210,6 +214,11 @@ class Keeper:
         """Admit held runs whose announcement was lost, or whose time has come."""
         if self._gates is not None:
             await self._gates.sweep()
+
+    async def look_for_bloat(self) -> None:
+        """Count the dead rows of the hot tables, and warn of who holds them."""
+        async with self._reaping:
+            await self.bloat.look(self._reaps)
 
     async def prune_once(self) -> None:
         """Delete what has been kept long enough, for at most the budget of a turn."""

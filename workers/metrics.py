@@ -6,6 +6,7 @@ from typing import Protocol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from workers.bloat import Bloat, BloatWatch
 from workers.links import Link
 from workers.retention.turns import Retention
 from workers.tally import Tally, added, metrics
@@ -14,6 +15,9 @@ from workers.tally import Tally, added, metrics
 class Keeps(Protocol):
     @property
     def links(self) -> list[Link]: ...
+
+    @property
+    def bloat(self) -> BloatWatch: ...
 
     @property
     def past_counts(self) -> Tally: ...
@@ -50,6 +54,7 @@ class HostCollector(Collector):
             "Resident memory of the largest process.",
             max((link.wear.memory or 0 for link in links), default=0),
         )
+        yield from bloat_metrics(self._keeper.bloat.latest)
         past = [self._keeper.past_counts, *(link.past_counts for link in links)]
         yield _counter(
             "ordinaut_retention_deleted",
@@ -58,6 +63,20 @@ class HostCollector(Collector):
             self._keeper.retention.deleted,
         )
         yield from metrics(added([*past, *(report.get("counts", {}) for report in living)]))
+
+
+def bloat_metrics(bloat: Bloat | None) -> Iterator[Metric]:
+    """Dead rows by table, and the age of who holds them; nothing before the first look."""
+    if bloat is None:
+        return
+    dead = GaugeMetricFamily("ordinaut_dead_tuples", "Dead rows of a hot table.", labels=["table"])
+    for table in bloat.tables:
+        dead.add_metric([table.name], table.dead)
+    yield dead
+    seconds = None if bloat.holder is None else bloat.holder.seconds
+    yield _gauge(
+        "ordinaut_oldest_snapshot_seconds", "Age of the oldest transaction that VACUUM waits for.", seconds or 0
+    )
 
 
 def _gauge(name: str, help_text: str, value: float) -> Metric:

@@ -10,6 +10,7 @@ from ordinaut_project.console import reads
 from ordinaut_project.console.chart import HEIGHT, SERIES, WIDTH, Chart, hourly
 from scheduling.clock.accounting import read_overdue
 from scheduling.console.words import duration, local_moment, moment, since
+from workers.bloat import read_bloat
 
 # Counting the runs of a day is the one figure that grows with traffic; within this time it is not counted again.
 _HISTORY_SECONDS = 15
@@ -25,6 +26,7 @@ def dashboard(request: HttpRequest) -> dict[str, Any]:
     chart, hour, day = _history()
     return {
         "is_allowed": True,
+        "warning": read_bloat().warning,
         "figures": [*_figures(queues, hour, now), _overdue()],
         "queues": [{"row": queue, "age": since(queue.oldest_at, now=now)} for queue in queues],
         "chart": chart,

@@ -71,10 +71,7 @@ class Command(BaseCommand):
                 probe = ProbeServer(
                     host=options["probe_host"],
                     port=options["probe_port"],
-                    readiness=lambda: (
-                        host.keeper.is_ready,
-                        {"processes": [link.facts() for link in host.keeper.links]},
-                    ),
+                    readiness=lambda: _readiness(host),
                 )
             except OSError as error:
                 raise CommandError(
@@ -88,6 +85,13 @@ class Command(BaseCommand):
                 probe.stop()
         if code:
             raise SystemExit(code)
+
+
+def _readiness(host: Host) -> tuple[bool, dict[str, Any]]:
+    """What the probe tells. Dead rows make no host unready: its work goes on."""
+    bloat = host.keeper.bloat.latest
+    processes = [link.facts() for link in list(host.keeper.links)]
+    return host.keeper.is_ready, {"processes": processes, "warning": bloat.warning if bloat is not None else ""}
 
 
 def _at_least_one(text: str) -> int:
