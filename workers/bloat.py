@@ -102,6 +102,14 @@ def read_bloat() -> Bloat:
         return bloat_of(tables, cursor.fetchall())
 
 
+def read_warning() -> str:
+    """The warning alone: who holds them is asked only where there is anything to hold."""
+    with connection.cursor() as cursor:
+        cursor.execute(DEAD_TUPLES.decode())
+        bloat = bloat_of(cursor.fetchall(), [])
+    return read_bloat().warning if bloat.bloated else ""
+
+
 class BloatWatch:
     """A worker host's looks. `latest` is None until the first."""
 

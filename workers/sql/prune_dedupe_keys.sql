@@ -10,7 +10,7 @@ WITH page AS MATERIALIZED (
 ), old AS MATERIALIZED (
     SELECT page.id FROM page WHERE page.expires_at < now() ORDER BY page.id LIMIT %(limit)s
 ), gone AS (
-    DELETE FROM scheduling_dedupekey key USING old WHERE key.id = old.id AND key.expires_at < now()
+    DELETE FROM scheduling_dedupekey key WHERE key.id = ANY(ARRAY(SELECT id FROM old)) AND key.expires_at < now()
     RETURNING key.id
 )
 SELECT

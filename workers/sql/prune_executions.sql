@@ -16,7 +16,7 @@ WITH page AS MATERIALIZED (
     ORDER BY page.id
     LIMIT %(limit)s
 ), gone AS (
-    DELETE FROM django_apscheduler_djangojobexecution execution USING old WHERE execution.id = old.id
+    DELETE FROM django_apscheduler_djangojobexecution execution WHERE execution.id = ANY(ARRAY(SELECT id FROM old))
     RETURNING execution.id
 )
 SELECT

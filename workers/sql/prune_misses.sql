@@ -22,7 +22,7 @@ WITH page AS MATERIALIZED (
     ORDER BY page.id
     LIMIT %(limit)s
 ), gone AS (
-    DELETE FROM scheduling_miss miss USING old WHERE miss.id = old.id
+    DELETE FROM scheduling_miss miss WHERE miss.id = ANY(ARRAY(SELECT id FROM old))
     RETURNING miss.id
 )
 SELECT

@@ -8,7 +8,7 @@ WITH old AS MATERIALIZED (
     ORDER BY record.expires_at
     LIMIT %(limit)s
 ), gone AS (
-    DELETE FROM scheduling_idempotencyrecord record USING old WHERE record.id = old.id
+    DELETE FROM scheduling_idempotencyrecord record WHERE record.id = ANY(ARRAY(SELECT id FROM old))
     RETURNING record.id
 )
 SELECT (SELECT count(*) FROM gone), NULL::text, NULL::text, (SELECT count(*) FROM old) < %(limit)s

@@ -30,7 +30,8 @@ def prune(*arguments: str) -> str:
 
 
 def test_the_page_does_what_it_says() -> None:
-    api, ids = gateway_of(), {}
+    api = gateway_of()
+    ids: dict[str, str] = {}
     examples = EXAMPLE.findall(PAGE)
     assert len(examples) == PAGE.count("```http")
 

@@ -20,7 +20,8 @@ LOOK = 5_000
 # Made in the order of their ids from 80 to 40 days ago, as the clock does. All failed, and those are kept for 90 days.
 _FILL = """
 WITH made AS (
-    SELECT now() - interval '80 days' + n * interval '40 days' / %(rows)s AS at, n FROM generate_series(1, %(rows)s) AS n
+    SELECT now() - interval '80 days' + n * interval '40 days' / %(rows)s AS at, n
+    FROM generate_series(1, %(rows)s) AS n
 )
 INSERT INTO scheduling_run (
     id, task_id, revision_id, agent_id, trigger_kind, state, cause, skip_reason, attempt, simulated, triggered_by,
@@ -130,6 +131,7 @@ def test_runs_are_deleted_by_their_keys():
     ],
 )
 def test_other_kinds_read_a_page_too(kind, statement, fill_with):
+    fill()
     with connection.cursor() as cursor:
         cursor.execute(fill_with, [ROWS])
         cursor.execute("ANALYZE")
