@@ -46,11 +46,13 @@ WITH asked AS MATERIALIZED (
       AND (
           run.state <> 'succeeded'
           OR (SELECT task.pause_after_failures FROM scheduling_task task WHERE task.id = run.task_id) IS NULL
-          OR EXISTS (
-              SELECT FROM scheduling_run newer
+          OR (
+              -- Ordered, and no EXISTS, which would drop the order and with it the index.
+              SELECT newer.id FROM scheduling_run newer
               WHERE newer.task_id = run.task_id AND newer.id > run.id AND newer.state = 'succeeded'
-              OFFSET 0
-          )
+              ORDER BY newer.id
+              LIMIT 1
+          ) IS NOT NULL
       )
 ), measured AS MATERIALIZED (
     SELECT asked.id, sum(journal.entries) OVER (ORDER BY asked.id) - journal.entries AS entries_before
