@@ -70,6 +70,18 @@ def seconds(name: str, default: float) -> timedelta:
     return timedelta(seconds=number)
 
 
+def days(name: str, default: float) -> timedelta:
+    """A duration written as a number of days, not negative."""
+    raw = text(name)
+    try:
+        number = float(raw) if raw else default
+    except ValueError:
+        raise EnvError(f"{name} must be a number of days, not {raw!r}") from None
+    if not 0 <= number < 36_500:
+        raise EnvError(f"{name} must be between 0 and 36500 days, not {number}")
+    return timedelta(days=number)
+
+
 def words(name: str, default: str = "") -> list[str]:
     """The comma-separated parts of the variable, stripped, empty ones left out."""
     return [part.strip() for part in text(name, default).split(",") if part.strip()]

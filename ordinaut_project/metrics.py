@@ -17,6 +17,8 @@ from prometheus_client.registry import Collector
 from scheduling.events.models import Outbox
 from scheduling.queues.selectors import queue_states
 from scheduling.redis_client import is_up
+from workers.bloat import read_bloat
+from workers.metrics import bloat_metrics
 from workers.models import Worker
 
 
@@ -41,6 +43,7 @@ class StateCollector(Collector):
         yield GaugeMetricFamily(
             "ordinaut_outbox_waiting", "Events that Redis does not have yet.", value=Outbox.objects.count()
         )
+        yield from bloat_metrics(read_bloat())
         yield GaugeMetricFamily(
             "ordinaut_workers_live", "Worker processes that live.", value=Worker.objects.live().count()
         )

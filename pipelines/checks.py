@@ -17,6 +17,8 @@ _READERS: tuple[tuple[str, Callable[[], Any], str], ...] = (
     ("pipelines.E002", conf.simulated_tools, "Give a JSON object of tool name to example output, or its file's path."),
     ("pipelines.E003", conf.isolated_processes, "Give the number of isolated tool calls that run at a time."),
     ("pipelines.E004", conf.isolated_memory, "Give a number of mebibytes, 0 for no limit."),
+    ("pipelines.E006", conf.isolated_max_calls, "Give a number of calls, 0 for never."),
+    ("pipelines.E007", conf.isolated_max_memory, "Give a number of mebibytes, 0 for never."),
     ("pipelines.E005", conf.tool_environment, "Give the names of environment variables."),
 )
 

@@ -66,6 +66,16 @@ def isolated_memory() -> int | None:
     return mebibytes * _MEBIBYTE or None
 
 
+def isolated_max_calls() -> int:
+    """How many calls an isolated tool process serves before it is replaced; 0 for any number."""
+    return _whole_number("ORDINAUT_ISOLATED_MAX_CALLS", 0, minimum=0)
+
+
+def isolated_max_memory() -> int:
+    """Bytes of resident memory above which an isolated tool process is replaced after its call; 0 for no limit."""
+    return _whole_number("ORDINAUT_ISOLATED_MAX_MEMORY", 0, minimum=0) * _MEBIBYTE
+
+
 def tool_environment() -> list[str]:
     """Names of environment variables that isolated tools may see, beside the few that every program needs."""
     names = getattr(settings, "ORDINAUT_TOOL_ENVIRONMENT", ())

@@ -70,6 +70,24 @@ _QUERIES = {
         LEFT JOIN scheduling_taskrevision revision ON revision.id = run.revision_id AND revision.task_id = run.task_id
         WHERE task.id IS NULL OR revision.id IS NULL
     """,
+    "a run that is named is there": """
+        SELECT run.id, run.parent_id, run.replay_of_id, run.event_id FROM scheduling_run run
+        LEFT JOIN scheduling_run parent ON parent.id = run.parent_id
+        LEFT JOIN scheduling_run source ON source.id = run.replay_of_id
+        LEFT JOIN scheduling_event event ON event.id = run.event_id
+        WHERE (run.parent_id IS NOT NULL AND parent.id IS NULL)
+           OR (run.replay_of_id IS NOT NULL AND source.id IS NULL)
+           OR (run.event_id IS NOT NULL AND event.id IS NULL)
+    """,
+    "a wait belongs to a run": """
+        SELECT wait.id, wait.run_id FROM workers_wait wait
+        LEFT JOIN scheduling_run run ON run.id = wait.run_id WHERE run.id IS NULL
+    """,
+    "an artifact that a step names is there": """
+        SELECT step.run_id, step.path, step.output_artifact FROM workers_steprun step
+        LEFT JOIN workers_artifact artifact ON artifact.digest = step.output_artifact
+        WHERE step.output_artifact <> '' AND artifact.digest IS NULL
+    """,
     "a step belongs to a run": """
         SELECT step.id FROM workers_steprun step
         LEFT JOIN scheduling_run run ON run.id = step.run_id WHERE run.id IS NULL

@@ -24,6 +24,7 @@ test.kill = tests.worker_tools:kill
 test.block = tests.worker_tools:block
 test.hold_isolated = tests.worker_tools:hold_isolated
 test.hold_trusted = tests.worker_tools:hold_trusted
+test.grow = tests.worker_tools:grow
 """
 
 
@@ -100,6 +101,17 @@ def hold_isolated(context: ToolContext, /, *, until: str) -> dict[str, Any]:
 def hold_trusted(context: ToolContext, /, *, until: str) -> dict[str, Any]:
     """As `hold`, in a thread of the worker."""
     return _hold(context, until)
+
+
+_GROWN: list[bytes] = []
+
+
+@tool(name="test.grow", input_schema=ANYTHING, output_schema=ANYTHING, side_effect=SideEffect.EFFECT)
+async def grow(context: ToolContext, /, *, mebibytes: int) -> dict[str, Any]:
+    """Hold so much memory for ever."""
+    write(context, "grows")
+    _GROWN.append(b"x" * (mebibytes << 20))
+    return {}
 
 
 def install(folder: Path) -> None:

@@ -24,8 +24,9 @@ from scheduling.definitions.strict import StrictSerializer, parse
 from scheduling.instants import database_now
 from scheduling.runs.selectors import visible_runs
 from scheduling.runs.states import RunState
+from workers.bloat import read_bloat
 from workers.explain import explain
-from workers.models import StepRun, Worker, WorkerState
+from workers.models import Retention, StepRun, Worker, WorkerState
 from workers.operations import drain_worker
 from workers.selectors import current_runs, result_of, worker_actions
 
@@ -254,6 +255,57 @@ def _shown(request: Request, workers: list[Worker]) -> list[Any]:
     return list(WorkerShape(workers, many=True, context=context).data)
 
 
+class TableShape(Shape):
+    """A hot table, as the server counts its rows."""
+
+    name = serializers.CharField()
+    live = serializers.IntegerField()
+    dead = serializers.IntegerField()
+    is_bloated = serializers.BooleanField()
+
+
+class SnapshotShape(Shape):
+    """Who holds the oldest snapshot, and so keeps VACUUM from dead rows."""
+
+    kind = serializers.CharField(help_text="transaction, prepared transaction or replication slot")
+    name = serializers.CharField()
+    application = serializers.CharField(allow_blank=True)
+    seconds = serializers.FloatField(allow_null=True)
+    state = serializers.CharField(allow_blank=True)
+    query = serializers.CharField(allow_blank=True, help_text="Its beginning.")
+
+
+class RetentionShape(Shape):
+    """The last turn of retention over one kind of rows."""
+
+    kind = serializers.CharField()
+    turn_at = Instant()
+    turn_host = serializers.CharField()
+    turn_deleted = serializers.IntegerField()
+    turn_seconds = serializers.FloatField()
+    deleted = serializers.IntegerField(source="deleted_count", help_text="In all its turns.")
+
+
+class SystemShape(Shape):
+    """How the database bears the work."""
+
+    tables = TableShape(many=True)
+    oldest_snapshot = SnapshotShape(allow_null=True)
+    warning = serializers.CharField(allow_blank=True)
+    retention = RetentionShape(many=True)
+
+
+class System(View):
+    tag = "workers"
+    access = {"get": READ_WORKERS}
+
+    @extend_schema(operation_id="getSystem", responses=SystemShape)
+    def get(self, request: Request) -> Response:
+        """Dead rows of the hot tables, who keeps them from being removed, and the last turns of retention."""
+        turns = RetentionShape(Retention.objects.order_by("kind"), many=True).data
+        return Response({**read_bloat().as_dict(), "retention": turns})
+
+
 def _next_link(request: Request, last: int) -> str:
     query = request.query_params.copy()
     query["cursor"] = str(last)
@@ -267,4 +319,5 @@ urlpatterns = [
     path("workers", WorkerList.as_view(), name="workers"),
     path("workers/<uuid:worker_id>", WorkerView.as_view(), name="worker"),
     path("workers/<uuid:worker_id>/drain", DrainWorkerView.as_view(), name="worker-drain"),
+    path("system", System.as_view(), name="system"),
 ]

@@ -1,6 +1,7 @@
 """System checks: a worker host refuses to start with settings that would make its promises void."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.core import checks
@@ -14,6 +15,12 @@ _READERS: tuple[Callable[[], Any], ...] = (
     conf.grace,
     conf.quarantine_after,
     conf.compiled_pipelines,
+    *(partial(conf.keep, what) for what in conf.DEFAULT_KEEP),
+    conf.retention_batch,
+    conf.retention_budget,
+    conf.worker_max_runs,
+    conf.worker_max_memory,
+    conf.dead_tuples_warning,
 )
 
 

@@ -7,6 +7,18 @@ from django.core.exceptions import ImproperlyConfigured
 
 DEFAULT_QUARANTINE_AFTER = 3
 DEFAULT_COMPILED_PIPELINES = 500
+DEFAULT_RETENTION_BATCH = 1000
+DEFAULT_DEAD_TUPLES_WARNING = 100_000
+DEFAULT_KEEP = {
+    "succeeded": timedelta(days=30),
+    "failed": timedelta(days=90),
+    "canceled": timedelta(days=30),
+    "skipped": timedelta(days=30),
+    "events": timedelta(days=30),
+    "misses": timedelta(days=90),
+    "workers": timedelta(days=7),
+    "executions": timedelta(days=7),
+}
 
 
 class SettingError(ImproperlyConfigured):
@@ -43,6 +55,37 @@ def compiled_pipelines() -> int:
     return _whole_number("ORDINAUT_COMPILED_PIPELINES", DEFAULT_COMPILED_PIPELINES)
 
 
+def keep(what: str) -> timedelta:
+    """How long rows of a kind are kept: `succeeded`, `failed`, `canceled`, `skipped`, `events`, `misses`, `workers` or
+    `executions`. Zero: for ever."""
+    return _duration(f"ORDINAUT_KEEP_{what.upper()}", DEFAULT_KEEP[what], zero=True)
+
+
+def retention_batch() -> int:
+    """How many rows retention deletes with one statement."""
+    return _whole_number("ORDINAUT_RETENTION_BATCH", DEFAULT_RETENTION_BATCH)
+
+
+def retention_budget() -> timedelta:
+    """How long one turn of retention goes on; zero turns retention off on this host."""
+    return _duration("ORDINAUT_RETENTION_BUDGET", timedelta(seconds=10), zero=True)
+
+
+def worker_max_runs() -> int:
+    """After how many runs a worker process is replaced; 0 for never."""
+    return _whole_number("ORDINAUT_WORKER_MAX_RUNS", 0, minimum=0)
+
+
+def worker_max_memory() -> int:
+    """Above how many MiB of resident memory a worker process is replaced; 0 for never."""
+    return _whole_number("ORDINAUT_WORKER_MAX_MEMORY", 0, minimum=0)
+
+
+def dead_tuples_warning() -> int:
+    """How many dead rows of a hot table are worth a warning."""
+    return _whole_number("ORDINAUT_DEAD_TUPLES_WARNING", DEFAULT_DEAD_TUPLES_WARNING)
+
+
 def logs_every_run() -> bool:
     """Write a line for each run that succeeds too; failures are always written."""
     return bool(getattr(settings, "ORDINAUT_LOG_EVERY_RUN", False))
@@ -65,8 +108,8 @@ def _duration(name: str, default: timedelta, *, zero: bool = False) -> timedelta
     return value
 
 
-def _whole_number(name: str, default: int) -> int:
+def _whole_number(name: str, default: int, *, minimum: int = 1) -> int:
     number = getattr(settings, name, default)
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise SettingError(f"{name}: must be a whole number of at least 1")
+    if isinstance(number, bool) or not isinstance(number, int) or number < minimum:
+        raise SettingError(f"{name}: must be a whole number of at least {minimum}")
     return number

@@ -1,5 +1,7 @@
 """The host process of `runworkers`: starts the worker processes, beats for them, and reaps those of other hosts.
 
+Processes that have served long enough are replaced, the new one first (`workers.wear`).
+
 Two threads. The main one supervises (a child is tied to the life of the thread that spawned it); an event loop in the
 other holds the links, the beats, the reaper, the sweeps and the listening connection. Neither runs any work, so that
 neither can be held up by it.
@@ -11,7 +13,7 @@ import threading
 import uuid
 from collections.abc import Coroutine
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,6 +25,7 @@ from workers import conf, exits
 from workers.keeper import Keeper
 from workers.links import Link
 from workers.supervisor import Child, ChildSpec, Supervisor, describe_exit
+from workers.wear import Limits, Reason
 
 logger = structlog.get_logger(__name__)
 
@@ -32,11 +35,22 @@ _KILL_MARGIN = 4.0  # seconds past the grace until a process that does not end i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostOptions:
-    """`concurrency` slots in each of `processes`, fed from `queues`."""
+    """`concurrency` slots in each of `processes`, fed from `queues`. Each is replaced at its `limits`."""
 
     processes: int
     concurrency: int
     queues: tuple[str, ...]
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(slots=True)
+class _Replacement:
+    """A process that has served long enough, and the one that follows it. `is_retired`: it has been asked to stop."""
+
+    old: Link
+    new: Link
+    reason: Reason
+    is_retired: bool = False
 
 
 class Host:
@@ -46,11 +60,15 @@ class Host:
         self._options = options
         self._supervisor_id = uuid.uuid4()
         self._links = {f"worker-{number}": Link(f"worker-{number}") for number in range(1, options.processes + 1)}
-        self._supervisor = Supervisor(on_start=self._welcome, on_exit=self._ended, stops_together=True)
+        self._made = options.processes
+        self._replacement: _Replacement | None = None
+        self._supervisor = Supervisor(
+            on_start=self._welcome, on_exit=self._ended, on_pass=self._replace, stops_together=True
+        )
         self._children: dict[UUID, Child] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="keeper", daemon=True)
-        self.keeper = Keeper(list(self._links.values()), on_drain=self._retire)
+        self.keeper = Keeper(list(self._links.values()), limits=options.limits, on_drain=self._retire)
 
     def run(self) -> int:
         """Start everything, supervise, stop everything in order. Must run in the main thread."""
@@ -64,7 +82,7 @@ class Host:
             queues=list(self._options.queues),
         )
         try:
-            for link in self._links.values():
+            for link in list(self._links.values()):
                 self._supervisor.start(self._spec(link))
             code = self._supervisor.run()
         finally:
@@ -94,17 +112,66 @@ class Host:
         self._children[boot_id] = child
 
     def _ended(self, child: Child, exit_code: int) -> None:
-        """A process ended unasked: its work is handed over at once."""
-        exit_words = describe_exit(exit_code)
-        boot_id, reason, error = self._call(self.keeper.part(self._links[child.spec.name], exit_words=exit_words))
+        """A process ended unasked, or was retired: what it leaves is handed over at once."""
+        link = self._links[child.spec.name]
+        boot_id, reason, error = self._call(self.keeper.part(link, exit_words=describe_exit(exit_code)))
         if boot_id is not None:
             self._children.pop(boot_id, None)
             if exit_code != exits.DRAINED:
                 work = self.keeper.hand_over(boot_id, reason=reason, error=error)
                 self._submit(work).add_done_callback(_log_failure)
+        replacement = self._replacement
+        if replacement is not None and replacement.old is link:
+            # One that ended by itself before it was asked is not started again either: its follower is there.
+            self._supervisor.retire(link.name)
+            self._drop_unwanted(replacement)
+            self._bury(replacement)
+
+    def _replace(self) -> None:
+        """Replace one process at a time that has served long enough: its follower first, then it drains.
+
+        So there is never one process too few, and never more than one too many.
+        """
+        if self._replacement is None:
+            worn = next((link for link in self._links.values() if _is_worn(link)), None)
+            if worn is not None and not self._supervisor.is_stopping:
+                self._start_follower_of(worn)
+            return
+        replacement = self._replacement
+        self._drop_unwanted(replacement)
+        # A follower that somebody drains may be gone already, and is one process less: the old one is not waited for.
+        is_ready = replacement.new.report.get("registered") or replacement.new.is_told_to_drain
+        if replacement.is_retired or not is_ready:
+            return
+        replacement.is_retired = True
+        old = replacement.old
+        if old.boot_id is not None:
+            self._submit(self.keeper.say_why(old.boot_id, old.wear.words)).add_done_callback(_log_failure)
+        self._supervisor.retire(old.name)
+
+    def _start_follower_of(self, worn: Link) -> None:
+        assert worn.wear.reason is not None
+        self._made += 1
+        new = Link(f"worker-{self._made}")
+        self._links[new.name] = new
+        self._call(self.keeper.add(new))
+        self._replacement = _Replacement(worn, new, worn.wear.reason)
+        logger.info("worker.is_replaced", worker=str(worn.boot_id), reason=worn.wear.words)
+        self._supervisor.start(self._spec(new))
+
+    def _drop_unwanted(self, replacement: _Replacement) -> None:
+        """Somebody drains the old process before it was asked to go: nobody is to follow it any more."""
+        if replacement.old.is_told_to_drain and not replacement.is_retired:
+            replacement.is_retired = True
+            self._supervisor.retire(replacement.new.name)
+
+    def _bury(self, replacement: _Replacement) -> None:
+        del self._links[replacement.old.name]
+        self._call(self.keeper.remove(replacement.old, replacement.reason))
+        self._replacement = None
 
     def _retire(self, link: Link) -> None:
-        """Called in the keeper's loop: the main thread only reads what is set here."""
+        """Somebody drains a process for good. Called in the keeper's loop."""
         self._supervisor.retire(link.name)
 
     def _say_last_words(self) -> None:
@@ -126,6 +193,11 @@ class Host:
 
     def _submit(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+
+def _is_worn(link: Link) -> bool:
+    """Whether its process lives and has served long enough. One that somebody drains is not followed by another."""
+    return link.wear.reason is not None and link.boot_id is not None and not link.is_told_to_drain
 
 
 def _log_failure(work: Future[None]) -> None:

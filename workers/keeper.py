@@ -1,6 +1,7 @@
 """What a worker host does beside supervising: beats, reaping, sweeps, waking. One event loop, no work of its own."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from typing import Any
@@ -8,9 +9,11 @@ from uuid import UUID
 
 import structlog
 
+from pipelines.tools.process_tree import resident_memory
 from scheduling.instants import boottime
 from scheduling.wakeup import DUE_CHANNEL, QUEUES_CHANNEL
 from workers import conf
+from workers.bloat import BloatWatch
 from workers.columns import Integers, Texts, Uuids
 from workers.connection import Database, DatabaseUnavailable, conninfo
 from workers.gates import GateKeeper
@@ -19,23 +22,37 @@ from workers.listener import listen
 from workers.outage import Outage
 from workers.points import reach
 from workers.reaper import Observations, Orphan, Reaper
-from workers.statements import BEAT
+from workers.retention.turns import STATEMENT_LIMIT, Retention
+from workers.statements import BEAT, SAY_WHY
+from workers.tally import Tally
+from workers.wear import Limits, Reason
 
 logger = structlog.get_logger(__name__)
 
 WATCH_EVERY = 0.25  # seconds
 GATES_EVERY = 1.0
 SWEEP_EVERY = 60.0
+BLOAT_EVERY = 30.0
+RETENTION_EVERY = 20.0  # a host asks; each kind has a turn a minute, whichever host takes it
 READY_WITHIN = 10.0  # seconds since the last beat that the database took
 
 
 class Keeper:
     """The tasks of a host over the links to its processes. All methods run in its loop."""
 
-    def __init__(self, links: list[Link], *, on_drain: Callable[[Link], None] = lambda _link: None) -> None:
-        """`on_drain` hears of a process that is about to drain for good. It is called in this object's loop."""
+    def __init__(
+        self,
+        links: list[Link],
+        *,
+        limits: Limits | None = None,
+        on_drain: Callable[[Link], None] = lambda _link: None,
+    ) -> None:
+        """`on_drain` is asked to retire a process that somebody wants to drain. It is called in this object's loop."""
         self._links = links
+        self._limits = limits or Limits()
         self.on_drain = on_drain
+        self.past_counts: Tally = Counter()
+        self.recycled: Counter[str] = Counter({reason.value: 0 for reason in Reason})
         self._abort_after = conf.abort_after().total_seconds()
         self._beat_every = conf.beat_interval().total_seconds()
         self._look_every = min(self._beat_every, conf.reap_after().total_seconds() / 5)
@@ -44,6 +61,9 @@ class Keeper:
         self._beats = Database(name="ordinaut workers beats", address=address, limit=limit)
         self._reaps = Database(name="ordinaut workers reaper", address=address, limit=limit)
         self._reaper = Reaper(self._reaps)
+        self._prunes = Database(name="ordinaut workers retention", address=address, limit=STATEMENT_LIMIT)
+        self._retention = Retention(self._prunes)
+        self.bloat = BloatWatch()
         self._reaping = asyncio.Lock()
         self._observations = Observations(
             reap_after=conf.reap_after(), max_gap=timedelta(seconds=max(3 * self._look_every, 1.0))
@@ -59,21 +79,28 @@ class Keeper:
         return self._beaten_at is not None and boottime() - self._beaten_at < READY_WITHIN
 
     @property
+    def retention(self) -> Retention:
+        return self._retention
+
+    @property
     def links(self) -> list[Link]:
         return self._links
 
     async def start(self) -> None:
         """Begin. Nothing of it waits for the database."""
-        loop = asyncio.get_running_loop()
         self._gates = GateKeeper()
         for link in self._links:
-            loop.add_reader(link.ours, lambda link=link: link.read(now=boottime()))  # type: ignore[misc]
+            self._listen_to(link)
         self._tasks = [
             asyncio.create_task(self._repeat(self.watch_once, WATCH_EVERY, "watch"), name="watch"),
             asyncio.create_task(self._repeat(self.beat_once, self._beat_every, "beat.database_is_away"), name="beat"),
             asyncio.create_task(self._repeat(self.reap_once, self._look_every, "reap.database_is_away"), name="reap"),
             asyncio.create_task(self._repeat(self.sweep_once, SWEEP_EVERY, "sweep.database_is_away"), name="sweep"),
             asyncio.create_task(self._repeat(self.open_gates, GATES_EVERY, "gates.database_is_away"), name="gates"),
+            asyncio.create_task(self._repeat(self.look_for_bloat, BLOAT_EVERY, "bloat.database_is_away"), name="bloat"),
+            asyncio.create_task(
+                self._repeat(self.prune_once, RETENTION_EVERY, "retention.database_is_away"), name="retention"
+            ),
         ]
         if conf.direct_url():
             self._tasks.append(asyncio.create_task(listen(conninfo(conf.direct_url()), hear=self._hear), name="listen"))
@@ -87,8 +114,29 @@ class Keeper:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._beats.close()
         await self._reaps.close()
+        await self._prunes.close()
         if self._gates is not None:
             await self._gates.close()
+
+    async def add(self, link: Link) -> None:
+        """One more place for a process: a replacement's."""
+        self._links.append(link)
+        self._listen_to(link)
+
+    async def remove(self, link: Link, reason: Reason) -> None:
+        """The place of a process that was replaced, and has ended. Its counts stay in the sums."""
+        asyncio.get_running_loop().remove_reader(link.ours)
+        self._links.remove(link)
+        self.past_counts.update(link.past_counts)
+        self.recycled[reason] += 1
+        link.close()
+
+    async def say_why(self, boot_id: UUID, words: str) -> None:
+        """Note in the process's row why it is replaced. Where the database is away the log has to do."""
+        try:
+            await self._reaps.fetch(SAY_WHY, {"boot_id": boot_id, "reason": words})
+        except DatabaseUnavailable as error:
+            logger.warning("worker.cannot_say_why", worker=str(boot_id), reason=words, detail=str(error))
 
     async def welcome(self, link: Link, pid: int, *, supervisor_id: UUID) -> UUID:
         return link.welcome(pid, supervisor_id=supervisor_id, now=boottime())
@@ -114,7 +162,11 @@ class Keeper:
                 return
 
     async def beat_once(self) -> None:
-        """One beat for every process whose loop has turned since the last."""
+        """One beat for every process whose loop has turned since the last; and a look at how much each has served."""
+        for link in self._links:
+            if link.report.get("registered"):
+                counts = link.report.get("counts", {})
+                link.wear.measure(counts=counts, memory=resident_memory(link.pid), limits=self._limits)
         wanting = {link.boot_id: link for link in self._links if link.boot_id is not None and link.wants_beat}
         if not wanting:
             return
@@ -151,7 +203,6 @@ class Keeper:
             logger.warning("worker.drains_as_asked", worker=str(link.boot_id), pid=link.pid)
             link.is_told_to_drain = True
             self.on_drain(link)
-            link.recycle()
 
     async def reap_once(self) -> None:
         """Look at every beat; give away the work of those that have stood still for too long."""
@@ -173,7 +224,7 @@ class Keeper:
             logger.warning("run.overdue", run=str(run_id), worker=str(boot_id))
             for link in self._links:
                 if link.boot_id == boot_id:
-                    link.recycle()
+                    link.wear.find(Reason.OVERDUE, f"replaced, run {run_id} is overdue")
 
     async def watch_once(self) -> None:
         """Kill processes that are stuck. Without the database, so that nothing can hold it up."""
@@ -190,6 +241,15 @@ class Keeper:
         if self._gates is not None:
             await self._gates.sweep()
 
+    async def look_for_bloat(self) -> None:
+        """Count the dead rows of the hot tables, and warn of who holds them."""
+        async with self._reaping:
+            await self.bloat.look(self._reaps)
+
+    async def prune_once(self) -> None:
+        """Delete what has been kept long enough, for at most the budget of a turn."""
+        await self._retention.turn()
+
     async def _repeat(self, work: Callable[[], Awaitable[None]], seconds: float, event: str) -> None:
         outage = Outage(event)
         while True:
@@ -203,6 +263,9 @@ class Keeper:
             else:
                 outage.over()
             await asyncio.sleep(seconds)
+
+    def _listen_to(self, link: Link) -> None:
+        asyncio.get_running_loop().add_reader(link.ours, lambda: link.read(now=boottime()))
 
     def _release_gates_of(self, orphans: Iterable[Orphan]) -> None:
         """A quarantined run has ended, so that others of its task or key may go."""

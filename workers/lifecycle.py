@@ -204,7 +204,10 @@ class WorkerProcess:
         return await self._end(exits.ABORTED)
 
     async def _change_state(self, state: str, reason: str) -> None:
-        await self._claims.fetch(CHANGE_STATE, {"boot_id": self._identity.boot_id, "state": state, "reason": reason})
+        await self._claims.fetch(
+            CHANGE_STATE,
+            {"boot_id": self._identity.boot_id, "state": state, "reason": reason, "by_signal": _BY_SIGNAL},
+        )
 
     async def _end(self, code: int) -> int:
         """Close what can be closed quickly. Tools in processes of their own are killed."""

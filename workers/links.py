@@ -13,6 +13,7 @@ import structlog
 
 from workers.pulse import Message, receive, send
 from workers.tally import Tally
+from workers.wear import Wear
 
 logger = structlog.get_logger(__name__)
 
@@ -38,6 +39,7 @@ class Link:
         self._told_fault = 0
         self._killed_for = ""
         self.is_told_to_drain = False
+        self.wear = Wear()
 
     @property
     def number(self) -> int:
@@ -53,6 +55,7 @@ class Link:
         self.boot_id, self.pid, self.report = uuid.uuid4(), pid, {}
         self._beaten_number, self._moved_at = 0, now + FIRST_TICK_WITHIN
         self._told_doing, self._told_fault, self._killed_for, self.is_told_to_drain = None, 0, "", False
+        self.wear = Wear()
         send(
             self.ours,
             {
@@ -120,12 +123,18 @@ class Link:
         self._moved_at = now
         _signal(self.pid, signal.SIGKILL)
 
-    def recycle(self) -> None:
-        """Ask the process to drain; the supervisor starts another."""
-        _signal(self.pid, signal.SIGTERM)
+    def close(self) -> None:
+        """Nothing will be started here again."""
+        self.ours.close()
+        self.theirs.close()
 
     def facts(self) -> dict[str, Any]:
-        return {"worker": str(self.boot_id), "pid": self.pid, "running": self.report.get("running", 0)}
+        return {
+            "worker": str(self.boot_id),
+            "pid": self.pid,
+            "running": self.report.get("running", 0),
+            "memory": self.wear.memory,
+        }
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

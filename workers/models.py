@@ -95,6 +95,10 @@ class StepRun(models.Model):
                 fields=["run", "path"], condition=Q(state="succeeded"), name="step_run_succeeds_once"
             ),
         ]
+        indexes: ClassVar[list[Any]] = [
+            # Retention asks who names an artifact. Few steps have one, and the others pay nothing.
+            models.Index(F("output_artifact"), condition=~Q(output_artifact=""), name="step_run_artifact_idx"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.path} #{self.attempt}"
@@ -138,3 +142,24 @@ class Artifact(models.Model):
 
     def __str__(self) -> str:
         return self.digest[:12]
+
+
+class Retention(models.Model):
+    """How far the walk of one kind of rows has come, and its last turn. Written by whichever host has the turn."""
+
+    kind = models.CharField(primary_key=True, max_length=20)
+    cursor = models.CharField(max_length=64, blank=True, help_text="Where the walk goes on; empty: at the beginning.")
+    lap_start = models.CharField(max_length=64, blank=True, help_text="Where the next lap begins: nothing is before.")
+    lap_at = models.DateTimeField(db_default=Now())
+    is_resting = models.BooleanField(default=True, help_text="The lap has come to what is too young.")
+    turn_at = models.DateTimeField(db_default=Now())
+    turn_host = models.CharField(max_length=120)
+    turn_deleted = models.PositiveIntegerField(default=0)
+    turn_seconds = models.FloatField(default=0)
+    deleted_count = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "retention"
+
+    def __str__(self) -> str:
+        return self.kind

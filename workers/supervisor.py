@@ -186,9 +186,10 @@ class Supervisor:
         self._stops_together = stops_together
         self._due: dict[str, tuple[float, ChildSpec]] = {}
         self._delays: dict[str, float] = {}
+        self._retired: set[str] = set()  # who is to stop for good; other threads add to it
+        self._retiring: dict[str, float] = {}  # those of them that were asked, and when they are killed
         self._stops_asked = 0
         self._exit_code = 0
-        self._retired: set[str] = set()
         self._order: list[str] = []
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_reader, False)
@@ -204,15 +205,17 @@ class Supervisor:
             self._on_start(child)
         return child
 
+    def retire(self, name: str) -> None:
+        """Ask one child to stop for good: it is killed at the end of its grace, and not started again. `on_exit` is
+        called at its end, as for any other, and may itself retire the child that has ended. A child that is waiting to
+        be started again is forgotten. To repeat it changes nothing. May be called from another thread."""
+        self._retired.add(name)
+        self._wake()
+
     def ask_to_stop(self) -> None:
         """Make `run()` end; safe from a signal handler."""
         self._stops_asked += 1
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._wake_writer, b".")
-
-    def retire(self, name: str) -> None:
-        """Do not start the child of that name again once it has ended. May be called from another thread."""
-        self._retired.add(name)
+        self._wake()
 
     @property
     def is_stopping(self) -> bool:
@@ -231,8 +234,7 @@ class Supervisor:
             self.ask_to_stop()
 
         def wake(_number: int, _frame: FrameType | None) -> None:
-            with contextlib.suppress(BlockingIOError):
-                os.write(self._wake_writer, b".")
+            self._wake()
 
         wanted = {signal.SIGTERM: ask, signal.SIGINT: ask, signal.SIGCHLD: wake}
         before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
@@ -255,10 +257,15 @@ class Supervisor:
     def run_once(self) -> float:
         """Look at every child once: note ends, start what is due. Returns the seconds until the next look."""
         now = time.monotonic()
+        self._ask_the_retired(now)
         for child in list(self.children.values()):
             exit_code = child.exit_code
             if exit_code is not None:
                 self._note_end(child, exit_code, now)
+            elif now > self._retiring.get(child.spec.name, now):
+                logger.warning("%s did not stop within its grace and is killed", child.spec.name)
+                child.kill()
+                self._note_end(child, child.process.returncode, now)
         for name, (due_at, spec) in list(self._due.items()):
             if due_at <= now and not self.is_stopping:
                 del self._due[name]
@@ -266,6 +273,21 @@ class Supervisor:
         if self._on_pass:
             self._on_pass()
         return min([_POLL, *(max(0.0, due_at - now) for due_at, _ in self._due.values())])
+
+    def _ask_the_retired(self, now: float) -> None:
+        for name in list(self._retired):
+            child = self.children.get(name)
+            if child is None:
+                self._retired.discard(name)
+                if self._due.pop(name, None) is not None:
+                    self._order.remove(name)
+            elif name not in self._retiring:  # to ask twice would be to hurry it
+                self._retiring[name] = now + child.spec.grace
+                child.ask_to_stop()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake_writer, b".")
 
     def wait(self, seconds: float) -> None:
         """Sleep until a signal, a child's end or the time is up."""
@@ -284,7 +306,8 @@ class Supervisor:
         """As `Child.stop`, for several at once; a further request to stop cuts their grace short."""
         asked = self._stops_asked  # read first: one that comes while they are being asked is a further one
         for child in group:
-            child.ask_to_stop()
+            if child.spec.name not in self._retiring:  # it was asked; to ask again would be to hurry it
+                child.ask_to_stop()
         ends_at = time.monotonic() + max((child.spec.grace for child in group), default=0.0)
         while (running := [child for child in group if child.exit_code is None]) and time.monotonic() < ends_at:
             # Bounded: outside `signals()` no SIGCHLD wakes us.
@@ -305,6 +328,9 @@ class Supervisor:
         child.kill()  # what it may have left in its process group
         self._on_exit(child, exit_code)
         if name in self._retired:
+            self._retired.discard(name)
+            self._retiring.pop(name, None)
+            self._order.remove(name)
             return
         if not child.spec.restart:
             self._exit_code = 1

@@ -10,6 +10,7 @@ from ordinaut_project.console import reads
 from ordinaut_project.console.chart import HEIGHT, SERIES, WIDTH, Chart, hourly
 from scheduling.clock.accounting import read_overdue
 from scheduling.console.words import duration, local_moment, moment, since
+from workers.bloat import read_warning
 
 # Counting the runs of a day is the one figure that grows with traffic; within this time it is not counted again.
 _HISTORY_SECONDS = 15
@@ -25,6 +26,7 @@ def dashboard(request: HttpRequest) -> dict[str, Any]:
     chart, hour, day = _history()
     return {
         "is_allowed": True,
+        "warning": read_warning(),
         "figures": [*_figures(queues, hour, now), _overdue()],
         "queues": [{"row": queue, "age": since(queue.oldest_at, now=now)} for queue in queues],
         "chart": chart,
@@ -87,6 +89,7 @@ def _history() -> tuple[Chart, dict[str, int], dict[str, int]]:
     found: tuple[Chart, dict[str, int], dict[str, int]] | None = cache.get("console.history")
     if found is None:
         now = timezone.now()
-        found = (hourly(reads.outcomes_by_hour(now=now)), *reads.outcomes_of_hour_and_day(now=now))
+        outcomes = reads.outcomes(now=now)
+        found = (hourly(outcomes.by_hour), outcomes.hour, outcomes.day)
         cache.set("console.history", found, _HISTORY_SECONDS)
     return found

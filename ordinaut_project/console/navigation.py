@@ -54,6 +54,7 @@ def _groups() -> list[dict[str, Any]]:
                 _listing("Due work", "low_priority", "scheduling.duework"),
                 _listing("Agents", "smart_toy", "scheduling.agent"),
                 _listing("Operators", "group", "scheduling.operator"),
+                _listing("Retention", "auto_delete", "workers.retention"),
                 _listing("Housekeeping", "cleaning_services", "django_apscheduler.djangojobexecution"),
             ],
         },

@@ -4,7 +4,8 @@ A tool may spin, hold the interpreter lock in C code, ignore signals, fork, or c
 reach the worker, which renews the leases of other runs meanwhile. So such a tool runs in a long-lived runner process,
 one call at a time, without the worker's environment (no database address, no key), and the worker kills the runner
 with everything it started when the call's time is over or its run is canceled. Runners are started when first needed,
-reused while they stay clean, and replaced when they die.
+reused while they stay clean, and replaced when they die, and after so many calls or above so much memory where the
+settings say so.
 
 Limit: when the worker itself is killed its runners die with it, but a process that a tool started survives until it
 notices; only a control group or a PID namespace, which a container gives, ends those too.
@@ -94,7 +95,7 @@ class Isolation:
         return runner
 
     async def _give_back(self, runner: RunnerProcess, reply: dict[str, Any]) -> None:
-        if reply.get("retire") or self._is_closed:
+        if reply.get("retire") or self._is_closed or runner.is_worn_out:
             await self._discard(runner)
         else:
             self._idle.append(runner)

@@ -1,4 +1,5 @@
-"""Killing a process together with all that it started, also what left its process group. Linux, by /proc."""
+"""Killing a process together with all that it started, also what left its process group; and how much memory a process
+holds. Linux, by /proc."""
 
 import os
 import signal
@@ -7,6 +8,7 @@ from pathlib import Path
 
 _ROUNDS = 100
 _DEAD_STATES = frozenset("ZX")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def kill_tree(root: int) -> None:
@@ -56,3 +58,11 @@ def _parents() -> list[tuple[int, int]]:
             if state not in _DEAD_STATES:
                 pairs.append((int(entry.name), int(parent)))
     return pairs
+
+
+def resident_memory(pid: int) -> int | None:
+    """Bytes of memory that a process has in RAM; None where it has ended, and where there is no /proc."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+    except (OSError, IndexError, ValueError):
+        return None

@@ -10,7 +10,7 @@ from typing import Any
 from pipelines import conf
 from pipelines.tools import frames
 from pipelines.tools.plain_text import neutralised
-from pipelines.tools.process_tree import kill_tree
+from pipelines.tools.process_tree import kill_tree, resident_memory
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class RunnerProcess:
         self._replies = process.stdout
         self._output = bytearray()
         self._output_size = 0
+        self._answers = 0
         self._drain = asyncio.create_task(self._drain_output(process.stderr))
 
     @classmethod
@@ -69,14 +70,23 @@ class RunnerProcess:
     def is_alive(self) -> bool:
         return self._process.returncode is None and not self._replies.at_eof()
 
+    @property
+    def is_worn_out(self) -> bool:
+        """True where it has served as many calls, or holds as much memory, as one process may."""
+        calls, memory = conf.isolated_max_calls(), conf.isolated_max_memory()
+        served = self._answers - 1  # the first answer was to its configuration
+        return bool(calls and served >= calls) or bool(memory and (resident_memory(self._process.pid) or 0) > memory)
+
     async def ask(self, frame: bytes) -> dict[str, Any]:
         """Send a frame and return the answer. Raises RunnerDiedError; after any exception the runner must be killed."""
         try:
             self._requests.write(frame)
             await self._requests.drain()
-            return await frames.read(self._replies)
+            answer = await frames.read(self._replies)
         except (frames.FrameError, ConnectionError) as error:
             raise RunnerDiedError(await self._end(error)) from error
+        self._answers += 1
+        return answer
 
     def kill(self) -> None:
         """SIGKILL to the runner and everything it started. Returns at once; `wait` for the end."""

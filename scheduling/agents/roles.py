@@ -65,7 +65,7 @@ _VIEWED = {
         ]
     ),
     "pipelines": ["secret", "toolserver"],
-    "workers": ["worker", "steprun", "wait", "artifact"],
+    "workers": ["worker", "steprun", "wait", "artifact", "retention"],
     "django_apscheduler": ["djangojob", "djangojobexecution"],
 }
 _WRITTEN_BY_AUTHORS = {"scheduling": ["task", "schedule", "calendar"]}

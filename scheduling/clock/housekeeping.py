@@ -7,7 +7,7 @@ fill the table with nothing.
 """
 
 import contextlib
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -17,9 +17,8 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 from django.db import close_old_connections
-from django.utils import timezone
 from django_apscheduler.jobstores import DjangoMemoryJobStore
-from django_apscheduler.models import DjangoJob, DjangoJobExecution
+from django_apscheduler.models import DjangoJob
 
 from scheduling.housekeeping import HousekeepingJob, registered
 
@@ -81,13 +80,6 @@ def show_jobs(*, now: datetime) -> None:
     for job in jobs:
         DjangoJob.objects.update_or_create(id=job.id, defaults={"next_run_time": now + job.every, "job_state": b""})
     DjangoJob.objects.exclude(id__in=[job.id for job in jobs]).delete()
-
-
-def prune_executions(max_age: timedelta = timedelta(days=7)) -> int:
-    """Forget old executions."""
-
-    deleted, _ = DjangoJobExecution.objects.filter(run_time__lt=timezone.now() - max_age).delete()
-    return int(deleted)
 
 
 def _call(job: HousekeepingJob) -> int:

@@ -6,9 +6,7 @@ from typing import TypeVar
 
 import structlog
 from django.db import transaction
-from django.utils import timezone
 
-from scheduling.audit.models import IdempotencyRecord
 from scheduling.audit.operations import Actor
 from scheduling.bulk.operations import carry_on
 from scheduling.calendars.models import Calendar
@@ -16,13 +14,11 @@ from scheduling.calendars.operations import expand_on
 from scheduling.clock import session
 from scheduling.clock.accounting import audit
 from scheduling.clock.faults import fault_of
-from scheduling.clock.housekeeping import prune_executions
 from scheduling.clock.zones import apply_zone_data
 from scheduling.errors import NotValid
 from scheduling.events.relay import relay_outbox
 from scheduling.housekeeping import HousekeepingJob, alone, register
 from scheduling.instants import database_now
-from scheduling.runs.models import DedupeKey
 from scheduling.schedules.models import Schedule
 from scheduling.schedules.operations import end_snooze
 from scheduling.tasks.models import Task, TaskState
@@ -83,17 +79,6 @@ def expand_calendars() -> int:
         return expanded
 
 
-def forget_expired() -> int:
-    """Delete stored replies and deduplication keys whose time is over, and old executions of these jobs."""
-    with alone("forget_expired") as is_alone:
-        if not is_alone:
-            return 0
-        now = timezone.now()
-        replies, _ = IdempotencyRecord.objects.filter(expires_at__lt=now).delete()
-        keys, _ = DedupeKey.objects.filter(expires_at__lt=now).delete()
-        return replies + keys + prune_executions()
-
-
 def register_jobs() -> None:
     """Called when the app is ready."""
     register(HousekeepingJob("scheduling.relay_outbox", relay_outbox, timedelta(seconds=1)))
@@ -102,4 +87,3 @@ def register_jobs() -> None:
     register(HousekeepingJob("scheduling.audit_occurrences", audit, timedelta(seconds=15)))
     register(HousekeepingJob("scheduling.apply_zone_data", apply_zone_data, timedelta(seconds=10)))
     register(HousekeepingJob("scheduling.expand_calendars", expand_calendars, timedelta(hours=1)))
-    register(HousekeepingJob("scheduling.forget_expired", forget_expired, timedelta(minutes=10)))

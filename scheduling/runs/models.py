@@ -69,9 +69,10 @@ class Run(models.Model):
                 condition=Q(backfill__isnull=False),
                 name="run_backfilled_unique",
             ),
-            # One run for each schedule that an event fires, however often it is told.
+            # One run for each schedule that an event fires, however often it is told. The event comes first: retention
+            # asks whether any run names it.
             models.UniqueConstraint(
-                fields=["schedule", "event"], condition=Q(event__isnull=False), name="run_event_unique"
+                fields=["event", "schedule"], condition=Q(event__isnull=False), name="run_event_unique"
             ),
             models.CheckConstraint(condition=Q(state__in=RunState.values), name="run_state_known"),
             models.CheckConstraint(
@@ -89,6 +90,9 @@ class Run(models.Model):
                 condition=Q(backfill__isnull=False, state__in=[RunState.QUEUED, RunState.WAITING]),
                 name="run_backfill_live_idx",
             ),
+            # Who names a run, asked by retention before it deletes one. Most runs name none and pay nothing.
+            models.Index(F("parent"), condition=Q(parent__isnull=False), name="run_parent_idx"),
+            models.Index(F("replay_of"), condition=Q(replay_of__isnull=False), name="run_replay_idx"),
         ]
 
     def __str__(self) -> str:
@@ -230,6 +234,9 @@ class DedupeKey(models.Model):
     class Meta:
         constraints: ClassVar[list[Any]] = [
             models.UniqueConstraint(fields=["task", "key"], name="dedupe_key_unique_for_task"),
+        ]
+        indexes: ClassVar[list[Any]] = [
+            models.Index(F("run"), name="dedupe_key_run_idx"),  # who gives a key back, and retention
         ]
 
     def __str__(self) -> str:

@@ -96,10 +96,10 @@ class TaskAdmin(OperationAdmin):
                     "rate_period",
                     "dedupe_key",
                     "dedupe_window",
-                    "labels",
                 )
             },
         ),
+        ("Kept", {"fields": ("keep_runs", "keep_for", "labels")}),
     )
     deeds = (
         Deed(

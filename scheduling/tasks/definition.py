@@ -17,7 +17,10 @@ from scheduling.tasks.pipeline_field import PipelineField
 _SECOND = timedelta(seconds=1)
 _SCHEDULES_LIMIT = 100
 _PLAIN_COLUMNS = (
-    "key title description params simulate priority queue overlap retry timeout labels pause_after_failures".split()  # noqa: SIM905
+    *"key title description params simulate priority queue overlap retry timeout labels".split(),  # noqa: SIM905
+    "pause_after_failures",
+    "keep_runs",
+    "keep_for",
 )
 
 
@@ -114,6 +117,21 @@ class TaskChanges(StrictSerializer):
         help_text="Pause the task when so many of its runs in a row have failed.",
     )
     timeout = Duration(required=False, allow_null=True, default=None, minimum=_SECOND)
+    keep_runs = Number(
+        required=False,
+        allow_null=True,
+        default=None,
+        min_value=1,
+        max_value=100_000,
+        help_text="Keep at most so many of the task's newest runs.",
+    )
+    keep_for = Duration(
+        required=False,
+        allow_null=True,
+        default=None,
+        minimum=_SECOND,
+        help_text="Keep ended runs so long, whatever the settings say of their state.",
+    )
     concurrency = Concurrency(required=False, allow_null=True, default=None)
     dedupe = Deduplication(required=False, allow_null=True, default=None)
     labels = Labels(required=False, default=dict)

@@ -81,6 +81,8 @@ class TaskForm(OperationForm):
         help_text="Pause the task when so many runs in a row have failed. Empty: never.",
         widget=UnfoldAdminTextInputWidget,
     )
+    keep_runs = _number(help_text="Keep at most so many of the newest runs. Empty: however many.")
+    keep_for = _text(help_text="Keep ended runs so long, ISO 8601, such as P7D. Empty: as the settings say.")
     timeout = _text(help_text="Of one attempt of a run, ISO 8601, such as PT10M. Empty: no limit.")
     retry = JSONText('Of the whole run, such as {"max_attempts": 3, "backoff": "exponential", "initial": "PT10S"}.')
     concurrency_key = _text(
@@ -122,6 +124,8 @@ def _definition(given: dict[str, Any]) -> dict[str, Any]:
         **{name: given[name] for name in (*_PLAIN, "pipeline") if name != "title" or given["title"]},
         "timeout": given["timeout"] or None,
         "pause_after_failures": given["pause_after_failures"],
+        "keep_runs": given["keep_runs"],
+        "keep_for": given["keep_for"] or None,
         "concurrency": {
             "key": given["concurrency_key"] or None,
             "limit": given["concurrency_limit"],
@@ -141,5 +145,7 @@ def _as_written(task: Task) -> dict[str, Any]:
         "timeout": duration_text(task.timeout) if task.timeout else "",
         "pause_after_failures": task.pause_after_failures,
         "rate_period": duration_text(task.rate_period) if task.rate_period else "",
+        "keep_runs": task.keep_runs,
+        "keep_for": duration_text(task.keep_for) if task.keep_for else "",
         "dedupe_window": duration_text(task.dedupe_window) if task.dedupe_window else "",
     }

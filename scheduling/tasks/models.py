@@ -73,6 +73,12 @@ class Task(models.Model):
         null=True, blank=True, help_text="Paused when so many runs in a row have failed."
     )
     resumed_at = models.DateTimeField(null=True, editable=False, help_text="Failures before it do not count.")
+    keep_runs = models.PositiveIntegerField(
+        null=True, blank=True, help_text="At most so many newest runs are kept; empty: however many."
+    )
+    keep_for = models.DurationField(
+        null=True, blank=True, help_text="How long ended runs are kept; empty: as the settings say."
+    )
     concurrency_key = models.CharField(max_length=200, blank=True)
     concurrency_limit = models.PositiveIntegerField(null=True, blank=True)
     rate_limit = models.PositiveIntegerField(null=True, blank=True, help_text="Admitted under the key in each period.")
@@ -114,6 +120,10 @@ class Task(models.Model):
                 name="task_pause_after_failures_positive",
             ),
             models.CheckConstraint(
+                condition=(Q(keep_runs=None) | Q(keep_runs__gt=0)) & (Q(keep_for=None) | Q(keep_for__gt=timedelta(0))),
+                name="task_keeps_something",
+            ),
+            models.CheckConstraint(
                 condition=Q(timeout=None) | Q(timeout__gt=timedelta(0)), name="task_timeout_positive"
             ),
             models.CheckConstraint(
@@ -131,6 +141,10 @@ class Task(models.Model):
             models.Index(
                 F("paused_until"), condition=Q(state=TaskState.PAUSED), name="task_snoozed_until_idx"
             ),  # the clock's look for snoozes that are over
+            # Retention's look for tasks that keep less than the settings say.
+            models.Index(
+                F("id"), condition=Q(keep_runs__isnull=False) | Q(keep_for__isnull=False), name="task_keeps_idx"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -37,6 +37,8 @@ class TaskShape(Shape):
     retry = JSONObject()
     timeout = Duration(allow_null=True)
     pause_after_failures = serializers.IntegerField(allow_null=True)
+    keep_runs = serializers.IntegerField(allow_null=True)
+    keep_for = Duration(allow_null=True)
     concurrency = serializers.SerializerMethodField()
     dedupe = serializers.SerializerMethodField()
     labels = Labels()

@@ -4,7 +4,7 @@ import re
 
 from tests.processes import ROOT
 
-_READ = re.compile(r'env\.(?:text|integer|boolean|seconds|words)\(\s*"([A-Z_]+)"')
+_READ = re.compile(r'env\.(?:text|integer|boolean|seconds|days|words)\(\s*"([A-Z_]+)"')
 _NAMED = re.compile(r"`([A-Z]+(?:_[A-Z]+)+)`")
 
 

@@ -1,20 +1,23 @@
-"""What workers write: steps, waits and large results. All read-only."""
+"""What workers write: steps, waits, large results and the turns of retention. All read-only."""
 
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from scheduling.console.badges import badge, simulated_badge
 from scheduling.console.code import text_block
 from scheduling.console.listing import ReadOnlyAdmin, exact_time, object_url
-from scheduling.console.words import NOTHING, duration, size
+from scheduling.console.words import NOTHING, duration, since, size
 from scheduling.fields import JSONBytesField
 from scheduling.runs.models import Run
-from workers.models import Artifact, StepRun, Wait
+from workers.models import Artifact, Retention, StepRun, Wait
+from workers.retention.kinds import KINDS
+from workers.retention.oldest import oldest_of
 
 _SHOWN_BYTES = 64_000
 
@@ -87,3 +90,28 @@ class ArtifactAdmin(ReadOnlyAdmin):
     def content_shown(self, artifact: Artifact) -> SafeString:
         """The beginning, as text: the whole may have sixteen megabytes."""
         return text_block(bytes(artifact.content)[:_SHOWN_BYTES].decode(errors="replace"))
+
+
+@admin.register(Retention)
+class RetentionAdmin(ReadOnlyAdmin):
+    """What is deleted by age: how long each kind is kept, the oldest that is there, and the last turn."""
+
+    list_display = ("kind", "kept_for", "oldest", "turn", "turn_deleted", "took", "turn_host", "deleted_count")
+    ordering = ("kind",)
+    turn = exact_time("turn_at", "last turn")
+
+    @admin.display(description="kept for")
+    def kept_for(self, row: Retention) -> str:
+        kind = KINDS.get(row.kind)
+        if kind is None or kind.keep is None:
+            return NOTHING
+        return "ever" if kind.is_kept_for_ever else duration(kind.keep())
+
+    @admin.display(description="oldest")
+    def oldest(self, row: Retention) -> str:
+        at = oldest_of(row.kind)
+        return NOTHING if at is None else since(at, now=timezone.now())
+
+    @admin.display(description="turn took (s)")
+    def took(self, row: Retention) -> str:
+        return f"{row.turn_seconds:.2f}"

@@ -53,7 +53,8 @@ class Fleet:
         Path(self.signal_file).touch()
 
     def host(self, name: str = "host", **options: Any) -> AbstractContextManager[subprocess.Popen[bytes]]:
-        arguments = [f"--{option}={value}" for option, value in {"processes": 1, "concurrency": 4, **options}.items()]
+        given = {"processes": 1, "concurrency": 4, **options}
+        arguments = [f"--{option.replace('_', '-')}={value}" for option, value in given.items()]
         return manage("runworkers", *arguments, env=self.env, log=self.folder / f"{name}.log")
 
     def held_run(self, *, tool: str = "test.hold", **fields: Any) -> DueWork:

@@ -38,6 +38,7 @@ ENGINE = [
     "scheduling.concurrencykey",
     "workers.steprun",
     "workers.wait",
+    "workers.retention",
     "workers.worker",
     "workers.artifact",
     "django_apscheduler.djangojob",

@@ -90,6 +90,27 @@ def test_a_clean_process_is_used_again(with_pool):
     assert len(set(with_pool(use))) == 1
 
 
+def test_a_process_is_replaced_after_so_many_calls(with_pool, settings):
+    settings.ORDINAUT_ISOLATED_MAX_CALLS = 2
+
+    async def use(isolation, call):
+        return [(await call(tools.echo))["pid"] for _ in range(5)]
+
+    pids = with_pool(use)
+
+    assert [pids[0] == pids[1], pids[2] == pids[3], len(set(pids))] == [True, True, 3]
+
+
+@pytest.mark.parametrize(("mebibytes", "processes"), [(1, 3), (10_000, 1)])
+def test_a_process_above_its_memory_is_replaced_after_its_call(with_pool, settings, mebibytes, processes):
+    settings.ORDINAUT_ISOLATED_MAX_MEMORY = mebibytes
+
+    async def use(isolation, call):
+        return [(await call(tools.echo))["pid"] for _ in range(3)]
+
+    assert len(set(with_pool(use))) == processes
+
+
 def test_no_more_calls_run_at_a_time_than_the_pool_has_processes(with_pool):
     async def use(isolation, call):
         return await asyncio.gather(*(call(tools.echo) for _ in range(6)))

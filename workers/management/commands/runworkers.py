@@ -10,9 +10,10 @@ from prometheus_client import REGISTRY
 from scheduling.checks import require_service_settings
 from scheduling.probe import ProbeServer
 from scheduling.tasks.models import DEFAULT_QUEUE
-from workers import points
+from workers import conf, points
 from workers.host import Host, HostOptions
 from workers.metrics import HostCollector
+from workers.wear import Limits
 
 
 class Command(BaseCommand):
@@ -36,6 +37,17 @@ class Command(BaseCommand):
             metavar="A,B",
             help="The queues to work on, separated by commas (default).",
         )
+        parser.add_argument(
+            "--max-runs",
+            type=_at_least_none,
+            help="Replace a process after so many runs (ORDINAUT_WORKER_MAX_RUNS; 0: never).",
+        )
+        parser.add_argument(
+            "--max-memory",
+            type=_at_least_none,
+            metavar="MIB",
+            help="Replace a process whose resident memory is above (ORDINAUT_WORKER_MAX_MEMORY; 0: never).",
+        )
         parser.add_argument("--probe-host", default="127.0.0.1", help="Address of the probe port (127.0.0.1).")
         parser.add_argument("--probe-port", type=int, help="Serve /livez, /readyz and /metrics there.")
 
@@ -44,7 +56,12 @@ class Command(BaseCommand):
         points.arm()
         try:
             host = Host(
-                HostOptions(processes=options["processes"], concurrency=options["concurrency"], queues=options["queue"])
+                HostOptions(
+                    processes=options["processes"],
+                    concurrency=options["concurrency"],
+                    queues=options["queue"],
+                    limits=_limits(options["max_runs"], options["max_memory"]),
+                )
             )
         except ImproperlyConfigured as error:
             raise CommandError(f"no database is configured; set DATABASE_URL ({error})") from None
@@ -55,10 +72,7 @@ class Command(BaseCommand):
                 probe = ProbeServer(
                     host=options["probe_host"],
                     port=options["probe_port"],
-                    readiness=lambda: (
-                        host.keeper.is_ready,
-                        {"processes": [link.facts() for link in host.keeper.links]},
-                    ),
+                    readiness=lambda: _readiness(host),
                 )
             except OSError as error:
                 raise CommandError(
@@ -74,11 +88,33 @@ class Command(BaseCommand):
             raise SystemExit(code)
 
 
+def _readiness(host: Host) -> tuple[bool, dict[str, Any]]:
+    """What the probe tells. Dead rows make no host unready: its work goes on."""
+    bloat = host.keeper.bloat.latest
+    processes = [link.facts() for link in list(host.keeper.links)]
+    return host.keeper.is_ready, {"processes": processes, "warning": bloat.warning if bloat is not None else ""}
+
+
 def _at_least_one(text: str) -> int:
     number = int(text)
     if number < 1:
         raise ArgumentTypeError("must be at least 1")
     return number
+
+
+def _at_least_none(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ArgumentTypeError("must not be negative")
+    return number
+
+
+def _limits(runs: int | None, memory: int | None) -> Limits:
+    """The options, and where one is not given the setting."""
+    return Limits(
+        runs=conf.worker_max_runs() if runs is None else runs,
+        memory=(conf.worker_max_memory() if memory is None else memory) << 20,
+    )
 
 
 def _queues(text: str) -> tuple[str, ...]:

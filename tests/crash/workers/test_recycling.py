@@ -1,0 +1,106 @@
+"""Processes that have served long enough are replaced, and nothing is lost or charged by it."""
+
+import urllib.request
+
+import pytest
+
+from scheduling.models import DueWork, Run
+from tests.counterparts import free_port
+from tests.crash.workers.conftest import Fleet, wait_for_end_of, worker_pids
+from tests.invariants import broken_invariants
+from tests.waiting import wait_until
+from tests.workers_support import due_work, run_of
+from workers.models import StepRun, Worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def scrape(port):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        return answer.read().decode()
+
+
+def figure(port, name):
+    return sum(float(line.rpartition(" ")[2]) for line in scrape(port).splitlines() if line.startswith(name))
+
+
+def test_a_process_is_replaced_after_so_many_runs_and_every_run_is_done_once(fleet: Fleet):
+    works = [due_work({"version": 1, "steps": [{"id": "note", "uses": "test.note"}]}) for _ in range(40)]
+    port = free_port()
+    with fleet.host(max_runs=5, concurrency=2, probe_port=port):
+        wait_until(lambda: not DueWork.objects.exists(), timeout=40, what="the end of every run")
+        wait_until(lambda: Worker.objects.filter(state="stopped").exists(), what="a replaced process")
+        wait_until(lambda: figure(port, 'ordinaut_worker_recycled_total{reason="runs"}') >= 1, what="the metric")
+        assert figure(port, 'ordinaut_runs_settled_total{outcome="succeeded"}') == 40
+
+    assert {run_of(work).state for work in works} == {"succeeded"}
+    assert {run_of(work).attempt for work in works} == {1}
+    assert len(fleet.seen("note")) == 40
+    replaced = Worker.objects.filter(state_reason__startswith="replaced").first()
+    assert replaced is not None
+    assert replaced.state_reason.startswith("replaced after ")
+    assert not Worker.objects.filter(state="lost").exists()
+    assert broken_invariants() == {}
+
+
+def test_the_follower_works_before_the_old_process_drains_and_what_is_left_is_handed_to_it(fleet: Fleet):
+    fleet.env["ORDINAUT_GRACE"] = "2"
+    held = fleet.held_run()
+    with fleet.host(max_runs=1, concurrency=2):
+        [began] = wait_until(lambda: fleet.seen("began"), what="the held step")
+        due_work({"version": 1, "steps": [{"id": "first", "uses": "test.note"}]})
+        wait_until(lambda: Worker.objects.filter(state="draining").exists(), what="the drain")
+        [follower] = Worker.objects.filter(state="running")
+
+        assert began["pid"] != follower.pid
+        wait_until(lambda: len(fleet.seen("began")) == 2, timeout=10, what="the second try")
+        fleet.release()
+        wait_until(lambda: run_of(held).state == "succeeded")
+
+    assert run_of(held).attempt == 1
+    assert [step.state for step in StepRun.objects.filter(path="held").order_by("attempt")] == [
+        "interrupted",
+        "succeeded",
+    ]
+    assert len(fleet.seen("note", "before")) == 1
+    assert broken_invariants() == {}
+
+
+def test_a_process_that_grows_past_its_memory_is_replaced(fleet: Fleet):
+    port = free_port()
+    with fleet.host(max_memory=300, probe_port=port):
+        [pid] = wait_until(worker_pids, what="the first process")
+        wait_until(lambda: figure(port, "ordinaut_worker_memory_bytes") > 0, what="the first measure")
+        work = due_work({"version": 1, "steps": [{"id": "grow", "uses": "test.grow", "with": {"mebibytes": 400}}]})
+        wait_until(lambda: run_of(work).state == "succeeded")
+        wait_until(lambda: pid not in worker_pids(), what="the end of the large process")
+        wait_until(lambda: figure(port, 'ordinaut_worker_recycled_total{reason="memory"}') == 1, what="the metric")
+
+    assert Worker.objects.get(pid=pid).state_reason == "replaced above 300 MiB"
+    assert {run.attempt for run in Run.objects.all()} == {1}
+
+
+def test_a_limit_below_what_a_process_needs_to_start_is_told_and_replaces_nothing(fleet: Fleet):
+    with fleet.host(max_memory=1):
+        wait_until(lambda: "worker.memory_limit_is_too_low" in fleet.logs(), what="the warning")
+        work = due_work()
+        wait_until(lambda: run_of(work).state == "succeeded")
+
+    assert Worker.objects.count() == 1
+
+
+def test_a_host_that_is_stopped_in_the_middle_of_a_replacement_stops_in_order(fleet: Fleet):
+    fleet.env["ORDINAUT_GRACE"] = "10"
+    held = fleet.held_run()
+    with fleet.host(max_runs=1, concurrency=2) as host:
+        wait_until(lambda: fleet.seen("began"), what="the held step")
+        due_work({"version": 1, "steps": [{"id": "first", "uses": "test.note"}]})
+        wait_until(lambda: Worker.objects.filter(state="draining").exists(), what="the drain")
+        host.terminate()
+        fleet.release()
+
+        assert wait_for_end_of(host) == 0
+
+    assert run_of(held).state == "succeeded"
+    assert set(Worker.objects.values_list("state", flat=True)) == {"stopped"}
+    assert not fleet.processes()
