@@ -214,7 +214,7 @@ def test_the_command_pauses_shows_and_resumes():
     [
         (["pause", "emial"], "Did you mean 'email'"),
         (["show", "no queue"], "no queue"),
-        (["pause", "email", "--until", "tomorrow"], "no ISO 8601"),
+        (["pause", "email", "--until", "tomorrow"], "an ISO 8601"),
         (["pause", "email", "--for", "a while"], "--for"),
         (["pause", "email", "--until", "2020-01-01T00:00:00Z"], "must lie ahead"),
     ],
