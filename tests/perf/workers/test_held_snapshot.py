@@ -12,7 +12,7 @@ from tests.factories import TaskFactory
 from tests.perf.workers.test_plans import explain
 from tests.workers_support import claimer, database, run
 from workers.bloat import read_bloat
-from workers.columns import Uuids
+from workers.columns import Texts, Uuids
 from workers.connection import conninfo
 from workers.floors import Floors
 from workers.statements import CLAIM
@@ -48,7 +48,7 @@ def test_a_claim_reads_no_more_after_fifty_thousand_runs_under_a_held_snapshot()
         """What a claim of twenty reads, with something due; it is undone by deleting what it took."""
         with connection.cursor() as cursor:
             cursor.execute(_ENQUEUE.decode(), {"task": task.pk, "count": 50})
-        plan = explain(CLAIM, {**floors, "limit": 20, "boot_id": str(uuid.uuid4())})
+        plan = explain(CLAIM, {**floors, "limit": 20, "boot_id": str(uuid.uuid4()), "metered": Texts()})
         DueWork.objects.all().delete()
         return blocks(plan), plan["Execution Time"]
 
