@@ -1,9 +1,13 @@
 """Processes that have served long enough are replaced, and nothing is lost or charged by it."""
 
+import os
+import signal
+import time
 import urllib.request
 
 import pytest
 
+from scheduling.audit.operations import Actor
 from scheduling.models import DueWork, Run
 from tests.counterparts import free_port
 from tests.crash.workers.conftest import Fleet, wait_for_end_of, worker_pids
@@ -11,6 +15,7 @@ from tests.invariants import broken_invariants
 from tests.waiting import wait_until
 from tests.workers_support import due_work, run_of
 from workers.models import StepRun, Worker
+from workers.operations import drain_worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -104,3 +109,38 @@ def test_a_host_that_is_stopped_in_the_middle_of_a_replacement_stops_in_order(fl
     assert run_of(held).state == "succeeded"
     assert set(Worker.objects.values_list("state", flat=True)) == {"stopped"}
     assert not fleet.processes()
+
+
+def test_a_worn_process_that_is_killed_before_its_follower_works_is_not_started_again(fleet: Fleet):
+    with fleet.host(max_runs=1, concurrency=2) as host:
+        [old] = wait_until(worker_pids, what="the first process")
+        due_work({"version": 1, "steps": [{"id": "first", "uses": "test.note"}]})
+        wait_until(lambda: "worker.is_replaced" in fleet.logs(), what="the follower's start")
+        os.kill(old, signal.SIGKILL)
+        wait_until(lambda: worker_pids() and old not in worker_pids(), what="the follower")
+        work = due_work({"version": 1, "steps": [{"id": "second", "uses": "test.note"}]})
+        wait_until(lambda: run_of(work).state == "succeeded")
+        assert host.poll() is None
+
+    assert "Traceback" not in fleet.logs()
+    assert broken_invariants() == {}
+
+
+def test_a_worn_process_that_somebody_drains_has_no_follower(fleet: Fleet):
+    fleet.env["ORDINAUT_GRACE"] = "10"
+    fleet.held_run()
+    with fleet.host(max_runs=1, concurrency=2) as host:
+        wait_until(lambda: fleet.seen("began"), what="the held step")
+        [worker] = Worker.objects.live()
+        drain_worker(actor=Actor.system("tests"), worker=worker)
+        wait_until(lambda: Worker.objects.filter(state="draining").exists(), what="the drain")
+        fleet.release()  # its run makes it worn while it drains
+        wait_until(lambda: not worker_pids(), what="the end of the process")
+        time.sleep(2)
+
+        assert host.poll() is None
+        assert not worker_pids()
+
+    drained = Worker.objects.get(pk=worker.pk)
+    assert (drained.state, drained.state_reason) == ("stopped", "asked to drain by system:tests")
+    assert Worker.objects.count() == 1

@@ -128,6 +128,65 @@ def test_a_child_that_keeps_failing_is_started_ever_more_slowly():
     supervisor.stop()
 
 
+_COUNTS_SIGTERMS = (
+    "import os, signal, time\n"
+    "signal.signal(15, lambda *_: os.write(1, b'asked '))\n"
+    "os.write(1, b'up ')\n"
+    "while True: time.sleep(600)\n"
+)
+
+
+def test_a_retired_child_is_asked_once_killed_after_its_grace_and_not_started_again(tmp_path):
+    log = tmp_path / "log"
+    ends = []
+    supervisor = Supervisor(on_exit=lambda _child, code: ends.append(code))
+    supervisor.start(_python(_COUNTS_SIGTERMS, grace=0.5, log=log))
+    wait_until(lambda: "up" in log.read_text(), what="the handler")
+    for _ in range(2):
+        thread = threading.Thread(target=supervisor.retire, args=("child",))
+        thread.start()
+        thread.join()
+        supervisor.run_once()
+
+    def has_ended() -> bool:
+        supervisor.run_once()
+        return not supervisor.children
+
+    wait_until(has_ended, what="its end")
+
+    assert ends == [-signal.SIGKILL]
+    assert log.read_text().split() == ["up", "asked"]
+    assert supervisor.run_once() == 1.0  # nothing is due
+    assert supervisor.exit_code == 0
+    supervisor.start(_python("raise SystemExit(3)"))  # the name is free again
+    wait_until(lambda: supervisor.run_once() < 1.0, what="the restart of its namesake")
+    supervisor.stop()
+
+
+def test_a_child_that_is_retired_at_its_end_or_before_its_restart_is_not_started_again():
+    def note(child, _code):
+        if child.spec.name == "first":
+            supervisor.retire("first")
+
+    supervisor = Supervisor(on_exit=note)
+    for name in ("first", "second"):
+        supervisor.start(_python("raise SystemExit(3)", name=name))
+    ended = set()
+
+    def have_ended() -> bool:
+        supervisor.run_once()
+        ended.update({"first", "second"} - supervisor.children.keys())
+        if "second" in ended:
+            supervisor.retire("second")
+        return len(ended) == 2
+
+    wait_until(have_ended, what="the end of both")
+
+    assert supervisor.run_once() == 1.0
+    assert not supervisor.children
+    supervisor.stop()
+
+
 def test_the_end_of_an_indispensable_child_stops_the_rest_and_reports_failure():
     supervisor = Supervisor()
     bystander = supervisor.start(_python("import time; time.sleep(600)", name="bystander"))
