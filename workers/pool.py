@@ -31,6 +31,7 @@ WATCH_EVERY = 0.5  # seconds between looks for cancellations
 SUSPECTS_EVERY = 1.0
 STRAYS_EVERY = 60.0
 MAX_PREFETCH = 50
+LONGEST_TURN = 0.05  # seconds of starting runs until the loop looks at everything else
 HURRY = timedelta(seconds=1)
 
 
@@ -64,6 +65,7 @@ class Pool:
         self._wake = asyncio.Event()
         self._watch = asyncio.Event()
         self._emptied = asyncio.Event()
+        self._will_fill = False
         self._is_draining = False
         self._is_hungry = True
         self._suspects_at = 0.0
@@ -258,10 +260,26 @@ class Pool:
         logger.debug("worker.clock_skew", seconds=round(self._equipment.clock.skew().total_seconds(), 3))
 
     def _fill_slots(self) -> None:
+        """Start what slots are free for. Runs that only compute do so in here: after a moment the loop has its turn, or
+        hundreds of them would keep the process from beating."""
+        over_at = time.monotonic() + LONGEST_TURN
         while self._waiting and self.free_slots > 0 and not self._is_draining:
+            if time.monotonic() > over_at:
+                self._fill_slots_soon()
+                return
             execution = Execution(self._waiting.popleft(), self._equipment)
             self._running[execution.claimed.run_id] = execution
             execution.start(self._finished)
+
+    def _fill_slots_soon(self) -> None:
+        """In the loop's next turn, once for all that end in this one."""
+        if not self._will_fill:
+            self._will_fill = True
+            asyncio.get_running_loop().call_soon(self._fill_slots_now)
+
+    def _fill_slots_now(self) -> None:
+        self._will_fill = False
+        self._fill_slots()
 
     def _finished(self, execution: Execution, error: BaseException | None) -> None:
         if self._running.get(execution.claimed.run_id) is execution:
@@ -274,7 +292,7 @@ class Pool:
         if error is not None:
             logger.error("run.slot_failed", run=str(execution.claimed.run_id), exc_info=error)
             self._equipment.faults.note(f"a slot failed with run {execution.claimed.run_id}", error)
-        self._fill_slots()
+        self._fill_slots_soon()
         if self._is_hungry:
             self._wake.set()
 

@@ -1,5 +1,7 @@
 """Runs that only compute are carried out at once, without a task of their own, and end as all others do."""
 
+import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -159,3 +161,34 @@ def test_a_stop_that_comes_while_it_is_settled_changes_nothing() -> None:
     run(stop())
 
     assert run_of(work).state == "succeeded"
+
+
+def test_many_that_compute_for_long_do_not_silence_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supervisor kills a process whose loop stands still: a host may claim hundreds of these at once."""
+    carry_out = Execution._engine
+
+    def dear(self: Execution, pipeline: Any) -> Any:
+        time.sleep(0.03)
+        return carry_out(self, pipeline)
+
+    monkeypatch.setattr(Execution, "_engine", dear)
+    works = [due_work(computing()) for _ in range(60)]
+    stalls: list[float] = []
+
+    async def tick() -> None:
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(0)
+            stalls.append(time.monotonic() - last)
+            last = time.monotonic()
+
+    async def work() -> None:
+        async with bench(slots=60) as process:
+            ticking = asyncio.create_task(tick())
+            await process.run_all()
+            ticking.cancel()
+
+    run(work())
+
+    assert {run_of(work).state for work in works} == {"succeeded"}
+    assert max(stalls) < 0.5, max(stalls)
