@@ -88,17 +88,17 @@ def hurried(at_most: timedelta = HURRIED) -> Iterator[None]:
 
 
 def limits() -> Limits:
-    """Of a statement, of a wait for a lock, and of silence in a transaction; 0 is no limit."""
-    lock = conf.clock_lock_timeout()
-    at_most = _at_most.get()
-    if at_most is not None and (not lock or lock > at_most):
-        lock = at_most
-    return conf.clock_statement_timeout(), lock, conf.clock_idle_timeout()
+    """Of a statement, of a wait for a lock, and of silence in a transaction, as the settings say; 0 is no limit."""
+    return conf.clock_statement_timeout(), conf.clock_lock_timeout(), conf.clock_idle_timeout()
 
 
 def _chosen(statement: timedelta | None = None) -> Limits:
-    of_statement, of_lock, of_silence = limits()
-    return statement or of_statement, of_lock, of_silence
+    """The limits of a transaction that begins here."""
+    of_statement, lock, of_silence = limits()
+    at_most = _at_most.get()
+    if at_most is not None and (not lock or lock > at_most):
+        lock = at_most
+    return statement or of_statement, lock, of_silence
 
 
 def _limits_of_connection() -> Limits | None:

@@ -250,6 +250,14 @@ def test_a_connection_of_the_clocks_own_keeps_the_limits_while_it_is_the_clocks(
     assert shown() == before
 
 
+def test_a_connection_that_is_opened_in_a_hurry_keeps_the_usual_limits(settings: Any) -> None:
+    settings.ORDINAUT_CLOCK_LOCK_TIMEOUT = timedelta(seconds=2)
+    with session.owned():
+        with session.hurried(timedelta(milliseconds=50)), session.bounded():
+            assert shown()[1] == "50ms"
+        assert shown()[1] == "2s"
+
+
 def test_behind_a_pooler_no_limit_is_left_on_a_connection_that_others_will_get(monkeypatch: pytest.MonkeyPatch) -> None:
     # As PgBouncer does: at the start of a session it names a process that is none of the server's.
     monkeypatch.setattr(session, "_SERVER_PROCESS", "SELECT pg_backend_pid() + 1")
