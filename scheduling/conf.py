@@ -20,6 +20,11 @@ def redis_url() -> str:
     return str(getattr(settings, "ORDINAUT_REDIS_URL", "") or "")
 
 
+def direct_url() -> str:
+    """The server's own address, past any pooler, for LISTEN; empty where there is none."""
+    return str(getattr(settings, "ORDINAUT_DATABASE_DIRECT_URL", "") or "")
+
+
 def prepares_statements() -> bool:
     """False behind a transaction-mode pooler that cannot keep prepared statements."""
     return bool(getattr(settings, "ORDINAUT_PREPARE_STATEMENTS", True))

@@ -91,11 +91,6 @@ def logs_every_run() -> bool:
     return bool(getattr(settings, "ORDINAUT_LOG_EVERY_RUN", False))
 
 
-def direct_url() -> str:
-    """The server's own address, past any pooler, for LISTEN; empty where there is none."""
-    return str(getattr(settings, "ORDINAUT_DATABASE_DIRECT_URL", "") or "")
-
-
 def test_point() -> str:
     """Where a test wants a process of a worker host to die or to stand still; empty outside of tests."""
     return str(getattr(settings, "ORDINAUT_TEST_WORKER_POINT", ""))

@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 
 from pipelines.tools.process_tree import resident_memory
+from scheduling.conf import direct_url
 from scheduling.instants import boottime
 from scheduling.wakeup import DUE_CHANNEL, QUEUES_CHANNEL
 from workers import conf
@@ -102,8 +103,8 @@ class Keeper:
                 self._repeat(self.prune_once, RETENTION_EVERY, "retention.database_is_away"), name="retention"
             ),
         ]
-        if conf.direct_url():
-            self._tasks.append(asyncio.create_task(listen(conninfo(conf.direct_url()), hear=self._hear), name="listen"))
+        if url := direct_url():
+            self._tasks.append(asyncio.create_task(listen(conninfo(url), hear=self._hear), name="listen"))
 
     async def stop(self, left: Iterable[UUID]) -> None:
         """Hand over the work of the processes in `left`, then end every task and connection."""

@@ -1,5 +1,6 @@
 """The dashboard: is the clock firing, is the queue moving, who works, what failed, what comes next."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.cache import cache
@@ -10,6 +11,7 @@ from ordinaut_project.console import reads
 from ordinaut_project.console.chart import HEIGHT, SERIES, WIDTH, Chart, hourly
 from scheduling.clock.accounting import read_overdue
 from scheduling.console.words import duration, local_moment, moment, since
+from scheduling.queues.selectors import QueueState, queue_states
 from workers.bloat import read_warning
 
 # Counting the runs of a day is the one figure that grows with traffic; within this time it is not counted again.
@@ -22,13 +24,13 @@ def dashboard(request: HttpRequest) -> dict[str, Any]:
     if not request.user.has_perm("scheduling.view_run"):
         return {"is_allowed": False}
     now = timezone.now()
-    queues = reads.queue_depths(now=now)
+    queues = [state for state in queue_states(now=now) if state.holds_anything or state.is_paused]
     chart, hour, day = _history()
     return {
         "is_allowed": True,
         "warning": read_warning(),
-        "figures": [*_figures(queues, hour, now), _overdue()],
-        "queues": [{"row": queue, "age": since(queue.oldest_at, now=now)} for queue in queues],
+        "figures": [*_figures(queues, hour), _overdue()],
+        "queues": [{"row": queue, "age": duration(queue.depth.oldest_due_seconds)} for queue in queues],
         "chart": chart,
         "chart_size": {"width": WIDTH, "height": HEIGHT, "full_height": HEIGHT + 18},
         "series": SERIES,
@@ -48,18 +50,23 @@ def dashboard(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _figures(queues: list[reads.QueueDepth], hour: dict[str, int], now: Any) -> list[dict[str, str]]:
-    oldest = min((queue.oldest_at for queue in queues if queue.oldest_at), default=None)
+def _figures(queues: Sequence[QueueState], hour: dict[str, int]) -> list[dict[str, str]]:
+    depths = [queue.depth for queue in queues]
+    oldest = max((depth.oldest_due_seconds for depth in depths if depth.oldest_due_seconds is not None), default=None)
     return [
-        {"label": "Due now", "value": f"{sum(queue.due for queue in queues):,}", "note": "waiting for a free slot"},
+        {"label": "Due now", "value": f"{sum(depth.due for depth in depths):,}", "note": "waiting for a free slot"},
         {
             "label": "Oldest due",
-            "value": duration(now - oldest) if oldest else "–",  # noqa: RUF001
-            "note": "has waited so long" if oldest else "nothing waits",
+            "value": duration(oldest),
+            "note": "nothing waits" if oldest is None else "has waited so long",
         },
-        {"label": "Running", "value": f"{sum(queue.running for queue in queues):,}", "note": "held by workers"},
-        {"label": "Later", "value": f"{sum(queue.later for queue in queues):,}", "note": "retries and future starts"},
-        {"label": "Gated", "value": f"{sum(queue.gated for queue in queues):,}", "note": "paused, limits, overlap"},
+        {"label": "Running", "value": f"{sum(depth.running for depth in depths):,}", "note": "held by workers"},
+        {
+            "label": "Later",
+            "value": f"{sum(depth.sleeping for depth in depths):,}",
+            "note": "retries and future starts",
+        },
+        {"label": "Gated", "value": f"{sum(depth.gated for depth in depths):,}", "note": "paused, limits, overlap"},
         {"label": "Failed", "value": f"{hour.get('failed', 0):,}", "note": "of the runs of the last hour"},
     ]
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import connection
 from django.db.models import Count, Q, QuerySet
 from django.db.models.functions import TruncHour
 
@@ -23,50 +22,6 @@ HOURS = 24
 _LATEST_FAILURES = 6
 _NEXT_FIRES = 10
 _WORKERS_SHOWN = 12
-
-
-@dataclass(frozen=True, slots=True)
-class QueueDepth:
-    """Due work of one queue. `oldest_at`: since when the oldest row that may be claimed has been due."""
-
-    name: str
-    due: int
-    later: int
-    running: int
-    gated: int
-    oldest_at: datetime | None
-    is_paused: bool = False
-    pause_reason: str = ""
-
-
-# Purpose: what the queues hold, and which are paused: those that hold nothing, too. Index: none, both are small.
-_DEPTHS = """
-SELECT COALESCE(depth.queue, paused.name), COALESCE(due, 0), COALESCE(later, 0), COALESCE(running, 0),
-       COALESCE(gated, 0), oldest_at, paused.name IS NOT NULL, COALESCE(paused.pause_reason, '')
-FROM (
-    SELECT queue,
-           count(*) FILTER (WHERE lease_owner IS NULL AND gate IS NULL AND available_at <= %(now)s) AS due,
-           count(*) FILTER (WHERE lease_owner IS NULL AND gate IS NULL AND available_at > %(now)s) AS later,
-           count(*) FILTER (WHERE lease_owner IS NOT NULL) AS running,
-           count(*) FILTER (WHERE gate IS NOT NULL) AS gated,
-           min(available_at) FILTER (
-               WHERE lease_owner IS NULL AND gate IS NULL AND available_at <= %(now)s
-           ) AS oldest_at
-    FROM scheduling_duework
-    GROUP BY queue
-) AS depth
-FULL JOIN (
-    SELECT name, pause_reason FROM scheduling_queue
-    WHERE paused_at IS NOT NULL AND COALESCE(paused_until > %(now)s, true)
-) AS paused ON paused.name = depth.queue
-ORDER BY 1
-"""
-
-
-def queue_depths(*, now: datetime) -> list[QueueDepth]:
-    with connection.cursor() as cursor:
-        cursor.execute(_DEPTHS, {"now": now})
-        return [QueueDepth(*row) for row in cursor.fetchall()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,9 @@ from typing import Any
 
 import psycopg
 import structlog
-from django.conf import settings
 from django.db import connection
 
+from scheduling import conf
 from scheduling.wakeup import SCHEDULES_CHANNEL
 
 logger = structlog.get_logger(__name__)
@@ -36,8 +36,9 @@ class Ear:
         if self._open is not None and not self._open.closed:
             return self._open
         is_opening = self._opening is not None and self._opening.is_alive()
-        if settings.ORDINAUT_DATABASE_DIRECT_URL and not is_opening and time.monotonic() >= self._not_before:
-            address = _of_this_database(settings.ORDINAUT_DATABASE_DIRECT_URL)
+        url = conf.direct_url()
+        if url and not is_opening and time.monotonic() >= self._not_before:
+            address = _of_this_database(url)
             self._not_before = time.monotonic() + self._wait
             self._opening = threading.Thread(target=self._connect, args=(address,), name="ear", daemon=True)
             self._opening.start()

@@ -12,20 +12,27 @@ from scheduling.instants import database_now
 from scheduling.queues.models import Queue
 from scheduling.tasks.models import DEFAULT_QUEUE, Task
 
-# Purpose: what each queue holds. Index: none, the queue is small; asked by people and by the metrics.
-_DEPTHS = """
-SELECT queue,
-       count(*) FILTER (WHERE lease_owner IS NULL AND gate IS NULL AND available_at <= now()),
-       count(*) FILTER (WHERE lease_owner IS NULL AND gate IS NULL AND available_at > now()),
-       count(*) FILTER (WHERE gate IS NOT NULL),
-       count(*) FILTER (WHERE lease_owner IS NOT NULL),
-       EXTRACT(EPOCH FROM now() - min(available_at) FILTER (
-           WHERE lease_owner IS NULL AND gate IS NULL AND available_at <= now()
-       ))::float
-FROM scheduling_duework
-GROUP BY queue
-ORDER BY queue
+# Purpose: what each queue holds, and how it is operated. Index: none, both tables are small; asked by people and by the
+# metrics.
+_STATES = """
+SELECT COALESCE(depth.queue, operated.name), COALESCE(due, 0), COALESCE(sleeping, 0), COALESCE(gated, 0),
+       COALESCE(running, 0), oldest_due_seconds, {columns}
+FROM (
+    SELECT queue,
+           count(*) FILTER (WHERE lease_owner IS NULL AND gate IS NULL AND available_at <= now()) AS due,
+           count(*) FILTER (WHERE lease_owner IS NULL AND gate IS NULL AND available_at > now()) AS sleeping,
+           count(*) FILTER (WHERE gate IS NOT NULL) AS gated,
+           count(*) FILTER (WHERE lease_owner IS NOT NULL) AS running,
+           EXTRACT(EPOCH FROM now() - min(available_at) FILTER (
+               WHERE lease_owner IS NULL AND gate IS NULL AND available_at <= now()
+           ))::float AS oldest_due_seconds
+    FROM scheduling_duework
+    GROUP BY queue
+) AS depth
+FULL JOIN scheduling_queue operated ON operated.name = depth.queue
+ORDER BY 1
 """
+_DEPTH_COLUMNS = 6
 
 # Purpose: the seconds until a bucket holds a whole token. Index: primary keys.
 _WAIT = """
@@ -77,32 +84,36 @@ class QueueState:
         return self.control.is_paused(self.at)
 
     @property
+    def holds_anything(self) -> bool:
+        return any((self.depth.due, self.depth.sleeping, self.depth.gated, self.depth.running))
+
+    @property
     def allowed_actions(self) -> tuple[str, ...]:
         return ("update", "pause", "resume") if self.is_paused else ("update", "pause")
 
 
-def queue_depths() -> list[QueueDepth]:
-    """Every queue that holds something, by name."""
+def queue_states(*, now: datetime | None = None) -> list[QueueState]:
+    """Every queue that holds something or is operated, by name: one statement. `now` None: the database's."""
+    at = now or database_now()
+    fields = Queue._meta.concrete_fields
+    columns = ", ".join(f"operated.{field.column}" for field in fields)
     with connection.cursor() as cursor:
-        cursor.execute(_DEPTHS)
-        return [QueueDepth(*row) for row in cursor.fetchall()]
-
-
-def queue_states() -> list[QueueState]:
-    """Every queue that holds something or is operated, by name."""
-    depths = {depth.queue: depth for depth in queue_depths()}
-    controls = {queue.name: queue for queue in Queue.objects.all()}
-    now = database_now()
-    return [
-        QueueState(depths.get(name) or QueueDepth(name), controls.get(name) or Queue(name=name), now)
-        for name in sorted(depths.keys() | controls.keys())
-    ]
+        cursor.execute(_STATES.format(columns=columns))
+        rows = cursor.fetchall()
+    names = [field.attname for field in fields]
+    states = []
+    for row in rows:
+        depth, control = QueueDepth(*row[:_DEPTH_COLUMNS]), row[_DEPTH_COLUMNS:]
+        is_stored = control[names.index("name")] is not None
+        queue = Queue.from_db(connection.alias, names, control) if is_stored else Queue(name=depth.queue)
+        states.append(QueueState(depth, queue, at))
+    return states
 
 
 def queue_state(name: str) -> QueueState:
     """The queue of this name as it is now, its depth included; one that nobody has operated has the defaults."""
-    depth = next((depth for depth in queue_depths() if depth.queue == name), QueueDepth(name))
-    return QueueState(depth, control_of(name), database_now())
+    found = next((state for state in queue_states() if state.depth.queue == name), None)
+    return found or QueueState(QueueDepth(name), Queue(name=name), database_now())
 
 
 def control_of(name: str) -> Queue:
@@ -130,6 +141,5 @@ def require_known(name: str) -> None:
 
 def _known_names() -> Iterator[str]:
     yield DEFAULT_QUEUE
-    yield from Queue.objects.values_list("name", flat=True)
     yield from Task.objects.not_archived().values_list("queue", flat=True).distinct()
-    yield from (depth.queue for depth in queue_depths())
+    yield from (state.depth.queue for state in queue_states())
