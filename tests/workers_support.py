@@ -19,7 +19,7 @@ from workers.claim import Claimer
 from workers.claimed import ClaimedRun
 from workers.clock import DatabaseClock
 from workers.connection import Database, conninfo
-from workers.execution import Equipment
+from workers.equipment import Equipment
 from workers.gates import GateKeeper
 from workers.journal import JournalWriter
 from workers.pool import Pool

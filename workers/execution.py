@@ -2,37 +2,31 @@
 
 import asyncio
 import platform
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from datetime import timedelta
 from enum import Enum, auto
-from random import Random
 from typing import Any
 
 import structlog
 
 from pipelines.document import Pipeline
 from pipelines.engine import run_pipeline
-from pipelines.engine.ports import Failed, Invoker, Outcome, RunContext, StepEntry, StepState, ToolCall
+from pipelines.engine.ports import Failed, Outcome, StepState
 from pipelines.errors import ErrorClass, PipelineError
-from pipelines.tools.base import Catalog, InDoubt, SideEffect
-from pipelines.tools.invoke import ToolInvoker
-from pipelines.tools.isolation import Isolation
 from scheduling.runs.states import FailureCause, RunState
 from workers import conf
 from workers import tally as counted
 from workers.briefing import Brief
 from workers.claimed import ClaimedRun
-from workers.clock import DatabaseClock
 from workers.doing import Doing, open_step
-from workers.encoding import Unstorable, decode
-from workers.faults import Faults
-from workers.gates import GateKeeper
-from workers.journal import JournalRefused, JournalWriter, LeaseLost, RunJournal, settlement_row
+from workers.encoding import Unstorable
+from workers.equipment import Equipment, TrackedInvoker
+from workers.journal import JournalRefused, LeaseLost, RunJournal, settlement_row
 from workers.points import reach
 from workers.revisions import ToolsMissing
+from workers.run_context import context_of
 from workers.settlement import TOOLS_MISSING, Canceled, Ending, HandedBack, Settlement, TimedOut, settle
-from workers.tally import Tally
 
 logger = structlog.get_logger(__name__)
 
@@ -49,61 +43,7 @@ class Stop(Enum):
     LOST = auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Equipment:
-    """What the slots of a process share."""
-
-    writer: JournalWriter
-    catalog: Catalog
-    isolation: Isolation
-    clock: DatabaseClock
-    gates: GateKeeper
-    tally: Tally
-    faults: Faults = field(default_factory=Faults)
-    rng: Random = field(default_factory=Random)
-
-
-class TrackedInvoker:
-    """Calls tools for real and notes which calls have begun."""
-
-    def __init__(self, run: ClaimedRun, equipment: Equipment, journal: RunJournal) -> None:
-        self._run = run
-        self._equipment = equipment
-        self._journal = journal
-        self._invoke: Invoker | None = None
-        self.in_doubt: set[tuple[str, int]] = set()
-
-    async def __call__(self, call: ToolCall) -> Any:
-        place = (call.path, call.attempt)
-        self._journal.calls[place] = StepEntry(
-            path=call.path,
-            kind="tool",
-            state=StepState.STARTED,
-            attempt=call.attempt,
-            run_attempt=self._run.attempt,
-            uses=call.spec.name,
-            input=call.input,
-            started_at=self._equipment.clock.now(),
-        )
-        if call.spec.side_effect is SideEffect.EFFECT and call.spec.in_doubt is not InDoubt.RETRY:
-            self.in_doubt.add(place)
-        if self._invoke is None:
-            self._invoke = self._invoker()
-        reach("before-call")
-        result = await self._invoke(call)
-        reach("after-call")
-        return result
-
-    def _invoker(self) -> Invoker:
-        return ToolInvoker(
-            self._equipment.catalog,
-            self._equipment.isolation,
-            run_id=str(self._run.run_id),
-            task_id=str(self._run.task_id),
-            agent_id=str(self._run.agent_id),
-            lease_epoch=self._run.lease_epoch,
-            now=self._run.started_at,
-        )
+Finished = Callable[["Execution", BaseException | None], None]
 
 
 class Execution:
@@ -133,13 +73,12 @@ class Execution:
         """What this slot is at, for people."""
         return Doing(self.claimed.run_id, *open_step(self._journal.calls))
 
-    def start(self, finished: Callable[["Execution", BaseException | None], None]) -> None:
+    def start(self, finished: Finished) -> None:
         """Run: at once where the run only computes, else in a task of its own. `finished` is called when it is over,
         with what went wrong that should not have."""
         settlement = self._settlement_at_once()
         if settlement is None:
-            self.task = asyncio.create_task(self.run(), name=f"run {self.claimed.run_id}")
-            self.task.add_done_callback(lambda task: finished(self, None if task.cancelled() else task.exception()))
+            self._go_on_in_a_task(self.run(), finished)
             return
         self.is_settling = True
 
@@ -149,18 +88,21 @@ class Execution:
             elif isinstance(error, JournalRefused):
                 # As in `_settle`, in a task, because it has to wait.
                 self._journal.drop()
-                self.task = asyncio.create_task(self._settle_refused(error))
-                self.task.add_done_callback(lambda task: finished(self, None if task.cancelled() else task.exception()))
+                self._go_on_in_a_task(self._settle_refused(error), finished)
                 return
             finished(self, None)
 
         reach("before-settle")
         self._journal.settle_soon(settlement, acknowledged)
 
+    def _go_on_in_a_task(self, going: Coroutine[Any, Any, None], finished: Finished) -> None:
+        self.task = asyncio.create_task(going, name=f"run {self.claimed.run_id}")
+        self.task.add_done_callback(lambda task: finished(self, None if task.cancelled() else task.exception()))
+
     def _settlement_at_once(self) -> Settlement | None:
-        """What becomes of a run that only computes, without a task and a timer, which cost a third of a short run.
-        None where it is another kind of run, or would have to wait after all: its steps are computed
-        again then, which those of no effect may be.
+        """What becomes of a run that only computes, without a task and a timer, which are a third of the
+        Python of a short run. None where it is another kind of run, or would have to wait after all: its steps are
+        computed again then, which those of no effect may be.
         """
         run, brief, clock = self.claimed, self.brief, self._equipment.clock
         pipeline = brief.pipeline
@@ -267,7 +209,7 @@ class Execution:
     def _engine(self, pipeline: Pipeline) -> Coroutine[Any, Any, Outcome]:
         return run_pipeline(
             pipeline,
-            context=_context(self.brief),
+            context=context_of(self.brief),
             history=self.brief.history,
             journal=self._journal,
             invoke=self._invoke,
@@ -381,32 +323,3 @@ def _tell(settlement: Settlement, run: ClaimedRun) -> None:
             logger.warning("run.handed_back_again", handbacks=run.handback_count + 1)
         case name if conf.logs_every_run():
             logger.info("run.settled", outcome=name, **facts)
-
-
-def _context(brief: Brief) -> RunContext:
-    run = brief.run
-    params = decode(run.params)
-    return RunContext(
-        run={
-            "id": brief.run_text,
-            "attempt": run.attempt,
-            "scheduled_for": _instant(run.scheduled_for),
-            "started_at": _instant(run.started_at),
-            "trigger": run.trigger_kind,
-            "simulated": bool(run.simulated),
-        },
-        task=_task(brief),
-        params=params if isinstance(params, dict) else {},
-        now=run.started_at,
-        event=brief.event,
-        run_attempt=run.attempt,
-        simulated=bool(run.simulated),
-    )
-
-
-def _task(brief: Brief) -> Mapping[str, Any]:
-    return {"id": brief.task_text, "title": brief.task.title, "labels": brief.task.labels}
-
-
-def _instant(value: datetime | None) -> str | None:
-    return None if value is None else value.isoformat().replace("+00:00", "Z")

@@ -21,7 +21,7 @@ from workers.clock import DatabaseClock
 from workers.columns import Texts
 from workers.connection import Database, DatabaseUnavailable, conninfo
 from workers.doing import told
-from workers.execution import Equipment
+from workers.equipment import Equipment
 from workers.faults import Faults
 from workers.gates import GateKeeper
 from workers.journal import JournalWriter

@@ -19,7 +19,8 @@ from workers.clock import WARNING
 from workers.columns import Uuids
 from workers.connection import Database, DatabaseUnavailable
 from workers.doing import Doing
-from workers.execution import Equipment, Execution, Stop
+from workers.equipment import Equipment
+from workers.execution import Execution, Stop
 from workers.outage import Outage
 from workers.points import reach
 from workers.statements import RELEASE, WATCH
