@@ -11,7 +11,7 @@ from uuid import UUID
 from scheduling.calendars.exclusions import exclusions_of, in_order
 from scheduling.clock import session
 from scheduling.core.planning import MisfirePolicy
-from scheduling.core.recurrence import Exclusions, Rule
+from scheduling.core.recurrence import Exclusions, Rule, settled_anchor
 from scheduling.schedules.models import ScheduleKind
 
 # Purpose: the schedules that are due, earliest first, and what their starts lock.
@@ -57,7 +57,6 @@ _FORGET_PLANS = "DISCARD PLANS"
 _TO_COME = EARLIEST.replace("next_fire_at IS NOT NULL", "next_fire_at > statement_timestamp()")
 
 MOST_PLACES = 16
-_MORE_THAN_AN_OFFSET = timedelta(days=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +119,9 @@ class DueSchedule:
 
     @property
     def _anchor(self) -> datetime | None:
-        """The anchor, where it can still matter. cron counts nothing from it: it only begins there, so that equal
-        expressions that were saved on different days are one rule, compiled once."""
-        has_begun = self.starts_at < self.next_fire_at.replace(tzinfo=None) - _MORE_THAN_AN_OFFSET
-        return None if self.kind == ScheduleKind.CRON and has_begun else self.starts_at
+        """The anchor as far as it can still matter: equal expressions that were saved on different days are one rule,
+        compiled and planned once."""
+        return settled_anchor(self.kind, self.expression, self.starts_at, since=self.next_fire_at)
 
     @property
     def misfire(self) -> MisfirePolicy:

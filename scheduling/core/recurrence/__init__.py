@@ -12,13 +12,15 @@
 The parts, from the ground up: `rule` (words and the error), `days` (tables of matching days), `zones` (segments of
 constant offset), `clockface` (times of day), `periods` (INTERVAL), `patterns` (their product), `units` (the same for
 hours and finer), `counts` and `unit_counts` (COUNT), `exclusions` (calendars), `base` and `elapsed` (patterns met with
-zones), a module for each kind, `union` (several rules), and `remarks` (what a reader of a preview should know).
+zones), a module for each kind, `union` (several rules), `anchors` (which rules are one), and `remarks` (what a reader
+of a preview should know).
 """
 
 from dataclasses import replace
 from datetime import datetime, time
 from functools import lru_cache
 
+from scheduling.core.recurrence.anchors import settled_anchor
 from scheduling.core.recurrence.base import Recurrence
 from scheduling.core.recurrence.context import Context, read_context
 from scheduling.core.recurrence.cron import compile_cron
@@ -31,7 +33,16 @@ from scheduling.core.recurrence.union import compile_lines
 from scheduling.core.recurrence.waiting import compile_after, compile_condition, compile_event
 from scheduling.core.recurrence.zones import get_zone
 
-__all__ = ["Exclusions", "Recurrence", "Rule", "ScheduleError", "anchored", "compile_rule", "context_of"]
+__all__ = [
+    "Exclusions",
+    "Recurrence",
+    "Rule",
+    "ScheduleError",
+    "anchored",
+    "compile_rule",
+    "context_of",
+    "settled_anchor",
+]
 
 _COMPILERS = {
     "cron": (compile_cron, "next"),
