@@ -8,7 +8,8 @@ came in between voids the plan, and a crash at any line loses and doubles nothin
 at all, and the occurrence is unique in any case.
 
 The loop (`loop.Clock`) sleeps until the earliest mark, is woken by a notification when a schedule changes, and looks
-once a second in any case. Lateness is judged by the database's clock alone.
+once a second in any case. What is due at that mark it plans before it sleeps, where it is plain and little (`ahead`).
+Lateness is judged by the database's clock alone.
 
 APScheduler frames the housekeeping (`housekeeping`): it computes no occurrence of ours.
 """

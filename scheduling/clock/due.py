@@ -39,9 +39,9 @@ _SHARED = "FOR NO KEY UPDATE OF schedule SKIP LOCKED\n"
 # Not those that are stepped over (see `scheduling.clock.isolation`), by their own ids or those of their tasks.
 _OTHERS = "AND schedule.id <> ALL(%(stepped_over)s::uuid[]) AND schedule.task_id <> ALL(%(stepped_over)s::uuid[])\n"
 
-# Purpose: how far the earliest mark is. Index: schedule_due_idx. Locks: none.
+# Purpose: how far the earliest mark is, and where. Index: schedule_due_idx. Locks: none.
 EARLIEST = """
-SELECT EXTRACT(EPOCH FROM next_fire_at - clock_timestamp())
+SELECT EXTRACT(EPOCH FROM next_fire_at - clock_timestamp()), next_fire_at
 FROM scheduling_schedule schedule
 WHERE state = 'active' AND held_at IS NULL AND next_fire_at IS NOT NULL
 ORDER BY next_fire_at, id
@@ -193,7 +193,7 @@ def read_due(
 ) -> list[DueSchedule]:
     """The earliest due schedules, at most `batch` of them, without the first `skip` and without those that are
     stepped over; with `since`, of those alone that became due within that time. `now` None: the database's."""
-    is_usual = now is None and not (skip or since or is_shared or stepped_over)
+    is_usual = not (skip or since or is_shared or stepped_over)
     statement = due_statement(
         is_now=now is None,
         batch=batch,
@@ -239,13 +239,13 @@ def due_statement(
     return statement + _SHARED if is_shared else statement
 
 
-def seconds_to_earliest(*, stepped_over: Sequence[UUID] = ()) -> float | None:
-    """How long until the next mark by the database's clock; not positive where one is due; None where none is."""
+def earliest_mark(*, stepped_over: Sequence[UUID] = ()) -> tuple[float, datetime] | None:
+    """How many seconds it is to the next mark by the database's clock, not positive where one is due, and the mark."""
     with session.single_statement() as cursor:
         statement = _among_others(EARLIEST) if stepped_over else EARLIEST
         cursor.execute(statement, {"stepped_over": list(stepped_over)}, prepare=True)
         row = cursor.fetchone()
-    return None if row is None else float(row[0])
+    return None if row is None else (float(row[0]), row[1])
 
 
 def seconds_to_next_to_come() -> float | None:

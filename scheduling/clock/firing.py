@@ -109,7 +109,7 @@ def run_pass(
         # There may be more than the backlog lets see.
         on_time = read_due(now=now, batch=batch, since=ON_TIME, is_shared=is_shared, stepped_over=left_alone.now())
     reach("after-read")
-    lanes = Lanes(Ways(plain=_fire_plain, passing=fire, patient=_fire_patiently, refused=_refused), left_alone)
+    lanes = Lanes(Ways(plain=fire_plain_plans, passing=fire, patient=_fire_patiently, refused=_refused), left_alone)
     written: list[PassResult] = []
     taken = 0
     for part in (on_time, backlog) if on_time and backlog else (due,):
@@ -225,8 +225,9 @@ def _refused(item: Planned, error: Exception) -> PassResult:
     return PassResult(quarantined=quarantine(item.schedule, f"cannot be fired: {type(error).__name__}: {error}"))
 
 
-def _fire_plain(planned: Sequence[Planned]) -> PassResult:
-    """Fire schedules that leave nothing to decide, by one statement, which is the whole transaction."""
+def fire_plain_plans(planned: Sequence[Planned], *, only_when_due: bool = False) -> PassResult:
+    """Fire schedules that leave nothing to decide, by one statement, which is the whole transaction. `only_when_due`:
+    those alone that have just become due by the database's clock."""
     starts = [
         PlainStart(
             schedule_id=item.schedule.id,
@@ -238,7 +239,7 @@ def _fire_plain(planned: Sequence[Planned]) -> PassResult:
         for item in planned
     ]
     with session.single_statement() as cursor:
-        fired = fire_plain(cursor, starts)
+        fired = fire_plain(cursor, starts, only_when_due=only_when_due)
     reach("after-commit")
     return PassResult(runs=fired.runs, lost=len(planned) - fired.schedules)
 

@@ -11,12 +11,13 @@ from django.db import close_old_connections, connection
 
 from scheduling.backfills.pacing import BackfillPacer
 from scheduling.clock import metrics, session
-from scheduling.clock.due import Share, seconds_to_earliest, seconds_to_next_to_come
+from scheduling.clock.ahead import SHORTEST, fire_ahead, plan_ahead
+from scheduling.clock.due import Share, earliest_mark, seconds_to_next_to_come
 from scheduling.clock.ear import Ear
 from scheduling.clock.faults import Fault, fault_of
 from scheduling.clock.firing import DEFAULT_BATCH, run_pass
 from scheduling.clock.isolation import SteppedOver
-from scheduling.clock.planned import PassResult
+from scheduling.clock.planned import PassResult, Planned
 from scheduling.clock.points import reach
 from scheduling.clock.readiness import Readiness
 from scheduling.triggers.run_ends import BATCH as RUN_ENDS_BATCH
@@ -137,9 +138,13 @@ class Clock:
         return turn.is_more
 
     def _sleep(self) -> None:
-        """Until the earliest mark, a notification, `stop()`, or the backstop."""
-        earliest = seconds_to_earliest(stepped_over=self._stepped_over.now())
-        waits = [BACKSTOP, *(wait for wait in (earliest, self._stepped_over.seconds_to_next()) if wait is not None)]
+        """Until the earliest mark, a notification, `stop()`, or the backstop. What is due at the mark is planned before
+        and fired when it has come."""
+        stepped_over = self._stepped_over.now()
+        earliest = earliest_mark(stepped_over=stepped_over)
+        looked_at = time.monotonic()
+        to_mark = None if earliest is None else earliest[0]
+        waits = [BACKSTOP, *(wait for wait in (to_mark, self._stepped_over.seconds_to_next()) if wait is not None)]
         pause = max(min(waits), 0.0)
         if pause > 0:
             self._fruitless = 0
@@ -153,8 +158,16 @@ class Clock:
         reach("before-sleep")
         if pause <= 0 or self._stopping.is_set():
             return
+        until = looked_at + pause
+        planned: list[Planned] = []
+        if earliest is not None and pause == to_mark and pause > SHORTEST:
+            planned = plan_ahead(earliest[1], stepped_over=stepped_over)
+            pause = max(until - time.monotonic(), 0.0)
         if not self._ear.wait(pause):
             self._stopping.wait(pause)
+        # Whatever woke the clock before the mark may be a change of what is planned.
+        if planned and time.monotonic() >= until and not self._stopping.is_set():
+            metrics.RUNS.inc(fire_ahead(planned).runs)
 
     def _come_back(self, error: Exception, fault: Fault) -> None:
         """After a pass that broke off: start from a clean connection, after a wait that grows and is spread."""

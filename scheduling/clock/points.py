@@ -22,6 +22,8 @@ POINTS = (
 )
 # While the clock acts on the ends of runs, in the transaction that takes the end.
 POINTS_OF_ENDS = ("end-taken", "end-acted-on")
+# What is due next is planned, and its instant has come (see `ahead`).
+POINTS_OF_AHEAD = ("ahead-planned", "ahead-due")
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 _armed: dict[str, signal.Signals] = {}
@@ -34,7 +36,7 @@ def arm(order: str | None = None) -> None:
     if not given:
         return
     deed, _, point = given.partition(":")
-    known = (*POINTS, *POINTS_OF_ENDS)
+    known = (*POINTS, *POINTS_OF_ENDS, *POINTS_OF_AHEAD)
     if deed not in _SIGNALS or point not in known:
         raise ValueError(f"{given!r} is not kill: or stop: and one of {', '.join(known)}")
     _armed[point] = _SIGNALS[deed]

@@ -78,6 +78,14 @@ FROM plain LEFT JOIN born ON born.id = plain.run_id
 GROUP BY plain.queue
 """
 
+# The same for plans that were made before their instant. Whoever slept past it, and not only for a moment, has plans
+# that say nothing of misfires; statement_timestamp() is no earlier than the sleeper's arrival.
+FIRE_PLAIN_WHEN_DUE = FIRE_PLAIN.replace(
+    "      AND schedule.max_occurrences IS NULL\n",
+    "      AND schedule.max_occurrences IS NULL AND schedule.next_fire_at <= statement_timestamp()\n"
+    "      AND schedule.next_fire_at > statement_timestamp() - interval '1 s'\n",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class PlainStart:
@@ -98,13 +106,14 @@ class PlainFired:
     runs: int
 
 
-def fire_plain(cursor: Any, starts: Sequence[PlainStart]) -> PlainFired:
+def fire_plain(cursor: Any, starts: Sequence[PlainStart], *, only_when_due: bool = False) -> PlainFired:
     """Admit the starts and move the marks, in the open transaction or, without one, in the statement's own.
 
-    `cursor` is a `binary_cursor`. Wakes the workers of the queues after the commit.
+    `cursor` is a `binary_cursor`. `only_when_due`: leave alone what is not due yet by the database's clock, or has been
+    for more than a second. Wakes the workers of the queues after the commit.
     """
     cursor.execute(
-        FIRE_PLAIN,
+        FIRE_PLAIN_WHEN_DUE if only_when_due else FIRE_PLAIN,
         {
             "ids": [start.schedule_id for start in starts],
             "versions": [start.version for start in starts],

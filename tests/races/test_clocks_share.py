@@ -58,8 +58,8 @@ def test_a_contested_clock_passes_over_what_another_one_is_firing(monkeypatch: p
 
     fire_plain = plain.fire_plain
 
-    def fire_while_another_passes(cursor, starts):
-        fired = fire_plain(cursor, starts)
+    def fire_while_another_passes(cursor, starts, **how):
+        fired = fire_plain(cursor, starts, **how)
         if not results:
             monkeypatch.setattr(firing, "fire_plain", fire_plain)
             thread = threading.Thread(target=pass_elsewhere)

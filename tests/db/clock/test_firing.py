@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from scheduling.clock import firing, metrics
-from scheduling.clock.due import seconds_to_earliest
+from scheduling.clock.due import earliest_mark
 from scheduling.clock.firing import run_pass
 from scheduling.clock.isolation import SteppedOver
 from scheduling.core.recurrence import zones
@@ -366,14 +366,15 @@ def test_a_batch_bounds_a_pass() -> None:
 
 
 def test_the_earliest_mark_sets_the_sleep() -> None:
-    assert seconds_to_earliest() is None
+    assert earliest_mark() is None
     ScheduleFactory(next_fire_at=datetime.now(UTC) + timedelta(seconds=30))
     ScheduleFactory(next_fire_at=datetime.now(UTC) + timedelta(seconds=90))
 
-    pause = seconds_to_earliest()
+    found = earliest_mark()
 
-    assert pause is not None
-    assert 25 < pause <= 30
+    assert found is not None
+    assert 25 < found[0] <= 30
+    assert found[1] == Schedule.objects.earliest("next_fire_at").next_fire_at
 
 
 def refuse_runs_of(schedule: Schedule) -> None:

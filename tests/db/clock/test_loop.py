@@ -59,7 +59,7 @@ def test_what_becomes_due_just_after_an_idle_pass_has_looked_is_fired_at_once(mo
     clock = Clock()
     for _ in range(20):
         clock.run_once()
-        monkeypatch.setattr("scheduling.clock.loop.seconds_to_earliest", lambda **_: 0.001)
+        monkeypatch.setattr("scheduling.clock.loop.earliest_mark", lambda **_: (0.001, datetime.now(UTC)))
         monkeypatch.setattr(clock._ear, "wait", lambda seconds: True)
         clock._sleep()
     monkeypatch.undo()
@@ -79,7 +79,7 @@ def test_what_becomes_due_just_after_an_idle_pass_has_looked_is_fired_at_once(mo
 def test_what_somebody_holds_is_looked_at_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     pauses: list[float] = []
-    monkeypatch.setattr("scheduling.clock.loop.seconds_to_earliest", lambda **_: -1.0)
+    monkeypatch.setattr("scheduling.clock.loop.earliest_mark", lambda **_: (-1.0, datetime.now(UTC)))
     monkeypatch.setattr(clock._ear, "wait", lambda seconds: False)
     monkeypatch.setattr(clock._stopping, "wait", pauses.append)
     for _ in range(9):
@@ -93,7 +93,7 @@ def test_what_others_come_to_is_not_kept_waiting_by_what_somebody_holds(monkeypa
     clock = Clock()
     pauses: list[float] = []
     ScheduleFactory(next_fire_at=datetime.now(UTC) + timedelta(seconds=0.3))
-    monkeypatch.setattr("scheduling.clock.loop.seconds_to_earliest", lambda **_: -1.0)
+    monkeypatch.setattr("scheduling.clock.loop.earliest_mark", lambda **_: (-1.0, datetime.now(UTC)))
     monkeypatch.setattr(clock._ear, "wait", lambda seconds: False)
     monkeypatch.setattr(clock._stopping, "wait", pauses.append)
     clock._fruitless = 9

@@ -1,0 +1,65 @@
+"""What is due next, read and planned before it is due: at its instant one statement is left to send.
+
+Only for a few plain schedules (`planned.Lane.PLAIN`) that the clock is about to sleep for. Everything else, and what
+goes wrong here, is the business of the pass that follows at once: a mark that was not moved is still due. The statement
+asks the database's clock whether the instant has come, and a version that has changed meanwhile voids the plan.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+
+from scheduling.clock import metrics
+from scheduling.clock.due import DueSchedule, read_due
+from scheduling.clock.faults import fault_of
+from scheduling.clock.firing import fire_plain_plans, plan_schedule
+from scheduling.clock.planned import Lane, PassResult, Planned
+from scheduling.clock.points import reach
+from scheduling.core.recurrence import ScheduleError
+
+logger = structlog.get_logger(__name__)
+
+# So many at one instant are fired by a statement whose plan is kept; more are a batch, and a batch is the pass's.
+FEW = 32
+# Seconds to the instant under which there is no time to prepare.
+SHORTEST = 0.005
+
+
+def plan_ahead(at: datetime, *, stepped_over: Sequence[UUID] = ()) -> list[Planned]:
+    """The plain schedules whose mark is `at` or earlier, planned as a pass at `at` would; none where they are many."""
+    due = read_due(now=at, batch=FEW + 1, stepped_over=stepped_over)
+    if len(due) > FEW:
+        return []
+    plans = [planned for schedule in due if (planned := _planned(schedule)) is not None]
+    reach("ahead-planned")
+    return plans
+
+
+def _planned(schedule: DueSchedule) -> Planned | None:
+    if not schedule.is_plain:
+        return None
+    try:
+        planned = Planned(schedule, plan_schedule(schedule))
+    except ScheduleError:
+        return None  # the pass meets it again when it is due, and sets it aside with its reason
+    except Exception:
+        logger.exception("schedule.not_planned_ahead", schedule=str(schedule.id))
+        return None
+    return planned if planned.lane is Lane.PLAIN else None
+
+
+def fire_ahead(planned: Sequence[Planned]) -> PassResult:
+    """Fire what is due by now and has not changed. Errors of the connection and of the server are the caller's; those
+    that concern one schedule are told and left to the pass, which finds out whose they are."""
+    reach("ahead-due")
+    try:
+        return fire_plain_plans(planned, only_when_due=True)
+    except Exception as error:
+        fault = fault_of(error)
+        if fault.is_everywhere:
+            raise
+        metrics.FAULTS.labels(fault.value).inc()
+        logger.warning("clock.not_fired_ahead", schedules=len(planned), fault=fault, detail=str(error).strip()[:300])
+        return PassResult()

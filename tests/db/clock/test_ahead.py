@@ -1,0 +1,239 @@
+"""What is planned before its instant is fired at it, and only if nothing has changed: the pass does all the rest."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+
+from scheduling.clock import metrics
+from scheduling.clock.ahead import FEW, fire_ahead, plan_ahead
+from scheduling.clock.firing import run_pass
+from scheduling.clock.loop import Clock
+from scheduling.models import DueWork, Run, Schedule
+from tests.factories import ScheduleFactory, TaskFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def daily(at: datetime, **fields: Any) -> Schedule:
+    """A schedule of every day at the minute of `at`, whose mark is `at`."""
+    return ScheduleFactory(
+        kind="interval",
+        expression="P1D",
+        starts_at=at.replace(tzinfo=None) - timedelta(days=30),
+        next_fire_at=at,
+        **fields,
+    )
+
+
+def just_now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def in_a_moment(seconds: float = 60) -> datetime:
+    return just_now() + timedelta(seconds=seconds)
+
+
+def once_in(milliseconds: int) -> Schedule:
+    at = datetime.now(UTC) + timedelta(milliseconds=milliseconds)
+    return ScheduleFactory(kind="once", expression=at.isoformat(), next_fire_at=at)
+
+
+def counts() -> tuple[int, int]:
+    return Run.objects.count(), DueWork.objects.count()
+
+
+def as_of(schedule: Schedule) -> dict[str, Any]:
+    fields = ("state", "next_fire_at", "last_fired_at", "fired_count", "missed_count", "version")
+    return Schedule.objects.filter(pk=schedule.pk).values(*fields).get()
+
+
+def test_what_has_come_is_fired_as_a_pass_would() -> None:
+    at = just_now()
+    ahead, passed = daily(at), daily(at)
+
+    planned = [item for item in plan_ahead(at) if item.schedule.id == ahead.id]
+    result = fire_ahead(planned)
+
+    assert result.runs == 1
+    assert run_pass(now=at).runs == 1
+    assert as_of(ahead) == as_of(passed)
+    assert as_of(ahead)["next_fire_at"] == at + timedelta(days=1)
+    first, second = Run.objects.order_by("created_at").values("scheduled_for", "state", "trigger_kind", "attempt")
+    assert first == second
+    assert counts() == (2, 2)
+
+
+def test_what_has_not_come_by_the_clock_of_the_database_stays() -> None:
+    at = in_a_moment()
+    schedule = daily(at)
+    before = as_of(schedule)
+    planned = plan_ahead(at)
+
+    assert len(planned) == 1
+    assert fire_ahead(planned).runs == 0
+    assert as_of(schedule) == before
+    assert counts() == (0, 0)
+
+
+def test_who_slept_past_the_instant_leaves_it_to_the_pass_and_its_misfire_policy() -> None:
+    at = in_a_moment(-5)
+    schedule = daily(at, misfire_policy="skip", misfire_grace=timedelta(seconds=1))
+    planned = plan_ahead(at)
+
+    assert len(planned) == 1
+    assert fire_ahead(planned).runs == 0
+    assert run_pass().missed == 1
+    assert as_of(schedule)["missed_count"] == 1
+    assert counts() == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 2},
+        {"state": "paused"},
+        {"held_at": datetime(2026, 1, 1, tzinfo=UTC)},
+        {"max_occurrences": 1},
+    ],
+)
+def test_what_has_changed_meanwhile_is_not_fired(change: dict[str, Any]) -> None:
+    at = just_now()
+    schedule = daily(at, version=1)
+    planned = plan_ahead(at)
+    Schedule.objects.filter(pk=schedule.pk).update(**change)
+
+    assert len(planned) == 1
+    assert fire_ahead(planned).runs == 0
+    assert counts() == (0, 0)
+
+
+@pytest.mark.parametrize("task", [{"overlap": "skip"}, {"concurrency_key": "k", "concurrency_limit": 1}])
+def test_a_task_that_got_something_to_decide_is_left_to_the_pass(task: dict[str, Any]) -> None:
+    at = just_now()
+    schedule = daily(at)
+    planned = plan_ahead(at)
+    type(schedule.task).objects.filter(pk=schedule.task_id).update(**task)
+
+    assert fire_ahead(planned).runs == 0
+    assert run_pass(now=at).runs == 1
+
+
+def test_starts_that_decide_something_are_not_planned_ahead() -> None:
+    at = in_a_moment()
+    daily(at, task=TaskFactory(overlap="queue_one"))
+    daily(at, task=TaskFactory(concurrency_key="k", concurrency_limit=1))
+    daily(at, max_occurrences=3)
+
+    assert plan_ahead(at) == []
+
+
+def test_a_batch_is_the_pass_s() -> None:
+    at = in_a_moment()
+    task = TaskFactory()
+    for _ in range(FEW + 1):
+        daily(at, task=task)
+
+    assert plan_ahead(at) == []
+
+    Schedule.objects.order_by("id")[:1].get().delete()
+    assert len(plan_ahead(at)) == FEW
+
+
+def test_what_cannot_be_planned_is_left_to_the_pass_and_the_others_are_planned() -> None:
+    at = just_now()
+    broken, sound = daily(at, timezone="Mars/Olympus"), daily(at)
+
+    planned = plan_ahead(at)
+
+    assert [item.schedule.id for item in planned] == [sound.id]
+    assert fire_ahead(planned).runs == 1
+    assert as_of(broken)["state"] == "active"
+    assert run_pass(now=at).quarantined == 1
+
+
+def test_what_the_database_refuses_is_left_to_the_pass_which_finds_who_it_is() -> None:
+    at = just_now()
+    refused, sound = daily(at), daily(at)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            CREATE FUNCTION refuse_one() RETURNS trigger LANGUAGE plpgsql AS
+            $$BEGIN RAISE EXCEPTION 'not this one' USING ERRCODE = 'check_violation'; END$$;
+            CREATE TRIGGER refuse_one BEFORE INSERT ON scheduling_run FOR EACH ROW
+            WHEN (NEW.schedule_id = '{refused.id}') EXECUTE FUNCTION refuse_one();
+            """
+        )
+    try:
+        assert fire_ahead(plan_ahead(at)).runs == 0
+        result = run_pass(now=at)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TRIGGER refuse_one ON scheduling_run; DROP FUNCTION refuse_one()")
+
+    assert (result.runs, result.quarantined) == (1, 1)
+    assert as_of(sound)["fired_count"] == 1
+
+
+def test_a_lost_connection_is_the_loop_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose(*_: Any, **__: Any) -> None:
+        raise psycopg.OperationalError("the server closed the connection")
+
+    at = just_now()
+    daily(at)
+    planned = plan_ahead(at)
+    monkeypatch.setattr("scheduling.clock.ahead.fire_plain_plans", lose)
+
+    with pytest.raises(psycopg.OperationalError):
+        fire_ahead(planned)
+
+
+def sleeping(monkeypatch: pytest.MonkeyPatch, *, woken_after: float | None) -> Clock:
+    """A clock that sleeps once, without a pause of its own between; woken early where a number of seconds is given."""
+    clock = Clock()
+
+    def wait(seconds: float) -> bool:
+        time.sleep(seconds if woken_after is None else min(seconds, woken_after))
+        return True
+
+    monkeypatch.setattr(clock._ear, "wait", wait)
+    return clock
+
+
+def test_a_clock_fires_at_the_instant_without_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    once_in(100)
+    before = metrics.RUNS._value.get()
+
+    sleeping(monkeypatch, woken_after=None)._sleep()
+
+    assert metrics.RUNS._value.get() == before + 1
+    run = Run.objects.get()
+    assert run.scheduled_for is not None
+    assert timedelta(0) <= run.created_at - run.scheduled_for < timedelta(milliseconds=100)
+
+
+def test_a_clock_that_is_woken_before_the_instant_fires_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    once_in(300)
+
+    sleeping(monkeypatch, woken_after=0.01)._sleep()
+
+    assert counts() == (0, 0)
+
+
+def test_a_clock_that_is_stopped_in_its_sleep_fires_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    once_in(50)
+    clock = sleeping(monkeypatch, woken_after=None)
+    wait = clock._ear.wait
+
+    def wait_and_stop(seconds: float) -> bool:
+        clock.stop()
+        return wait(seconds)
+
+    monkeypatch.setattr(clock._ear, "wait", wait_and_stop)
+
+    clock._sleep()
+
+    assert counts() == (0, 0)
