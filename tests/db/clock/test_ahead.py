@@ -18,28 +18,16 @@ from tests.factories import ScheduleFactory, TaskFactory
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def daily(at: datetime, **fields: Any) -> Schedule:
-    """A schedule of every day at the minute of `at`, whose mark is `at`."""
-    return ScheduleFactory(
-        kind="interval",
-        expression="P1D",
-        starts_at=at.replace(tzinfo=None) - timedelta(days=30),
-        next_fire_at=at,
-        **fields,
-    )
+def due(at: datetime, **fields: Any) -> Schedule:
+    return ScheduleFactory(kind="once", expression=at.isoformat(), next_fire_at=at, **fields)
 
 
 def just_now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)
+    return datetime.now(UTC)
 
 
 def in_a_moment(seconds: float = 60) -> datetime:
     return just_now() + timedelta(seconds=seconds)
-
-
-def once_in(milliseconds: int) -> Schedule:
-    at = datetime.now(UTC) + timedelta(milliseconds=milliseconds)
-    return ScheduleFactory(kind="once", expression=at.isoformat(), next_fire_at=at)
 
 
 def counts() -> tuple[int, int]:
@@ -53,7 +41,7 @@ def as_of(schedule: Schedule) -> dict[str, Any]:
 
 def test_what_has_come_is_fired_as_a_pass_would() -> None:
     at = just_now()
-    ahead, passed = daily(at), daily(at)
+    ahead, passed = due(at), due(at)
 
     planned = [item for item in plan_ahead(at) if item.schedule.id == ahead.id]
     result = fire_ahead(planned)
@@ -61,7 +49,14 @@ def test_what_has_come_is_fired_as_a_pass_would() -> None:
     assert result.runs == 1
     assert run_pass(now=at).runs == 1
     assert as_of(ahead) == as_of(passed)
-    assert as_of(ahead)["next_fire_at"] == at + timedelta(days=1)
+    assert as_of(ahead) == {
+        "state": "completed",
+        "next_fire_at": None,
+        "last_fired_at": at,
+        "fired_count": 1,
+        "missed_count": 0,
+        "version": 2,
+    }
     first, second = Run.objects.order_by("created_at").values("scheduled_for", "state", "trigger_kind", "attempt")
     assert first == second
     assert counts() == (2, 2)
@@ -69,7 +64,7 @@ def test_what_has_come_is_fired_as_a_pass_would() -> None:
 
 def test_what_has_not_come_by_the_clock_of_the_database_stays() -> None:
     at = in_a_moment()
-    schedule = daily(at)
+    schedule = due(at)
     before = as_of(schedule)
     planned = plan_ahead(at)
 
@@ -81,7 +76,7 @@ def test_what_has_not_come_by_the_clock_of_the_database_stays() -> None:
 
 def test_who_slept_past_the_instant_leaves_it_to_the_pass_and_its_misfire_policy() -> None:
     at = in_a_moment(-5)
-    schedule = daily(at, misfire_policy="skip", misfire_grace=timedelta(seconds=1))
+    schedule = due(at, misfire_policy="skip", misfire_grace=timedelta(seconds=1))
     planned = plan_ahead(at)
 
     assert len(planned) == 1
@@ -102,7 +97,7 @@ def test_who_slept_past_the_instant_leaves_it_to_the_pass_and_its_misfire_policy
 )
 def test_what_has_changed_meanwhile_is_not_fired(change: dict[str, Any]) -> None:
     at = just_now()
-    schedule = daily(at, version=1)
+    schedule = due(at, version=1)
     planned = plan_ahead(at)
     Schedule.objects.filter(pk=schedule.pk).update(**change)
 
@@ -114,7 +109,7 @@ def test_what_has_changed_meanwhile_is_not_fired(change: dict[str, Any]) -> None
 @pytest.mark.parametrize("task", [{"overlap": "skip"}, {"concurrency_key": "k", "concurrency_limit": 1}])
 def test_a_task_that_got_something_to_decide_is_left_to_the_pass(task: dict[str, Any]) -> None:
     at = just_now()
-    schedule = daily(at)
+    schedule = due(at)
     planned = plan_ahead(at)
     type(schedule.task).objects.filter(pk=schedule.task_id).update(**task)
 
@@ -124,9 +119,9 @@ def test_a_task_that_got_something_to_decide_is_left_to_the_pass(task: dict[str,
 
 def test_starts_that_decide_something_are_not_planned_ahead() -> None:
     at = in_a_moment()
-    daily(at, task=TaskFactory(overlap="queue_one"))
-    daily(at, task=TaskFactory(concurrency_key="k", concurrency_limit=1))
-    daily(at, max_occurrences=3)
+    due(at, task=TaskFactory(overlap="queue_one"))
+    due(at, task=TaskFactory(concurrency_key="k", concurrency_limit=1))
+    due(at, max_occurrences=3)
 
     assert plan_ahead(at) == []
 
@@ -135,7 +130,7 @@ def test_a_batch_is_the_pass_s() -> None:
     at = in_a_moment()
     task = TaskFactory()
     for _ in range(FEW + 1):
-        daily(at, task=task)
+        due(at, task=task)
 
     assert plan_ahead(at) == []
 
@@ -145,7 +140,7 @@ def test_a_batch_is_the_pass_s() -> None:
 
 def test_what_cannot_be_planned_is_left_to_the_pass_and_the_others_are_planned() -> None:
     at = just_now()
-    broken, sound = daily(at, timezone="Mars/Olympus"), daily(at)
+    broken, sound = due(at, timezone="Mars/Olympus"), due(at)
 
     planned = plan_ahead(at)
 
@@ -157,7 +152,7 @@ def test_what_cannot_be_planned_is_left_to_the_pass_and_the_others_are_planned()
 
 def test_what_the_database_refuses_is_left_to_the_pass_which_finds_who_it_is() -> None:
     at = just_now()
-    refused, sound = daily(at), daily(at)
+    refused, sound = due(at), due(at)
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
@@ -183,7 +178,7 @@ def test_a_lost_connection_is_the_loop_s(monkeypatch: pytest.MonkeyPatch) -> Non
         raise psycopg.OperationalError("the server closed the connection")
 
     at = just_now()
-    daily(at)
+    due(at)
     planned = plan_ahead(at)
     monkeypatch.setattr("scheduling.clock.ahead.fire_plain_plans", lose)
 
@@ -204,7 +199,7 @@ def sleeping(monkeypatch: pytest.MonkeyPatch, *, woken_after: float | None) -> C
 
 
 def test_a_clock_fires_at_the_instant_without_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    once_in(100)
+    due(just_now() + timedelta(milliseconds=100))
     before = metrics.RUNS._value.get()
 
     sleeping(monkeypatch, woken_after=None)._sleep()
@@ -216,7 +211,7 @@ def test_a_clock_fires_at_the_instant_without_a_pass(monkeypatch: pytest.MonkeyP
 
 
 def test_a_clock_that_is_woken_before_the_instant_fires_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    once_in(300)
+    due(just_now() + timedelta(milliseconds=300))
 
     sleeping(monkeypatch, woken_after=0.01)._sleep()
 
@@ -224,7 +219,7 @@ def test_a_clock_that_is_woken_before_the_instant_fires_nothing(monkeypatch: pyt
 
 
 def test_a_clock_that_is_stopped_in_its_sleep_fires_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    once_in(50)
+    due(just_now() + timedelta(milliseconds=50))
     clock = sleeping(monkeypatch, woken_after=None)
     wait = clock._ear.wait
 
