@@ -7,6 +7,7 @@ class PipelinesConfig(AppConfig):
 
     def ready(self) -> None:
         from pipelines.checks import check_settings, check_tools
+        from scheduling.checks import OURS
 
-        checks.register(check_settings)
-        checks.register(check_tools)
+        checks.register(check_settings, OURS)
+        checks.register(check_tools, OURS)

@@ -1,7 +1,8 @@
 """System checks of this app.
 
-E001 stands with every command. The others are for services only, which run them with `require_service_settings`
-before they start: commands such as `makemigrations --check` need neither a key nor a database.
+E001 stands with every command that checks anything. The others are for services only, which run them with
+`require_service_settings` before they start: commands such as `makemigrations --check` need neither a key nor a
+database.
 """
 
 from typing import Any
@@ -16,6 +17,9 @@ from scheduling import conf
 from scheduling.ports import METHODS
 
 SERVICE = "service"
+# The checks of Ordinaut's own apps: all that clocks and worker hosts run, which serve no page. Django's others load
+# the console and its addresses, a third of the time that such a command takes to start.
+OURS = "ordinaut"
 _SHORTEST_KEY = 50
 
 
@@ -66,5 +70,5 @@ def require_service_settings() -> None:
 
 def register() -> None:
     """Called once the apps are ready."""
-    checks.register(check_pipeline_port)
+    checks.register(check_pipeline_port, OURS)
     checks.register(check_service_settings, SERVICE, deploy=True)

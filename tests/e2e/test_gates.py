@@ -1,4 +1,4 @@
-"""Does the gate close? One violation of each kind is planted in a clone, and `make check test` must name each."""
+"""Does the gate close? One violation of each kind is planted in a clone, and checks and tests must name each."""
 
 import os
 import subprocess
@@ -20,13 +20,15 @@ class Planted(models.Model):
     def __str__(self) -> str:
         return self.name
 """
+_GATES = ("check-lint", "check-types", "check-imports", "check-migrations")
 _TEST = "def test_planted_failure() -> None:\n    assert 1 == 2\n"
 
 
-@pytest.fixture
-def clone(tmp_path: Path) -> Path:
-    """What is under version control or about to be, as it stands in the working tree."""
-    target = tmp_path / "clone"
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is under version control or about to be, as it stands in the working tree. The tests share it, since the
+    second of them has its types checked in a moment by what the first has left in the cache."""
+    target = tmp_path_factory.mktemp("gates") / "clone"
     copy_working_tree(target)
     return target
 
@@ -52,10 +54,26 @@ def _make(clone: Path, *targets: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
+def test_the_gate_is_open_without_violations(clone):
+    """Else the test below would pass on a gate that is always closed."""
+    result = _make(clone, *_GATES)
+
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_make_check_asks_at_all_of_them(clone):
+    recipes = {gate: _make(clone, "--dry-run", gate).stdout.strip() for gate in _GATES}
+    whole = _make(clone, "--dry-run", "check").stdout
+
+    assert all(recipes.values())
+    assert [gate for gate, recipe in recipes.items() if recipe not in whole] == []
+
+
+@pytest.mark.slow
 def test_each_kind_of_violation_closes_the_gate_and_is_named(clone):
     _plant(clone)
 
-    result = _make(clone, "check", "test", "ARGS=tests/unit/test_planted.py")
+    result = _make(clone, *_GATES, "test", "ARGS=tests/unit/test_planted.py")
 
     said = result.stdout + result.stderr
     assert result.returncode != 0
@@ -68,14 +86,6 @@ def test_each_kind_of_violation_closes_the_gate_and_is_named(clone):
     }.items():
         assert f"[Makefile:{_line_of(clone, target)}: {target}]" in said
         assert words in said
-
-
-@pytest.mark.slow
-def test_the_gate_is_open_without_them(clone):
-    """Else the test above would pass on a gate that is always closed."""
-    result = _make(clone, "check-lint", "check-types", "check-imports", "check-migrations")
-
-    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def _line_of(clone: Path, target: str) -> int:

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import Error
 from django.utils import timezone
 
-from scheduling.checks import require_service_settings
+from scheduling.checks import OURS, require_service_settings
 from scheduling.clock.firing import DEFAULT_BATCH
 from scheduling.clock.housekeeping import make_scheduler, show_jobs, start_over
 from scheduling.clock.loop import Clock
@@ -17,6 +17,7 @@ from scheduling.probe import ProbeServer
 
 
 class Command(BaseCommand):
+    requires_system_checks = (OURS,)
     help = "Fire due schedules, and keep house. Run one or more, on any hosts: none leads."
 
     def add_arguments(self, parser: CommandParser) -> None:

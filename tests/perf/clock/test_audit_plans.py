@@ -10,7 +10,8 @@ from django.db import connection
 from scheduling.clock import accounting
 from scheduling.models import Schedule
 from scheduling.schedules.rules import ACCOUNTED_FOR_EVER
-from tests.factories import ScheduleFactory, TaskFactory
+from tests.factories import ScheduleFactory
+from tests.population import copies_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -24,13 +25,12 @@ def explained(statement: str, parameters: list[Any]) -> str:
 
 
 def test_the_statements_of_the_audit_use_their_indexes_at_size() -> None:
-    task = TaskFactory()
-    schedules = [ScheduleFactory.build(task=task) for _ in range(HOW_MANY)]
-    for number, schedule in enumerate(schedules):
-        assert schedule.next_fire_at is not None
-        schedule.next_fire_at += timedelta(days=number % 100)
-        schedule.accounted_until = schedule.next_fire_at - timedelta(microseconds=1)
-    Schedule.objects.bulk_create(schedules)
+    copies_of(
+        ScheduleFactory(),
+        HOW_MANY,
+        next_fire_at="next_fire_at + n %% 100 * interval '1 day'",
+        accounted_until="next_fire_at + n %% 100 * interval '1 day' - interval '1 us'",
+    )
     with connection.cursor() as cursor:
         cursor.execute("VACUUM (ANALYZE) scheduling_schedule")
     ids = list(Schedule.objects.order_by("pk").values_list("pk", flat=True))

@@ -13,7 +13,8 @@ from scheduling.ids import new_id
 from scheduling.models import Schedule
 from scheduling.postgres import binary_cursor
 from scheduling.runs.plain import FIRE_PLAIN
-from tests.factories import ScheduleFactory, TaskFactory
+from tests.factories import ScheduleFactory
+from tests.population import copies_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -21,10 +22,8 @@ NINE = datetime(2026, 6, 1, 9, 0, tzinfo=UTC)
 
 
 def test_the_statements_of_a_pass_use_their_indexes_at_size() -> None:
-    task = TaskFactory()
-    Schedule.objects.bulk_create(
-        ScheduleFactory.build(task=task, next_fire_at=NINE + timedelta(minutes=minute)) for minute in range(20_000)
-    )
+    first = ScheduleFactory(next_fire_at=NINE)
+    copies_of(first, 20_000, next_fire_at="next_fire_at + n * interval '1 minute'")
     due = {"now": NINE + timedelta(minutes=3)}
     with connection.cursor() as cursor:
         cursor.execute("VACUUM (ANALYZE) scheduling_schedule")
@@ -54,11 +53,8 @@ def test_the_statements_of_a_pass_use_their_indexes_at_size() -> None:
 
 
 def test_a_pass_with_nothing_due_reads_a_page_or_two_whatever_waits() -> None:
-    task = TaskFactory()
-    tomorrow = datetime.now(UTC) + timedelta(days=1)
-    Schedule.objects.bulk_create(
-        ScheduleFactory.build(task=task, next_fire_at=tomorrow + timedelta(minutes=minute)) for minute in range(20_000)
-    )
+    first = ScheduleFactory(next_fire_at=datetime.now(UTC) + timedelta(days=1))
+    copies_of(first, 20_000, next_fire_at="next_fire_at + n * interval '1 minute'")
     with connection.cursor() as cursor:
         cursor.execute("VACUUM (ANALYZE) scheduling_schedule")
 
@@ -74,14 +70,12 @@ def test_a_plan_that_was_kept_from_when_the_tables_were_small_is_made_anew_when_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("scheduling.clock.due.SLOW_READ", 0.0)
-    task = TaskFactory()
-    due = datetime.now(UTC) - timedelta(minutes=1)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM (ANALYZE) scheduling_schedule")
     with session.owned():
         assert read_due(now=None, batch=1000) == []
         assert "Seq Scan on scheduling_schedule" in kept_plan()
-        Schedule.objects.bulk_create(ScheduleFactory.build(task=task, next_fire_at=due) for _ in range(20_000))
+        copies_of(ScheduleFactory(next_fire_at=datetime.now(UTC) - timedelta(minutes=1)), 20_000)
 
         assert len(read_due(now=None, batch=1000)) == 1000
 

@@ -13,6 +13,7 @@ from scheduling.runs.operations import start_run
 from scheduling.triggers.run_ends import act_on_run_ends
 from tests.db.triggers.conftest import ACTOR, end
 from tests.factories import ScheduleFactory, TaskFactory
+from tests.population import copies_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,11 +42,9 @@ def plans_of(work: Callable[[], Any]) -> str:
 
 def test_listeners_and_followers_are_found_by_their_indexes() -> None:
     task, followed = TaskFactory(), TaskFactory()
-    Schedule.objects.bulk_create(
-        ScheduleFactory.build(task=task, kind="event", expression=f"topic.number-{number}", next_fire_at=None)
-        for number in range(HOW_MANY)
-    )
-    Schedule.objects.bulk_create(ScheduleFactory.build(task=task) for _ in range(HOW_MANY))
+    other_listener = ScheduleFactory(task=task, kind="event", expression="topic.number", next_fire_at=None)
+    copies_of(other_listener, HOW_MANY, expression="expression || '-' || n")
+    copies_of(ScheduleFactory(task=task), HOW_MANY)
     listener = ScheduleFactory(task=task, kind="event", expression="*.b.**", next_fire_at=None)
     follower = ScheduleFactory(task=task, kind="after", expression="end", after_task=followed, next_fire_at=None)
     run = start_run(actor=ACTOR, task=followed)

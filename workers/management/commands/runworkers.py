@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from prometheus_client import REGISTRY
 
-from scheduling.checks import require_service_settings
+from scheduling.checks import OURS, require_service_settings
 from scheduling.probe import ProbeServer
 from scheduling.tasks.models import DEFAULT_QUEUE
 from workers import conf, points
@@ -17,6 +17,7 @@ from workers.wear import Limits
 
 
 class Command(BaseCommand):
+    requires_system_checks = (OURS,)
     help = (
         "Run due work: a host of worker processes. Start one on each machine. SIGTERM drains (running steps get "
         "ORDINAUT_GRACE seconds, the rest is handed back); a second SIGTERM puts everything back and stops."

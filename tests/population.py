@@ -1,0 +1,23 @@
+"""Rows by the ten thousand for tests of plans at size: one is made by its factory, the others by the server."""
+
+from django.db import connection
+from django.db.models import Model
+
+
+def copies_of(instance: Model, count: int, **expressions: str) -> None:
+    """Insert `count` rows like the stored `instance`, each with a key of its own.
+
+    `expressions`: SQL for fields that differ, by column; `n` counts from 0 there, and the row's own columns are named.
+    """
+    expressions.setdefault("id", "gen_random_uuid()")
+    columns = [str(field.column) for field in instance._meta.concrete_fields]
+    assert expressions.keys() <= set(columns)
+    table = instance._meta.db_table
+    values = ", ".join(expressions.get(column, column) for column in columns)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} ({', '.join(columns)}) "
+            f"SELECT {values} FROM {table}, generate_series(0, %s - 1) AS n WHERE {table}.id = %s",
+            [count, instance.pk],
+        )
+        assert cursor.rowcount == count
