@@ -1,6 +1,6 @@
 """Rows for the workers' benchmarks: due runs by the hundred thousand, written as the clock writes them."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 ONE_STEP = b'{"version":1,"steps":[{"id":"note","set":{"done":true}}]}'
@@ -17,29 +17,38 @@ WITH task AS (
            )::uuid AS id, n
     FROM generate_series(0, %(count)s - 1) AS n
 ), born AS (
-    INSERT INTO scheduling_run (id, task_id, revision_id, agent_id, trigger_kind, state, cause, skip_reason, attempt,
-                                simulated, triggered_by, created_at)
-    SELECT fresh.id, task.id, task.current_revision_id, task.agent_id, 'manual', 'queued', '', '', 1, false, '', now()
+    INSERT INTO scheduling_run (id, task_id, revision_id, agent_id, trigger_kind, scheduled_for, state, cause,
+                                skip_reason, attempt, simulated, triggered_by, created_at)
+    SELECT fresh.id, task.id, task.current_revision_id, task.agent_id, 'manual',
+           %(available_at)s + fresh.n * %(apart)s::interval, 'queued', '', '', 1, false, '', now()
     FROM fresh JOIN task ON task.place = fresh.n %% task.tasks
-    RETURNING id, task_id
+    RETURNING id, task_id, scheduled_for
 )
 INSERT INTO scheduling_duework (run_id, task_id, queue, priority, available_at, attempt, claim_count, handback_count,
                                 death_count, is_suspect, is_exclusive, is_watched)
-SELECT born.id, born.task_id, %(queue)s, %(priority)s, %(available_at)s, 1, 0, 0, 0, false, false, false
+SELECT born.id, born.task_id, %(queue)s, %(priority)s, born.scheduled_for, 1, 0, 0, 0, false, false, false
 FROM born
 """
 
 
 def make_runs(
-    cursor: Any, count: int, *, available_at: datetime, queue: str = "default", priority: int = 5, batch: int = 20_000
+    cursor: Any,
+    count: int,
+    *,
+    available_at: datetime,
+    apart: timedelta = timedelta(0),
+    queue: str = "default",
+    priority: int = 5,
+    batch: int = 20_000,
 ) -> None:
-    """`count` runs over all tasks, due at `available_at`."""
+    """`count` runs over all tasks, the first due at `available_at` and each `apart` from the one before."""
     for start in range(0, count, batch):
         cursor.execute(
             _MAKE,
             {
                 "count": min(batch, count - start),
-                "available_at": available_at,
+                "available_at": available_at + start * apart,
+                "apart": apart,
                 "queue": queue,
                 "priority": priority,
             },

@@ -94,6 +94,7 @@ def _ours(cursor: Any, address: str) -> list[Contender]:
         Contender("raw SQL floor, 4 clients", floor(4)),
         Contender("one step, 1 process", ours(1, run_rows.ONE_STEP, RUNS // 2)),
         Contender("one step, 2 processes", ours(2, run_rows.ONE_STEP, RUNS)),
+        Contender("one tool step, 2 processes", ours(2, run_rows.steps_document(1), RUNS)),
         Contender("ten durable steps, 1 process", ours(1, ten, RUNS // 20)),
         Contender("ten durable steps, 2 processes", ours(2, ten, RUNS // 20)),
     ]
