@@ -14,7 +14,7 @@ from workers.connection import Database
 from workers.controls import Controls, are_alike
 from workers.floors import Floors
 from workers.shared_claim import SharedClaim
-from workers.statements import CLAIM, CLAIM_SUSPECT, RELEASE_UNKNOWN
+from workers.statements import CLAIM, CLAIM_SUSPECT, NEXT_DUE, RELEASE_UNKNOWN
 
 
 class Claimer:
@@ -52,6 +52,14 @@ class Claimer:
         else:
             self._floors.forget()
         return claimed
+
+    async def seconds_to_next_due(self, *, within: float) -> float | None:
+        """Until the next run becomes due by itself, which nobody will say; None where none does `within` seconds.
+        Raises DatabaseUnavailable."""
+        probes = self._floors.parameters(now=time.monotonic())
+        parameters = {"queues": probes["queues"], "priorities": probes["priorities"], "horizon": within}
+        ((seconds,),) = await self._database.fetch(NEXT_DUE, parameters)
+        return None if seconds is None else max(0.0, seconds)
 
     async def claim_suspect(self) -> ClaimedRun | None:
         """Lease one run whose last worker died; None where there is none. Ask only while holding none."""

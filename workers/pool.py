@@ -29,6 +29,8 @@ logger = structlog.get_logger(__name__)
 
 POLL = (0.5, 1.0)  # seconds between looks when idle, with jitter; a notification comes earlier
 WATCH_EVERY = 0.5  # seconds between looks for cancellations
+# Seconds: what becomes due one after the other is claimed several at a time.
+SHORTEST_PAUSE = 0.005
 SUSPECTS_EVERY = 1.0
 STRAYS_EVERY = 60.0
 MAX_PREFETCH = 50
@@ -137,7 +139,16 @@ class Pool:
         await self._take(claimed)
         if self._is_hungry and self._room():
             return 0.0
-        return pause if soon is None else min(pause, soon)
+        if soon is not None:
+            pause = min(pause, soon)
+        return await self._until_next_due(pause)
+
+    async def _until_next_due(self, pause: float) -> float:
+        """The pause, or less where something becomes due before its end. Not asked where the next look is at once."""
+        if self._wake.is_set() or not pause:
+            return pause
+        seconds = await self._claimer.seconds_to_next_due(within=pause)
+        return pause if seconds is None else max(seconds, SHORTEST_PAUSE)
 
     async def let_strays_go(self) -> None:
         """Put back what is leased to this process and not known to it. Not while a claim is on its way.

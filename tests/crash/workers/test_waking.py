@@ -1,6 +1,7 @@
 """What a running host hears of: due work at once, cancellations within a second."""
 
 import time
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -13,7 +14,7 @@ from tests.factories import TaskFactory
 from tests.invariants import broken_invariants
 from tests.process_trees import is_alive
 from tests.waiting import wait_until
-from tests.workers_support import run_of
+from tests.workers_support import due_work, run_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,6 +52,22 @@ def test_a_run_that_is_asked_for_starts_before_the_next_poll(fleet: Fleet):
             lateness.append((run.started_at - run.created_at).total_seconds())
 
     assert sorted(lateness)[2] < 0.2
+
+
+def test_a_run_that_becomes_due_by_itself_starts_at_its_instant(fleet: Fleet):
+    """A retry, a snooze, a jittered start: nobody notifies when it is due."""
+    with fleet.host():
+        wait_until(worker_pids)
+        lateness = []
+        for _ in range(5):
+            work = due_work(available_at=datetime.now(UTC) + timedelta(seconds=1.2))
+            wait_until(lambda work=work: has_ended(run_of(work)), what="the run")
+            started_at = run_of(work).started_at
+            assert started_at is not None
+            lateness.append((started_at - work.available_at).total_seconds())
+
+    assert min(lateness) >= 0
+    assert sorted(lateness)[2] < 0.1
 
 
 def test_runs_under_one_key_go_one_after_the_other(fleet: Fleet):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 
-from scheduling.models import DueWork
+from scheduling.models import DueWork, Queue
 from tests.factories import DueWorkFactory, RunFactory, TaskFactory
 from tests.workers_support import claimer, due_work, ids, reload, run
 
@@ -163,3 +163,38 @@ def test_a_suspect_is_claimed_by_itself():
     assert suspect.is_suspect
     assert suspect.run_id == min(first, second, key=lambda work: work.available_at).pk
     assert DueWork.objects.filter(gate="suspect").count() == 1
+
+
+def next_due(*, within: float = 1.0) -> float | None:
+    async def ask() -> float | None:
+        async with claimer() as claims:
+            return await claims.seconds_to_next_due(within=within)
+
+    return run(ask())
+
+
+def test_the_next_that_becomes_due_by_itself_is_known():
+    due_work(available_at=ago(5))
+    due_work(priority=9, available_at=ago(-0.9))
+    due_work(priority=3, available_at=ago(-0.8))
+
+    seconds = next_due()
+
+    assert seconds is not None
+    assert 0 < seconds <= 0.8
+
+
+def test_what_nobody_could_claim_at_its_instant_is_not_waited_for():
+    due_work(available_at=ago(-5))
+    due_work(available_at=ago(-0.8), gate="overlap")
+    due_work(available_at=ago(-0.8), queue="other")
+    due_work(available_at=ago(-0.8), lease_owner=uuid.uuid4(), lease_epoch=1, claimed_at=ago(1))
+
+    assert next_due() is None
+
+
+def test_a_paused_queue_is_not_waited_for():
+    due_work(available_at=ago(-0.8))
+    Queue.objects.update_or_create(name="default", defaults={"paused_at": ago(1)})
+
+    assert next_due() is None

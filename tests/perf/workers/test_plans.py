@@ -11,7 +11,7 @@ from tests.workers_support import run
 from workers.columns import Texts, Uuids
 from workers.connection import Database, conninfo
 from workers.floors import Floors
-from workers.statements import CLAIM, WATCH
+from workers.statements import CLAIM, NEXT_DUE, WATCH
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -92,6 +92,17 @@ def test_rows_that_sleep_cost_a_claim_nothing():
     plan = explain(CLAIM, claim_parameters(20))["Plan"]
 
     assert DueWork.objects.filter(available_at__gt=datetime.now(UTC)).count() == ROWS
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 100
+
+
+def test_what_becomes_due_next_is_one_entry_of_each_probe():
+    fill("-1 day")
+    fill("0.2 s")
+    floors = Floors(["default"]).parameters(now=0.0)
+
+    plan = explain(NEXT_DUE, {"queues": floors["queues"], "priorities": floors["priorities"], "horizon": 1.0})["Plan"]
+
+    assert {index for _, index in scans(plan)} == {"due_work_claim_idx"}
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 100
 
 
