@@ -104,7 +104,7 @@ def plan(
         return Plan(fire=(), missed=(), next_fire_at=next_fire_at, is_completed=False)
     on_time_from = max(next_fire_at, now - misfire.grace)
     caught_up, missed = _settle_misfired(recurrence, misfire, next_fire_at, on_time_from, now)
-    on_time, following = _collect(recurrence, on_time_from, now + _SMALLEST, MAX_FIRED)
+    on_time, following = _collect(recurrence, on_time_from, now + _SMALLEST, MAX_FIRED - len(caught_up))
     to_fire = [*caught_up, *on_time]
     if remaining is not None and len(to_fire) > remaining:
         to_fire, following = to_fire[:remaining], to_fire[remaining]
@@ -145,10 +145,23 @@ def _settle_misfired(
     caught_up = [at for at in candidates if not _is_outside(at, misfire, now)]
     if not is_cut:
         return caught_up, tuple(_spans(oldest[: len(oldest) - len(caught_up)], misfire, now))
-    last = _newest(recurrence, 1, start, caught_up[0] if caught_up else end)[-1]
-    reason = _reason(last, misfire, now)
-    span = Missed(first=oldest[0], last=last, count=MAX_COUNTED, at_least=True, reason=reason)
-    return caught_up, (span,)
+    end = caught_up[0] if caught_up else end
+    # What is too late for the window comes first, and has another reason.
+    border = start if misfire.window is None or misfire.policy != "all" else min(max(now - misfire.window, start), end)
+    spans = (_span(recurrence, misfire, now, *span) for span in ((start, border), (border, end)))
+    return caught_up, tuple(span for span in spans if span is not None)
+
+
+def _span(
+    recurrence: Recurrence, misfire: MisfirePolicy, now: datetime, start: datetime, end: datetime
+) -> Missed | None:
+    """The occurrences in [start, end) as one span, all of the same reason; counted as far as is bearable."""
+    found, following = _collect(recurrence, start, end, MAX_COUNTED)
+    if not found:
+        return None
+    is_cut = following is not None and following < end
+    last = last_occurrence(recurrence, start, end) if is_cut else found[-1]
+    return Missed(first=found[0], last=last, count=len(found), at_least=is_cut, reason=_reason(last, misfire, now))
 
 
 def _spans(missed: Sequence[datetime], misfire: MisfirePolicy, now: datetime) -> list[Missed]:
@@ -177,6 +190,11 @@ def _reason(occurrence: datetime, misfire: MisfirePolicy, now: datetime) -> Miss
 
 def _is_outside(occurrence: datetime, misfire: MisfirePolicy, now: datetime) -> bool:
     return misfire.policy == "all" and misfire.window is not None and now - occurrence > misfire.window
+
+
+def last_occurrence(recurrence: Recurrence, start: datetime, end: datetime) -> datetime:
+    """The last of the occurrences in [start, end), of which there are at least two."""
+    return _newest(recurrence, 1, start, end)[-1]
 
 
 def _newest(recurrence: Recurrence, count: int, start: datetime, end: datetime) -> list[datetime]:

@@ -15,6 +15,7 @@ from django.db import transaction
 from scheduling.audit.operations import Actor, record
 from scheduling.audit.snapshots import difference, snapshot
 from scheduling.calendars.selectors import lock_named
+from scheduling.core.planning import last_occurrence
 from scheduling.core.recurrence import ScheduleError, anchored
 from scheduling.definitions.strict import parse, problems_in
 from scheduling.errors import Conflict, IllegalTransition, LimitReached, NotValid, VersionMismatch
@@ -188,16 +189,25 @@ def account_for_pause(schedule: Schedule, *, now: datetime) -> None:
 
     Requires a transaction that holds the schedule's row. ScheduleError where the rule is not valid.
     """
-    _record_passed(schedule, count_passed(schedule, now=now, limit=_COUNTING_STOPS_AT + 1), MissReason.PAUSED)
+    _record_passed(schedule, _passed(schedule, now), MissReason.PAUSED)
     set_mark(schedule, recurrence_of(schedule).next_after(now) if _is_due(schedule, now) else schedule.next_fire_at)
 
 
 def _passed_under_the_old_rule(schedule: Schedule, now: datetime) -> list[datetime]:
     """What was due and has not been fired: an edit takes it out of the new rule's reach, and must not lose it."""
     try:
-        return count_passed(schedule, now=now, limit=_COUNTING_STOPS_AT + 1)
+        return _passed(schedule, now)
     except ScheduleError:
         return []  # the old rule cannot be read: the schedule is quarantined, or about to be
+
+
+def _passed(schedule: Schedule, now: datetime) -> list[datetime]:
+    """The occurrences from the mark up to `now`; where they are too many to count, one more than is counted, which is
+    the last of all: the miss reaches as far as the mark moves."""
+    passed = count_passed(schedule, now=now, limit=_COUNTING_STOPS_AT + 1)
+    if len(passed) > _COUNTING_STOPS_AT:
+        passed[-1] = last_occurrence(recurrence_of(schedule), passed[0], now + timedelta(microseconds=1))
+    return passed
 
 
 def _record_passed(schedule: Schedule, passed: Sequence[datetime], reason: MissReason) -> None:
@@ -207,7 +217,7 @@ def _record_passed(schedule: Schedule, passed: Sequence[datetime], reason: MissR
         Miss.objects.create(
             schedule=schedule,
             first_at=passed[0],
-            last_at=passed[count - 1],
+            last_at=passed[-1],
             count=count,
             is_at_least=len(passed) > count,
             reason=reason,

@@ -168,6 +168,22 @@ def test_counting_stops_where_a_pause_was_long(actor, task):
 
     miss = Miss.objects.get()
     assert (miss.count, miss.is_at_least) == (10_000, True)
+    # Counted or not, nothing lies between the miss and the mark.
+    schedule.refresh_from_db()
+    assert schedule.next_fire_at == miss.last_at + timedelta(seconds=1)
+
+
+def test_an_edit_of_a_schedule_that_has_much_to_catch_up_leaves_no_hole(actor, task):
+    schedule = ScheduleFactory(
+        task=task, kind="interval", expression="PT1S", next_fire_at=database_now() - timedelta(hours=10)
+    )
+
+    operations.update_schedule(actor=actor, schedule=schedule, changes={"expression": "PT2S"})
+
+    miss = Miss.objects.get()
+    schedule.refresh_from_db()
+    assert (miss.count, miss.is_at_least) == (10_000, True)
+    assert schedule.next_fire_at - miss.last_at <= timedelta(seconds=2)
 
 
 def test_a_schedule_that_resumes_under_a_paused_task_is_counted_when_the_task_resumes(actor, task):

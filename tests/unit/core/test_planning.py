@@ -113,6 +113,36 @@ def test_counting_stops_and_says_so(policy, caught_up):
     assert sum(not firing.late for firing in found.fire) == 61
 
 
+def test_what_is_too_late_for_the_window_has_its_own_span_however_many_there_are():
+    now = NOON + timedelta(days=1)
+    hour = timedelta(hours=1)
+
+    found = planned(EVERY_SECOND, since=NOON, now=now, policy="all", window=hour, grace=timedelta(0))
+
+    outside, over_limit = found.missed
+    assert (outside.reason, outside.first, outside.last) == (
+        MissReason.OUTSIDE_WINDOW,
+        NOON,
+        now - hour - timedelta(seconds=1),
+    )
+    assert (outside.count, outside.at_least) == (MAX_COUNTED, True)
+    assert (over_limit.reason, over_limit.first, over_limit.count, over_limit.at_least) == (
+        MissReason.OVER_LIMIT,
+        now - hour,
+        3600 - 100,
+        False,
+    )
+    assert over_limit.last == found.fire[0].scheduled_for - timedelta(seconds=1)
+
+
+def test_a_plan_fires_no_more_than_its_bound_with_what_it_catches_up():
+    found = planned(EVERY_SECOND, since=NOON, now=NOON + 2 * timedelta(hours=1), grace=timedelta(hours=1))
+
+    assert len(found.fire) == MAX_FIRED
+    assert found.fire[0].late
+    assert found.next_fire_at == found.fire[-1].scheduled_for + timedelta(seconds=1)
+
+
 def test_a_long_grace_is_worked_off_pass_by_pass():
     now = NOON + timedelta(hours=1)
 
