@@ -173,3 +173,9 @@ def test_a_misspelt_zone_is_answered_with_the_right_one(given, meant):
         compile_rule(Rule(kind="cron", expression="@daily", timezone=given))
 
     assert meant in (refused.value.hint or "")
+
+
+def test_a_step_after_one_number_goes_on_to_the_end_of_the_field():
+    times = local_times(5, kind="cron", expression="5/15 8 * * *")
+
+    assert [time[11:16] for time in times] == ["08:05", "08:20", "08:35", "08:50", "08:05"]
