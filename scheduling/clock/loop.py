@@ -164,7 +164,8 @@ class Clock:
             planned = plan_ahead(earliest[1], stepped_over=stepped_over)
             pause = max(until - time.monotonic(), 0.0)
         if not self._ear.wait(pause):
-            self._stopping.wait(pause)
+            # There is no ear, or it was lost in the middle of the pause.
+            self._stopping.wait(min(pause, max(until - time.monotonic(), 0.0)))
         # Whatever woke the clock before the mark may be a change of what is planned.
         if planned and time.monotonic() >= until and not self._stopping.is_set():
             metrics.RUNS.inc(fire_ahead(planned).runs)

@@ -83,7 +83,7 @@ GROUP BY plain.queue
 FIRE_PLAIN_WHEN_DUE = FIRE_PLAIN.replace(
     "      AND schedule.max_occurrences IS NULL\n",
     "      AND schedule.max_occurrences IS NULL AND schedule.next_fire_at <= statement_timestamp()\n"
-    "      AND schedule.next_fire_at > statement_timestamp() - interval '1 s'\n",
+    "      AND schedule.next_fire_at > statement_timestamp() - LEAST(interval '1 s', schedule.misfire_grace)\n",
 )
 
 
@@ -110,7 +110,7 @@ def fire_plain(cursor: Any, starts: Sequence[PlainStart], *, only_when_due: bool
     """Admit the starts and move the marks, in the open transaction or, without one, in the statement's own.
 
     `cursor` is a `binary_cursor`. `only_when_due`: leave alone what is not due yet by the database's clock, or has been
-    for more than a second. Wakes the workers of the queues after the commit.
+    for more than a second or its grace. Wakes the workers of the queues after the commit.
     """
     cursor.execute(
         FIRE_PLAIN_WHEN_DUE if only_when_due else FIRE_PLAIN,

@@ -86,6 +86,16 @@ def test_who_slept_past_the_instant_leaves_it_to_the_pass_and_its_misfire_policy
     assert counts() == (0, 0)
 
 
+def test_who_is_later_than_the_grace_leaves_it_to_the_misfire_policy() -> None:
+    at = just_now() - timedelta(milliseconds=300)
+    due(at, misfire_policy="skip", misfire_grace=timedelta(milliseconds=100))
+    planned = plan_ahead(at)
+
+    assert len(planned) == 1
+    assert fire_ahead(planned).runs == 0
+    assert run_pass().missed == 1
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -199,7 +209,7 @@ def sleeping(monkeypatch: pytest.MonkeyPatch, *, woken_after: float | None) -> C
 
 
 def test_a_clock_fires_at_the_instant_without_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    due(just_now() + timedelta(milliseconds=100))
+    due(just_now() + timedelta(milliseconds=400))
     before = metrics.RUNS._value.get()
 
     sleeping(monkeypatch, woken_after=None)._sleep()

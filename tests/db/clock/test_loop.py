@@ -1,5 +1,6 @@
 """The clock's loop: nothing ends it but `stop()`."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -86,7 +87,24 @@ def test_what_somebody_holds_is_looked_at_less_and_less_often(monkeypatch: pytes
         clock.run_once()
         clock._sleep()
 
-    assert pauses == [0.04, 0.08, 0.16, 0.32, 0.64, 1.0, 1.0, 1.0]
+    assert pauses == pytest.approx([0.04, 0.08, 0.16, 0.32, 0.64, 1.0, 1.0, 1.0], abs=0.015)
+
+
+def test_an_ear_that_is_lost_in_the_middle_of_a_sleep_does_not_begin_it_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    pauses: list[float] = []
+    monkeypatch.setattr("scheduling.clock.loop.earliest_mark", lambda **_: None)
+
+    def be_lost(seconds: float) -> bool:
+        time.sleep(0.3)
+        return False
+
+    monkeypatch.setattr(clock._ear, "wait", be_lost)
+    monkeypatch.setattr(clock._stopping, "wait", pauses.append)
+
+    clock._sleep()
+
+    assert 0 < pauses[0] <= 0.7
 
 
 def test_what_others_come_to_is_not_kept_waiting_by_what_somebody_holds(monkeypatch: pytest.MonkeyPatch) -> None:
