@@ -240,9 +240,11 @@ def _start_of(backfill: RunningBackfill, occurrence: datetime) -> Start:
 
 
 def _end(backfill: RunningBackfill, state: BackfillState, reason: str = "") -> TurnResult:
-    """Guarded: whoever ended it first has the last word."""
-    running = Backfill.objects.filter(pk=backfill.id, state=BackfillState.RUNNING)
-    ended = running.update(state=state, state_reason=reason[:500], finished_at=Now())
+    """Guarded: whoever ended it first has the last word. Where somebody holds it, the next turn comes to it again."""
+    with session.bounded():
+        running = Backfill.objects.select_for_update(skip_locked=True, no_key=True)
+        free = list(running.filter(pk=backfill.id, state=BackfillState.RUNNING).values_list("pk", flat=True))
+        ended = Backfill.objects.filter(pk__in=free).update(state=state, state_reason=reason[:500], finished_at=Now())
     if ended:
         logger.info("backfill.ended", backfill=str(backfill.id), state=str(state), reason=reason)
     return TurnResult(ended=ended)

@@ -66,6 +66,19 @@ def test_a_clock_passes_over_a_backfill_that_another_moves_on() -> None:
     assert Run.objects.filter(backfill=backfill).count() == 2
 
 
+def test_a_backfill_that_is_to_end_and_that_somebody_holds_delays_no_clock() -> None:
+    backfill = BackfillFactory()
+    backfill.rule["timezone"] = "Mars/Olympus"
+    backfill.save()
+
+    with transaction.atomic():
+        Backfill.objects.select_for_update(no_key=True).get(pk=backfill.pk)
+        others = turn_elsewhere()
+
+    assert others.ended == 0
+    assert BackfillPacer().turn().ended == 1
+
+
 def test_four_clocks_double_nothing_and_keep_the_pace() -> None:
     backfill = BackfillFactory(max_active=3, end_at=datetime(2026, 4, 9, 9, tzinfo=UTC), total_count=40)
     is_over = threading.Event()
