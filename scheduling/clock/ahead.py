@@ -18,17 +18,17 @@ from scheduling.clock.firing import fire_plain_plans, plan_schedule
 from scheduling.clock.planned import Lane, PassResult, Planned
 from scheduling.clock.points import reach
 from scheduling.core.recurrence import ScheduleError
+from scheduling.runs.plain import FEW
 
 logger = structlog.get_logger(__name__)
 
-# So many at one instant are fired by a statement whose plan is kept; more are a batch, and a batch is the pass's.
-FEW = 32
 # Seconds to the instant under which there is no time to prepare.
 SHORTEST = 0.005
 
 
 def plan_ahead(at: datetime, *, stepped_over: Sequence[UUID] = ()) -> list[Planned]:
-    """The plain schedules whose mark is `at` or earlier, planned as a pass at `at` would; none where they are many."""
+    """The plain schedules whose mark is `at` or earlier, planned as a pass at `at` would; none where they are more than
+    a statement whose plan is kept may fire: a batch is the pass's."""
     due = read_due(now=at, batch=FEW + 1, stepped_over=stepped_over)
     if len(due) > FEW:
         return []

@@ -148,19 +148,25 @@ def _settle_misfired(
     end = caught_up[0] if caught_up else end
     # What is too late for the window comes first, and has another reason.
     border = start if misfire.window is None or misfire.policy != "all" else min(max(now - misfire.window, start), end)
-    spans = (_span(recurrence, misfire, now, *span) for span in ((start, border), (border, end)))
-    return caught_up, tuple(span for span in spans if span is not None)
+    if border <= oldest[0]:
+        return caught_up, (_long_span(recurrence, misfire, now, oldest, following, end),)
+    outside = _long_span(recurrence, misfire, now, oldest, following, border)
+    inside, following = _collect(recurrence, border, end, MAX_COUNTED)
+    return caught_up, (outside, *([_long_span(recurrence, misfire, now, inside, following, end)] if inside else []))
 
 
-def _span(
-    recurrence: Recurrence, misfire: MisfirePolicy, now: datetime, start: datetime, end: datetime
-) -> Missed | None:
-    """The occurrences in [start, end) as one span, all of the same reason; counted as far as is bearable."""
-    found, following = _collect(recurrence, start, end, MAX_COUNTED)
-    if not found:
-        return None
+def _long_span(
+    recurrence: Recurrence,
+    misfire: MisfirePolicy,
+    now: datetime,
+    counted: Sequence[datetime],
+    following: datetime | None,
+    end: datetime,
+) -> Missed:
+    """One span, all of one reason, of those before `end`: of them the first are `counted`, and `following` is next."""
+    found = counted[: bisect_left(counted, end)]
     is_cut = following is not None and following < end
-    last = last_occurrence(recurrence, start, end) if is_cut else found[-1]
+    last = last_occurrence(recurrence, counted[0], end) if is_cut else found[-1]
     return Missed(first=found[0], last=last, count=len(found), at_least=is_cut, reason=_reason(last, misfire, now))
 
 

@@ -19,7 +19,7 @@ from scheduling.ids import new_id
 from scheduling.wakeup import DUE_CHANNEL, after_commit
 
 # So many at once are fired by a plan that is kept; one that was made for few rows would not do for thousands.
-_FEW = 32
+FEW = 32
 
 # Purpose: fire plain schedules, one occurrence each. Index: primary keys; run_occurrence_unique settles who made the
 # run; schedule_after_idx for who follows. Locks: the schedules, in the order of their ids; one that somebody else holds
@@ -122,7 +122,7 @@ def fire_plain(cursor: Any, starts: Sequence[PlainStart], *, only_when_due: bool
             "available_at": [start.available_at for start in starts],
             "next_fire_at": [start.next_fire_at for start in starts],
         },
-        prepare=len(starts) <= _FEW,
+        prepare=len(starts) <= FEW,
     )
     by_queue = cursor.fetchall()
     for queue, _, runs in by_queue:

@@ -1,13 +1,11 @@
 """What a rule still takes from its anchor once it has begun. Rules that differ in nothing else are one rule."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import lru_cache
 
 from scheduling.core.recurrence.rrule_parts import SUB_DAILY, parse_parts
-from scheduling.core.recurrence.rule import ScheduleError
+from scheduling.core.recurrence.rule import REACH, ScheduleError
 
-# Further than any policy moves an occurrence from the wall time that the rule names.
-_REACH = timedelta(days=3)
 # Before every schedule of ours, so that it has begun.
 _COMMON_DAY = date(1972, 1, 1)
 
@@ -21,7 +19,7 @@ def settled_anchor(kind: str, expression: str, starts_at: datetime | None, *, si
     """
     if starts_at is None or kind not in ("cron", "rrule"):
         return starts_at
-    begun = since.replace(tzinfo=None) - _REACH
+    begun = since.replace(tzinfo=None) - REACH
     if starts_at >= begun:
         return starts_at
     if kind == "cron":

@@ -9,13 +9,11 @@ from typing import ClassVar
 
 from scheduling.core.recurrence.exclusions import Exclusions
 from scheduling.core.recurrence.patterns import Pattern
-from scheduling.core.recurrence.rule import EARLIEST, LATEST, ONE_DAY, ONE_SECOND
+from scheduling.core.recurrence.rule import EARLIEST, LATEST, ONE_DAY, ONE_SECOND, REACH
 from scheduling.core.recurrence.zones import Segment, Zone
 
 _SMALLEST = timedelta(microseconds=1)
 _BEFORE_ALL = EARLIEST - ONE_DAY
-# More than any wall time lies from the instant it names: an offset, and the day that Apia left out in 2011.
-_REACH = 3 * ONE_DAY
 _MAX_NOTED = 10
 _LONG_LEAP = 2  # jumps: what needs more looks at days alone, and is kept
 # A wall time lies within a day of its instant, and what a gap moves within a day of where it was due.
@@ -200,11 +198,11 @@ class WallRecurrence(Recurrence):
             found = self._first_in(segment, instant)
             if found is not None:
                 return found
-            upcoming = self.pattern.next_from(segment.end + segment.offset - _REACH)
+            upcoming = self.pattern.next_from(segment.end + segment.offset - REACH)
             if upcoming is None:
                 return None
-            if upcoming - _REACH > segment.end:
-                return self._named_from(upcoming - _REACH)
+            if upcoming - REACH > segment.end:
+                return self._named_from(upcoming - REACH)
         return None
 
     def _first_in(self, segment: Segment, instant: datetime) -> datetime | None:

@@ -15,6 +15,8 @@ FOLD_POLICIES = ("first", "second", "both")
 
 ONE_SECOND = timedelta(seconds=1)
 ONE_DAY = timedelta(days=1)
+# More than any wall time lies from the instant it names: an offset, and the day that Apia left out in 2011.
+REACH = 3 * ONE_DAY
 
 
 class ScheduleError(ValueError):

@@ -6,13 +6,14 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
 
 from scheduling.clock import metrics
-from scheduling.clock.ahead import FEW, fire_ahead, plan_ahead
+from scheduling.clock.ahead import fire_ahead, plan_ahead
 from scheduling.clock.firing import run_pass
 from scheduling.clock.loop import Clock
 from scheduling.models import DueWork, Run, Schedule
+from scheduling.runs.plain import FEW
+from tests.db.clock.refusing import accept_all_runs, refuse_runs_of
 from tests.factories import ScheduleFactory, TaskFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -163,21 +164,12 @@ def test_what_cannot_be_planned_is_left_to_the_pass_and_the_others_are_planned()
 def test_what_the_database_refuses_is_left_to_the_pass_which_finds_who_it_is() -> None:
     at = just_now()
     refused, sound = due(at), due(at)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            CREATE FUNCTION refuse_one() RETURNS trigger LANGUAGE plpgsql AS
-            $$BEGIN RAISE EXCEPTION 'not this one' USING ERRCODE = 'check_violation'; END$$;
-            CREATE TRIGGER refuse_one BEFORE INSERT ON scheduling_run FOR EACH ROW
-            WHEN (NEW.schedule_id = '{refused.id}') EXECUTE FUNCTION refuse_one();
-            """
-        )
+    refuse_runs_of(refused)
     try:
         assert fire_ahead(plan_ahead(at)).runs == 0
         result = run_pass(now=at)
     finally:
-        with connection.cursor() as cursor:
-            cursor.execute("DROP TRIGGER refuse_one ON scheduling_run; DROP FUNCTION refuse_one()")
+        accept_all_runs()
 
     assert (result.runs, result.quarantined) == (1, 1)
     assert as_of(sound)["fired_count"] == 1

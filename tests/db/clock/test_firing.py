@@ -5,7 +5,6 @@ from typing import Any
 from zoneinfo import ZoneInfoNotFoundError
 
 import pytest
-from django.db import connection
 
 from scheduling.clock import firing, metrics
 from scheduling.clock.due import earliest_mark
@@ -15,6 +14,7 @@ from scheduling.core.recurrence import zones
 from scheduling.models import DueWork, Miss, Run, Schedule, Task
 from scheduling.runs.states import RunState, SkipReason
 from scheduling.schedules.models import ScheduleState
+from tests.db.clock.refusing import refuse_runs_of
 from tests.factories import DueWorkFactory, RunFactory, ScheduleFactory, TaskFactory
 
 pytestmark = pytest.mark.django_db
@@ -375,19 +375,6 @@ def test_the_earliest_mark_sets_the_sleep() -> None:
     assert found is not None
     assert 25 < found[0] <= 30
     assert found[1] == Schedule.objects.earliest("next_fire_at").next_fire_at
-
-
-def refuse_runs_of(schedule: Schedule) -> None:
-    """The database refuses every run of this schedule, as a constraint would that nobody thought of."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-            $$BEGIN RAISE EXCEPTION 'not this one' USING ERRCODE = 'check_violation'; END$$;
-            CREATE TRIGGER refuse BEFORE INSERT ON scheduling_run FOR EACH ROW
-                WHEN (NEW.schedule_id = '{schedule.id}') EXECUTE FUNCTION refuse();
-            """
-        )
 
 
 class StoppedClock:

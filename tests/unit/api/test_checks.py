@@ -1,6 +1,9 @@
 """System checks: what every command verifies, and what only services need."""
 
+from datetime import timedelta
+
 import pytest
+from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
 from scheduling.checks import check_pipeline_port, check_service_settings, require_service_settings
@@ -34,3 +37,18 @@ def test_a_service_needs_a_key_and_a_database(settings, monkeypatch):
 def test_a_service_with_both_may_start(settings):
     assert check_service_settings() == []
     require_service_settings()
+
+
+@pytest.mark.parametrize(
+    ("command", "setting", "value", "check"),
+    [
+        ("runscheduler", "ORDINAUT_PIPELINE_PORT", "no.such.Port", "scheduling.E001"),
+        ("runworkers", "ORDINAUT_GRACE", timedelta(seconds=-1), "workers.E001"),
+        ("runworkers", "ORDINAUT_ISOLATED_PROCESSES", "many", "pipelines.E003"),
+    ],
+)
+def test_clocks_and_workers_refuse_settings_that_the_checks_of_any_app_refuse(settings, command, setting, value, check):
+    setattr(settings, setting, value)
+
+    with pytest.raises(SystemCheckError, match=check):
+        call_command(command, skip_checks=False)

@@ -135,6 +135,16 @@ def test_what_is_too_late_for_the_window_has_its_own_span_however_many_there_are
     assert over_limit.last == found.fire[0].scheduled_for - timedelta(seconds=1)
 
 
+def test_a_mark_that_is_no_occurrence_and_outside_of_the_window_gives_no_empty_span():
+    now = NOON + timedelta(days=1)
+    since = now - timedelta(hours=3, milliseconds=500)
+
+    found = planned(EVERY_SECOND, since=since, now=now, policy="all", window=timedelta(hours=3), grace=timedelta(0))
+
+    (span,) = found.missed
+    assert (span.reason, span.first) == (MissReason.OVER_LIMIT, now - timedelta(hours=3))
+
+
 def test_a_plan_fires_no_more_than_its_bound_with_what_it_catches_up():
     found = planned(EVERY_SECOND, since=NOON, now=NOON + 2 * timedelta(hours=1), grace=timedelta(hours=1))
 
