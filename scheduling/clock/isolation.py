@@ -8,7 +8,7 @@ tried again. What concerns the connection, the server or its tables concerns all
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 import structlog
@@ -21,7 +21,10 @@ logger = structlog.get_logger(__name__)
 SEARCH_FOR = 5.0  # seconds that the search for who blocks may take in one pass
 _FIRST_WAIT = 1.0  # seconds until a stepped-over schedule is tried again; doubles
 _LONGEST_WAIT = 10.0
-_HELD_WAIT = 1.0  # seconds until a task that somebody held is looked at again, which waits for nobody
+# Seconds until a task that somebody held is looked at again, which waits for nobody; and for so many of them a second
+# more, or those that were met first would come back before a pass has got past all of them.
+_HELD_WAIT = 1.0
+_HELD_IN_A_SECOND = 1000
 # Seconds past its wait, if it was not met again: another clock has fired it, or it is deleted. Suspects may have to
 # wait for their turn as long.
 _FORGOTTEN_AFTER = 5.0
@@ -30,33 +33,50 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class _Suspect(NamedTuple):
+    """When it was tried, how long it is left alone each time, and until when it is this time."""
+
+    tried_at: float
+    wait: float
+    until: float
+
+
 class SteppedOver:
     """The schedules, and whole tasks, that a clock leaves alone for now, by id. Of this process: others may do better.
 
     Two kinds: *suspects*, that a time-out singled out, and tasks that somebody holds, which are left alone for a second
-    each time. Bounded: past `limit` no more are added.
+    each time, or longer where they are many. Bounded: past `limit` no more are added.
     """
 
-    def __init__(self, *, limit: int = 1000, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, limit: int = 20_000, now: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
         self._now = now
-        self._waits: dict[UUID, tuple[float, float]] = {}  # until when, and how long that was
+        self._suspects: dict[UUID, _Suspect] = {}
         self._held: dict[UUID, float] = {}  # tasks, and until when
         self._waited_at: dict[UUID, float] = {}  # when a pass waited for a held task
 
     def add(self, ids: Iterable[UUID]) -> None:
         """Leave them alone, longer each time that they are added again before they were `forgotten`."""
         for id_ in ids:
-            if id_ in self._waits or len(self._waits) < self._limit:
-                _, last = self._waits.get(id_, (0.0, _FIRST_WAIT / 2))
-                wait = min(last * 2, _LONGEST_WAIT)
-                self._waits[id_] = (self._now() + wait, wait)
+            known = self._suspects.get(id_)
+            if known is not None or len(self._suspects) < self._limit:
+                at = self._now()
+                wait = _FIRST_WAIT if known is None else min(known.wait * 2, _LONGEST_WAIT)
+                self._suspects[id_] = _Suspect(tried_at=at, wait=wait, until=at + wait)
         metrics.STEPPED_OVER.set(len(self))
+
+    def put_off(self, ids: Iterable[UUID]) -> None:
+        """Leave suspects alone whose turn did not come, for a moment: what stands behind them is read meanwhile."""
+        until = self._now() + _FIRST_WAIT
+        for id_ in ids:
+            if id_ in self._suspects:
+                self._suspects[id_] = self._suspects[id_]._replace(until=until)
 
     def hold(self, task: UUID) -> None:
         """Leave a task alone because somebody holds it."""
         if task in self._held or len(self._held) < self._limit:
-            self._held[task] = self._now() + _HELD_WAIT
+            wait = min(max(len(self._held) / _HELD_IN_A_SECOND, _HELD_WAIT), _LONGEST_WAIT)
+            self._held[task] = self._now() + wait
         metrics.STEPPED_OVER.set(len(self))
 
     def waited_for(self, task: UUID) -> None:
@@ -73,7 +93,7 @@ class SteppedOver:
         """They went through."""
         if self:
             for id_ in ids:
-                self._waits.pop(id_, None)
+                self._suspects.pop(id_, None)
                 self._held.pop(id_, None)
             metrics.STEPPED_OVER.set(len(self))
 
@@ -82,34 +102,34 @@ class SteppedOver:
         if not self:
             return []
         at = self._now()
-        self._waits = {
-            id_: (until, wait) for id_, (until, wait) in self._waits.items() if at - until < _FORGOTTEN_AFTER
-        }
+        self._suspects = {id_: each for id_, each in self._suspects.items() if at - each.until < _FORGOTTEN_AFTER}
         self._held = {task: until for task, until in self._held.items() if until > at}
         metrics.STEPPED_OVER.set(len(self))
-        return [*(id_ for id_, (until, _) in self._waits.items() if until > at), *self._held]
+        return [*(id_ for id_, each in self._suspects.items() if each.until > at), *self._held]
 
     def knows(self, *ids: UUID) -> bool:
         """True where one of them is a suspect and has not gone through since."""
-        return any(id_ in self._waits for id_ in ids)
+        return any(id_ in self._suspects for id_ in ids)
 
     def tried_at(self, *ids: UUID) -> float:
         """When they were last tried, if one of them is a suspect; 0 where none is."""
-        return max((until - wait for until, wait in (self._waits.get(id_, (0.0, 0.0)) for id_ in ids)), default=0.0)
+        return max((self._suspects[id_].tried_at for id_ in ids if id_ in self._suspects), default=0.0)
 
     def leaves_alone(self, *ids: UUID) -> bool:
         """True where one of them is left alone at this moment."""
         at = self._now()
-        return any((id_ in self._waits and self._waits[id_][0] > at) or self._held.get(id_, at) > at for id_ in ids)
+        return any(
+            (id_ in self._suspects and self._suspects[id_].until > at) or self._held.get(id_, at) > at for id_ in ids
+        )
 
     def seconds_to_next(self) -> float | None:
         """How long until one of them is tried again; None where none is left alone."""
         at = self._now()
-        untils = [*(until for until, _ in self._waits.values()), *self._held.values()]
+        untils = [*(each.until for each in self._suspects.values()), *self._held.values()]
         return min((until - at for until in untils if until > at), default=None)
 
     def __len__(self) -> int:
-        return len(self._waits) + len(self._held)
+        return len(self._suspects) + len(self._held)
 
 
 class Search:

@@ -5,7 +5,7 @@ Where a pass meets what somebody holds, it has three bounds, so that it is over 
 - Held tasks are passed over, all of them by one statement. A pass waits for some of them a moment each, those first
   for which it has not waited for longest: a task that is busy all the time would else never be met free.
 - Schedules that a time-out singled out, the *suspects*, are written one by one, those first that were tried longest
-  ago, while SUSPECTS_FOR lasts.
+  ago, while SUSPECTS_FOR lasts. The others are put off for a second, so that a pass reads what stands behind them.
 - The search for who blocks a batch of the lane that waits ends after GIVE_UP_AFTER. Whoever is left is a suspect.
 """
 
@@ -109,6 +109,7 @@ class Lanes:
         with session.hurried(A_MOMENT):
             for place, item in enumerate(suspects):
                 if time.monotonic() > self._suspects_until:
+                    left_alone.put_off(id_ for each in suspects[place:] for id_ in each.ids)
                     results.append(PassResult(stepped_over=len(suspects) - place))
                     break
                 results += alone.run([item])
