@@ -8,8 +8,18 @@ from django.db import connection
 
 def database_now() -> datetime:
     """The instant (aware, UTC) at which the open transaction began; of this statement where none is open."""
+    return _instant("SELECT now()")
+
+
+def database_moment() -> datetime:
+    """The present instant (aware, UTC), however long the open transaction has waited for its locks: for who judges
+    rows that it has locked by the time. What others did to them before may be later than `database_now`."""
+    return _instant("SELECT clock_timestamp()")
+
+
+def _instant(query: str) -> datetime:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT now()")
+        cursor.execute(query)
         row: tuple[datetime] = cursor.fetchone()
     return row[0].astimezone(UTC)
 

@@ -19,7 +19,7 @@ from scheduling.calendars.models import Calendar
 from scheduling.core.recurrence import ScheduleError
 from scheduling.definitions.strict import parse
 from scheduling.errors import Conflict, KeyTaken, LimitReached, NotValid, VersionMismatch
-from scheduling.instants import database_now
+from scheduling.instants import database_moment, database_now
 from scheduling.schedules.models import Schedule, ScheduleState
 from scheduling.schedules.rules import account_up_to_mark, load_calendars, recurrence_of, set_mark
 from scheduling.tasks.models import Task
@@ -141,10 +141,10 @@ def _save(calendar: Calendar, *, now: datetime, changed: Mapping[str, Any]) -> N
     calendar.updated_at = now
     calendar.save(force_update=True)
     if any(name in changed for name in _EXPANDED):
-        _move_marks(calendar, now)
+        _move_marks(calendar)
 
 
-def _move_marks(calendar: Calendar, now: datetime) -> None:
+def _move_marks(calendar: Calendar) -> None:
     """Set the marks that lie ahead anew. One that is due stays: the pass accounts for it by the new days. A schedule
     that was completed and occurs again goes on from now.
 
@@ -158,11 +158,12 @@ def _move_marks(calendar: Calendar, now: datetime) -> None:
         rows = Schedule.objects.select_for_update(no_key=True).filter(
             task_id__in=tasks, calendars__contains=[calendar.pk], state__in=_MOVABLE
         )
-        _set_marks(list(rows.order_by("pk")), now)
+        _set_marks(list(rows.order_by("pk")))
     after_commit(SCHEDULES_CHANNEL)
 
 
-def _set_marks(schedules: Sequence[Schedule], now: datetime) -> None:
+def _set_marks(schedules: Sequence[Schedule]) -> None:
+    now = database_moment()  # with the locks: a firing that was waited for is later than the transaction
     load_calendars(schedules)
     for schedule in schedules:
         schedule.version += 1

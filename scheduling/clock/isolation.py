@@ -8,7 +8,8 @@ tried again. What concerns the connection, the server or its tables concerns all
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 from uuid import UUID
 
 import structlog
@@ -33,7 +34,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class _Suspect(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Suspect:
     """When it was tried, how long it is left alone each time, and until when it is this time."""
 
     tried_at: float
@@ -70,7 +72,7 @@ class SteppedOver:
         until = self._now() + _FIRST_WAIT
         for id_ in ids:
             if id_ in self._suspects:
-                self._suspects[id_] = self._suspects[id_]._replace(until=until)
+                self._suspects[id_] = replace(self._suspects[id_], until=until)
 
     def hold(self, task: UUID) -> None:
         """Leave a task alone because somebody holds it."""

@@ -19,7 +19,7 @@ from scheduling.core.planning import last_occurrence
 from scheduling.core.recurrence import ScheduleError, anchored
 from scheduling.definitions.strict import parse, problems_in
 from scheduling.errors import Conflict, IllegalTransition, LimitReached, NotValid, VersionMismatch
-from scheduling.instants import database_now
+from scheduling.instants import database_moment, database_now
 from scheduling.schedules.definition import ScheduleChanges, ScheduleDefinition, apply, build, refused, require_whole
 from scheduling.schedules.limits import require_spacing
 from scheduling.schedules.models import Miss, MissReason, Schedule, ScheduleKind, ScheduleState
@@ -79,10 +79,10 @@ def update_schedule(
     `unchanged_since` is the `updated_at` that the caller has read: VersionMismatch where it is another by now. (Not
     `version`, which every firing raises.)
     """
-    now = database_now()
     values = parse(ScheduleChanges, changes, partial=True)
     calendars = lock_named(schedule.task.agent_id, values.get("calendars", ()))
     held = _lock(schedule)
+    now = database_moment()  # a firing that was waited for is later than the transaction
     if unchanged_since is not None and held.updated_at != unchanged_since:
         raise VersionMismatch(hint="Read the schedule again and apply the change to what it is now.")
     before = snapshot(held)
@@ -140,7 +140,7 @@ def resume_schedule(*, actor: Actor, schedule: Schedule) -> Schedule:
     if held.state == ScheduleState.ACTIVE:
         return held
     before = snapshot(held)
-    last = last_paused(held.paused_until, now=database_now())
+    last = last_paused(held.paused_until, now=database_moment())
     held.state = ScheduleState.ACTIVE
     held.state_reason, held.paused_until = "", None
     if held.held_at is None:

@@ -19,7 +19,7 @@ from scheduling.audit.snapshots import difference, snapshot
 from scheduling.core.recurrence import ScheduleError
 from scheduling.definitions.strict import parse
 from scheduling.errors import IllegalTransition, KeyTaken, LimitReached, NotValid, Problem, VersionMismatch
-from scheduling.instants import database_now
+from scheduling.instants import database_moment, database_now
 from scheduling.runs.admission_statements import KNOW_KEYS
 from scheduling.runs.gates import release_gated
 from scheduling.runs.models import ConcurrencyKey, DueWork
@@ -159,8 +159,8 @@ def resume_task(*, actor: Actor, task: Task) -> Task:
     A snooze that is over ended at its own instant: what the schedules came to from then on is due. Resuming an active
     task changes nothing; an archived one is refused.
     """
-    now = database_now()
     held = _lock(task)
+    now = database_moment()
     _require_not_archived(held, "be resumed")
     if held.state == TaskState.ACTIVE:
         return held

@@ -232,7 +232,8 @@ def test_suspects_take_no_more_than_their_time_of_a_pass_and_all_have_their_turn
         now[0] += 1.5
         run_pass(stepped_over=stepped_over)
         next_tried = {task.pk for task in held if stepped_over.tried_at(task.pk) == now[0]}
-        assert next_tried and not next_tried & tried
+        assert next_tried
+        assert not next_tried & tried
 
 
 def test_a_suspect_that_is_free_fires_though_the_search_among_the_others_was_given_up(
