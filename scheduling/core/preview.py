@@ -31,6 +31,7 @@ _FIELDS = (
     "gap",
     "fold",
 )
+_COUNTED_FROM_ANCHOR = ("rrule", "interval", "condition")
 _SMALLEST = timedelta(microseconds=1)
 
 
@@ -63,10 +64,11 @@ def preview(rule: Rule, *, after: datetime | None, now: datetime, count: int) ->
     """At most `count` occurrences strictly after `after`; raises ScheduleError for an invalid rule.
 
     With `after` None they begin with `starts_at`, which may be one itself, or after `now`. A rule without `starts_at`
-    is anchored at 00:00:00 local of the day of `after` or `now`.
+    is anchored at 00:00:00 local of today, as if it were stored now; where `after` has passed, of the day of `after`.
     """
     start = after or _before_anchor(rule) or now
-    rule = anchored(rule, at=after or now)
+    is_as_if_before = rule.starts_at is None and after is not None and after < now
+    rule = anchored(rule, at=anchoring(after, now))
     recurrence = compile_rule(rule)
     found = recurrence.occurrences(start, count)
     notes = remarks(rule, start=start, end=found[-1]) if found else []
@@ -79,11 +81,18 @@ def preview(rule: Rule, *, after: datetime | None, now: datetime, count: int) ->
             if found
             else "The schedule has ended: it has no occurrence after this time."
         )
+    if is_as_if_before and rule.kind in _COUNTED_FROM_ANCHOR:
+        notes.append(f"Without starts_at it is counted from {rule.starts_at:%Y-%m-%d} here; stored now, from today.")
     return Preview(
         next=tuple(_shown(instant, recurrence.zone) for instant in found),
         sentence=recurrence.sentence,
         notes=tuple(notes),
     )
+
+
+def anchoring(after: datetime | None, now: datetime) -> datetime:
+    """When a rule without `starts_at` is taken to be created, which is asked for its occurrences after `after`."""
+    return now if after is None else min(after, now)
 
 
 def answer(request: PreviewRequest, now: datetime) -> Preview:

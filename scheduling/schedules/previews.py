@@ -3,12 +3,12 @@ with its calendars, and what its limits would say."""
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from scheduling.agents.models import Agent
 from scheduling.calendars.selectors import exclusions_named
-from scheduling.core.preview import Preview, answer, parse_request, preview, with_objection
+from scheduling.core.preview import Preview, anchoring, answer, parse_request, preview, with_objection
 from scheduling.core.recurrence import ScheduleError, anchored, compile_rule
 from scheduling.core.recurrence.zones import get_zone
 from scheduling.errors import NotValid
@@ -33,7 +33,7 @@ def preview_of(line: Mapping[str, Any], *, agent: Agent | None, now: datetime) -
             request = replace(request, rule=replace(request.rule, calendars=_exclusions(agent, keys)))
         found = answer(request, now)
         if agent is not None:
-            rule = anchored(request.rule, at=request.after or now)
+            rule = anchored(request.rule, at=anchoring(request.after, now))
             words = spacing_words(compile_rule(rule), kind=rule.kind, agent=agent, now=now)
             if words is not None:
                 found = with_objection(found, words)
@@ -45,7 +45,7 @@ def preview_of(line: Mapping[str, Any], *, agent: Agent | None, now: datetime) -
 def preview_of_schedule(schedule: Schedule, *, after: datetime, now: datetime, count: int) -> Preview:
     """Its occurrences after `after`, no more than it may still have runs, and notes on its maximum and its state.
 
-    What lies between `now` and `after` is taken off the runs that it may still have. ScheduleError for a rule that is
+    What fires between `now` and `after` is taken off the runs that it may still have. ScheduleError for a rule that is
     not valid.
     """
     left = _left(schedule, after=after, now=now)
@@ -56,11 +56,27 @@ def preview_of_schedule(schedule: Schedule, *, after: datetime, now: datetime, c
 
 
 def _left(schedule: Schedule, *, after: datetime, now: datetime) -> int | None:
-    remaining = schedule.remaining
-    if not remaining or after <= now:
+    """How many runs it may still have after `after`, by what fires until then; None without a maximum. What comes while
+    it is paused is missed, and missed occurrences do not count."""
+    remaining, fires_from = schedule.remaining, _fires_from(schedule, now)
+    if not remaining or fires_from is None or after <= fires_from:
         return remaining
-    before = compile_rule(rule_of(schedule)).occurrences(now, min(remaining, _COUNTED))
+    before = compile_rule(rule_of(schedule)).occurrences(fires_from, min(remaining, _COUNTED))
     return remaining - sum(1 for each in before if each <= after)
+
+
+def _fires_from(schedule: Schedule, now: datetime) -> datetime | None:
+    """After which instant, `now` or later, it fires as things are; None where somebody must resume it first."""
+    pauses = []
+    if schedule.state != ScheduleState.ACTIVE:
+        pauses.append(schedule.paused_until)
+    if schedule.held_at is not None:
+        pauses.append(schedule.task.paused_until)
+    ends = [until for until in pauses if until is not None]
+    if len(ends) < len(pauses):
+        return None
+    # The end of a pause is not paused itself.
+    return max([now, *(until - timedelta(microseconds=1) for until in ends)])
 
 
 def _maximum_notes(schedule: Schedule) -> list[str]:

@@ -36,9 +36,7 @@ def other_days(schedule: Schedule) -> Any:
 
 @pytest.mark.parametrize("edit", [edited, other_days])
 @pytest.mark.parametrize("is_missed", [False, True], ids=["fired", "missed"])
-def test_what_came_while_an_edit_waited_is_accounted_for_once(
-    edit: Callable[[Schedule], Any], is_missed: bool
-) -> None:
+def test_what_came_while_an_edit_waited_is_accounted_for_once(edit: Callable[[Schedule], Any], is_missed: bool) -> None:
     calendar = CalendarFactory(key="holidays", dates=[])
     began = datetime.now(UTC).replace(microsecond=0)
     schedule = ScheduleFactory(

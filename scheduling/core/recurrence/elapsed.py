@@ -16,12 +16,14 @@ from scheduling.core.recurrence.unit_counts import UnitCounts
 from scheduling.core.recurrence.units import Units
 from scheduling.core.recurrence.zones import Segment
 
-# Ends the search of a rule whose conditions seem to agree and never do: a century, or about 15 ms of work.
-_SEARCH = timedelta(days=36_525)
+# Ends the search of a rule whose conditions seem to agree and never do: the 400 years after which the calendar comes
+# again, or about 15 ms of work.
+SEARCH_YEARS = 400
+_SEARCH = timedelta(days=146_097)
 _MAX_JUMPS = 15_000
 # A COUNT that is not used up within bounds nothing that anyone will ask for. Named days are looked at one by one where
 # INTERVAL begins each of them differently; so many, a century of every day, take some 10 ms.
-_COUNT_SEARCH = 4 * _SEARCH
+_COUNT_SEARCH = _SEARCH
 _MAX_COUNTED_DAYS = 40_000
 _YEAR = timedelta(days=366)
 

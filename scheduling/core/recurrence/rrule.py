@@ -13,7 +13,7 @@ from scheduling.core.recurrence.clockface import Clockface
 from scheduling.core.recurrence.context import Context
 from scheduling.core.recurrence.counts import Counts
 from scheduling.core.recurrence.days import day_table
-from scheduling.core.recurrence.elapsed import ElapsedRecurrence
+from scheduling.core.recurrence.elapsed import SEARCH_YEARS, ElapsedRecurrence
 from scheduling.core.recurrence.patterns import BoundedPattern, DayPattern, Pattern, PositionPattern
 from scheduling.core.recurrence.periods import Periods, Unit
 from scheduling.core.recurrence.rrule_days import days_of, is_every_day
@@ -98,8 +98,10 @@ def _compile_elapsed(parts: Parts, context: Context, sentence: str) -> ElapsedRe
     )
     days = recurrence.units.days
     has_days = days is None or days.first_from(context.anchor.toordinal()) is not None
-    if not (offsets and has_days and recurrence.first_from(anchor)):
+    if not (offsets and has_days):
         _refuse_impossible(parts)
+    if recurrence.first_from(anchor) is None:
+        _refuse_impossible(parts, f"This rule does not occur in the {SEARCH_YEARS} years after it begins")
     recurrence.until = _last_instant(parts, recurrence, context.zone)
     return recurrence
 
@@ -140,8 +142,8 @@ def _last_instant(parts: Parts, recurrence: ElapsedRecurrence, zone: Zone) -> da
     return zone.resolve(parts.until, gap="next", fold="second")[0]
 
 
-def _refuse_impossible(parts: Parts) -> None:
+def _refuse_impossible(parts: Parts, detail: str = "This rule never occurs") -> None:
     hint = "Check that the days exist and that INTERVAL reaches them from starts_at"
     if 30 in parts.by_month_day or 31 in parts.by_month_day:
         hint = "BYMONTHDAY=-1 is the last day of a month"
-    raise ScheduleError("never_occurs", "This rule never occurs", field="expression", hint=hint)
+    raise ScheduleError("never_occurs", detail, field="expression", hint=hint)

@@ -43,6 +43,31 @@ def test_what_runs_before_the_time_that_is_asked_about_is_taken_off(api):
 
 
 @pytest.mark.django_db
+def test_what_a_pause_takes_is_not_taken_off(api):
+    now = datetime.now(UTC)
+    end = (now + timedelta(days=9)).replace(hour=12, minute=0, second=0, microsecond=0)
+    columns = {"max_occurrences": 3}
+    paused_task = TaskFactory(agent=api.agent, state="paused", paused_at=now, paused_until=end)
+    for schedule in (
+        stored(api, state="paused", paused_until=end, **columns),
+        stored(api, held_at=now, task=paused_task, **columns),
+        stored(api, held_at=now, task=paused_task, state="paused", paused_until=now + timedelta(days=1), **columns),
+    ):
+        times = [
+            api.get(f"schedules/{schedule.pk}/preview?count=9&after={after:%Y-%m-%dT%H:%M:%SZ}").json()["next"]
+            for after in (end - timedelta(days=3), end, end + timedelta(days=1), end + timedelta(days=3))
+        ]
+        assert [len(each) for each in times] == [3, 3, 2, 0]
+        assert times[1][0]["utc"] == f"{end + timedelta(days=1):%Y-%m-%dT08:00:00Z}"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("columns", [{"state": "paused"}, {"held_at": datetime(2026, 1, 1, tzinfo=UTC)}])
+def test_what_somebody_must_resume_first_has_all_its_runs_before_it(api, columns):
+    assert shown(api, stored(api, max_occurrences=3, **columns), f"count=9&after={AFTER}")[0] == 3
+
+
+@pytest.mark.django_db
 def test_a_schedule_that_has_had_its_runs_shows_none(api):
     schedule = stored(api, max_occurrences=1, fired_count=1, state="completed", next_fire_at=None)
 

@@ -66,7 +66,7 @@ def test_the_next_occurrence_of_an_old_rule_is_found_at_once(expression, timezon
         "FREQ=YEARLY;BYWEEKNO=20;BYMONTH=1",
         "FREQ=MONTHLY;BYMONTH=2;BYMONTHDAY=30;BYSETPOS=1",
         "FREQ=DAILY\nFREQ=DAILY;INTERVAL=7;BYDAY=MO",
-        "\n".join(["FREQ=HOURLY"] * 19 + ["FREQ=SECONDLY;INTERVAL=86399;BYHOUR=3;BYMINUTE=7;BYSECOND=9"]),
+        "\n".join(["FREQ=HOURLY"] * 19 + ["FREQ=SECONDLY;INTERVAL=86399;BYMONTH=2;BYMONTHDAY=29;BYHOUR=3;BYMINUTE=7"]),
     ],
 )
 def test_what_never_occurs_is_refused_at_once(expression):
@@ -75,6 +75,32 @@ def test_what_never_occurs_is_refused_at_once(expression):
     with at_most(0.1), pytest.raises(ScheduleError) as refused:
         compile_rule(rule)
 
+    assert refused.value.code == "never_occurs"
+
+
+@pytest.mark.parametrize(
+    ("timezone", "first"),
+    [("UTC", datetime(2179, 2, 22, 3, 7, tzinfo=UTC)), ("Europe/Paris", datetime(2179, 2, 22, 2, 7, tzinfo=UTC))],
+)
+def test_what_occurs_first_in_another_century_is_found(timezone, first):
+    expression = "FREQ=MINUTELY;INTERVAL=1439;BYDAY=MO;BYMONTH=2;BYHOUR=3;BYMINUTE=7"
+    with at_most(0.1):
+        found = compile_rule(
+            Rule(kind="rrule", expression=expression, starts_at=datetime(2026, 1, 1), timezone=timezone)
+        ).next_after(datetime(2026, 1, 1, tzinfo=UTC))
+
+    assert found == first
+
+
+def test_what_is_not_found_in_400_years_is_refused_in_these_words():
+    rule = Rule(
+        kind="rrule",
+        expression="FREQ=MINUTELY;INTERVAL=1439;BYDAY=MO;BYMONTH=2;BYMONTHDAY=29;BYHOUR=3;BYMINUTE=7",
+        starts_at=datetime(2026, 1, 1),
+        timezone="Europe/Paris",
+    )
+    with at_most(0.1), pytest.raises(ScheduleError, match="does not occur in the 400 years") as refused:
+        compile_rule(rule)
     assert refused.value.code == "never_occurs"
 
 

@@ -34,14 +34,38 @@ def test_an_anchor_in_the_gap_is_shown_where_it_is_moved():
         assert answer(parse_request(line | {"gap": gap}), NOW).next[0].local == first
 
 
-def test_without_starts_at_the_anchor_is_midnight_of_the_day_asked_about():
+def test_without_starts_at_the_anchor_is_midnight_of_today_or_of_the_earlier_day_asked_about():
     line = {"kind": "rrule", "expression": "FREQ=HOURLY;INTERVAL=5", "timezone": BERLIN}
 
     from_now = answer(parse_request(line), NOW)
-    from_after = answer(parse_request(line | {"after": "2025-07-01T09:00:00"}), NOW)
+    from_after = answer(parse_request(line | {"after": "2025-06-01T09:00:00"}), NOW)
 
     assert from_now.next[0].local == "2025-06-04T15:00:00+02:00"
-    assert from_after.next[0].local == "2025-07-01T10:00:00+02:00"
+    assert from_after.next[0].local == "2025-06-01T10:00:00+02:00"
+
+
+@pytest.mark.parametrize(
+    ("expression", "first"),
+    [("FREQ=WEEKLY;INTERVAL=2", "2025-07-02"), ("FREQ=DAILY;INTERVAL=9", "2025-07-01"), ("FREQ=DAILY;COUNT=3", None)],
+)
+def test_what_comes_later_is_counted_from_today_as_if_it_were_stored_now(expression, first):
+    line = {"kind": "rrule", "expression": expression, "timezone": BERLIN, "after": "2025-06-25T00:00:00"}
+    shown = answer(parse_request(line), NOW)
+    stored = compile_rule(anchored(parse_request(line).rule, at=NOW))
+
+    assert [each.local[:10] for each in shown.next][:1] == ([first] if first else [])
+    after = datetime(2025, 6, 24, 22, tzinfo=UTC)
+    assert [each.utc[:10] for each in shown.next] == [f"{at:%Y-%m-%d}" for at in stored.occurrences(after, 5)]
+
+
+def test_a_count_from_a_day_that_has_passed_is_noted():
+    line = {"kind": "interval", "expression": "P3D", "timezone": BERLIN}
+    note = "Without starts_at it is counted from 2025-06-01 here; stored now, from today."
+
+    assert note in answer(parse_request(line | {"after": "2025-06-01T09:00:00"}), NOW).notes
+    for given in ({}, {"after": "2025-06-09T09:00:00"}, {"after": "2025-06-01T09:00:00", "kind": "cron"}):
+        words = {"expression": "0 9 * * *"} if "kind" in given else {}
+        assert note not in answer(parse_request(line | given | words), NOW).notes
 
 
 def test_after_is_local_or_carries_an_offset():
