@@ -49,7 +49,13 @@ class QueueForm(OperationForm):
         widget=UnfoldAdminIntegerFieldWidget,
     )
 
-    field_of_pointer: ClassVar[dict[str, str]] = {"rate": "rate_limit", "fair": "is_fair"}
+    field_of_pointer: ClassVar[dict[str, str]] = {
+        "rate": "rate_limit",
+        "rate/limit": "rate_limit",
+        "rate/period": "rate_period",
+        "rate/burst": "rate_burst",
+        "fair": "is_fair",
+    }
 
     class Meta:
         model = Queue

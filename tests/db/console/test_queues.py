@@ -116,9 +116,10 @@ def test_saving_a_queue_as_it_is_changes_nothing(operator: Client):
     ("field", "changes"),
     [
         ("name", {"name": "a queue"}),
-        ("rate_limit", {"rate_limit": "60"}),
+        ("rate_period", {"rate_limit": "60"}),
         ("rate_limit", {"rate_period": "PT1M"}),
-        ("rate_limit", {"rate_limit": "60", "rate_period": "soon"}),
+        ("rate_period", {"rate_limit": "60", "rate_period": "soon"}),
+        ("rate_burst", {"rate_limit": "60", "rate_period": "PT1M", "rate_burst": "-1"}),
         ("weight", {"weight": "11"}),
     ],
 )
