@@ -103,7 +103,7 @@ class Task(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(concurrency_key="", concurrency_limit=None)
-                | (~Q(concurrency_key="") & Q(concurrency_limit__gt=0)),
+                | (~Q(concurrency_key="") & Q(concurrency_limit__isnull=False, concurrency_limit__gt=0)),
                 name="task_concurrency_key_with_limit",
             ),
             models.CheckConstraint(
@@ -112,7 +112,7 @@ class Task(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(dedupe_key="", dedupe_window=None)
-                | (~Q(dedupe_key="") & Q(dedupe_window__gt=timedelta(0))),
+                | (~Q(dedupe_key="") & Q(dedupe_window__isnull=False, dedupe_window__gt=timedelta(0))),
                 name="task_dedupe_key_with_window",
             ),
             models.CheckConstraint(
