@@ -8,6 +8,7 @@ import pytest
 
 from scheduling.audit.operations import Actor
 from scheduling.models import Run
+from scheduling.queues.operations import pause_queue, resume_queue
 from scheduling.runs.operations import cancel_run, start_run
 from tests.crash.workers.conftest import Fleet, worker_pids
 from tests.factories import TaskFactory
@@ -68,6 +69,25 @@ def test_a_run_that_becomes_due_by_itself_starts_at_its_instant(fleet: Fleet):
 
     assert min(lateness) >= 0
     assert sorted(lateness)[2] < 0.1
+
+
+def test_a_queue_that_is_resumed_starts_before_the_next_poll(fleet: Fleet):
+    task = TaskFactory(queue="mail")
+    with fleet.host(queue="default,mail"):
+        wait_until(worker_pids)
+        waited = []
+        for _ in range(5):
+            pause_queue(actor=ACTOR, name="mail")
+            run = start_run(actor=ACTOR, task=task)
+            beside = start_run(actor=ACTOR, task=TaskFactory())
+            wait_until(lambda run=beside: has_ended(run), what="the run of the other queue")
+            assert not has_ended(run)
+            resumed_at = time.monotonic()
+            resume_queue(actor=ACTOR, name="mail")
+            wait_until(lambda run=run: has_ended(run), what="the run")
+            waited.append(time.monotonic() - resumed_at)
+
+    assert sorted(waited)[2] < 0.3
 
 
 def test_runs_under_one_key_go_one_after_the_other(fleet: Fleet):
