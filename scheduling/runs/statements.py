@@ -71,8 +71,9 @@ UPDATE scheduling_duework SET gate = 'overlap'
 WHERE is_exclusive AND task_id = %s AND lease_owner IS NULL AND (gate IS NULL OR gate = 'key')
 """
 
-# Purpose: skip the held runs of a task past the first few, when its policy no longer lets them wait.
-# Index: due_work_exclusive_idx. Locks: the due work it deletes, then the runs.
+# Purpose: skip the held runs of a task past the first few, when its policy no longer lets them wait. Their schedules
+# have counted them as fired, and count them as skipped from now on. Index: due_work_exclusive_idx; primary keys.
+# Locks: the due work it deletes, the runs, the schedules, which its transaction has locked before.
 SKIP_HELD = """
 WITH ranked AS (
     SELECT run_id, row_number() OVER (ORDER BY available_at, run_id) AS place
@@ -81,9 +82,20 @@ WITH ranked AS (
     DELETE FROM scheduling_duework work USING ranked
     WHERE work.run_id = ranked.run_id AND ranked.place > %s AND work.gate = 'overlap'
     RETURNING work.run_id
+), skipped AS (
+    UPDATE scheduling_run run SET state = 'skipped', skip_reason = 'overlap', finished_at = now()
+    FROM dropped WHERE run.id = dropped.run_id
+    RETURNING run.schedule_id, run.backfill_id
+), counted AS (
+    SELECT schedule_id, count(*) AS runs FROM skipped
+    WHERE schedule_id IS NOT NULL AND backfill_id IS NULL
+    GROUP BY schedule_id
 )
-UPDATE scheduling_run run SET state = 'skipped', skip_reason = 'overlap', finished_at = now()
-FROM dropped WHERE run.id = dropped.run_id
+UPDATE scheduling_schedule schedule
+SET fired_count = GREATEST(schedule.fired_count - counted.runs, 0),
+    skipped_count = schedule.skipped_count + counted.runs
+FROM counted WHERE schedule.id = counted.schedule_id
+RETURNING schedule.id
 """
 
 # Purpose: count the live runs of a task that have no key under one, those that nobody holds behind its gate. Checks

@@ -6,9 +6,10 @@ voids the plans of a clock that read the schedule before.
 Locks: calendars that are named, the task, then the schedule, in the clock's order.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 
@@ -101,11 +102,12 @@ def update_schedule(
             held.condition_met, held.condition_checked_for = None, None
         held.starts_at = anchored(rule_of(held), at=held.created_at).starts_at
         if any(before[column] != snapshot(held)[column] for column in RULE_COLUMNS):
-            _record_passed(held, passed, MissReason.EDITED if held.state == ScheduleState.ACTIVE else MissReason.PAUSED)
+            # What a rule that cannot be read would have named, the one that mends it does.
+            _record_passed(held, _passed(held, now) if passed is None else passed, _reason(held))
             set_mark(held, first_mark(held, now=now))
             require_spacing(held, agent=held.task.agent, now=now)
         elif before["max_occurrences"] != held.max_occurrences:
-            _heed_maximum(held, now)
+            _heed_maximum(held, now, passed or [])
     except ScheduleError as error:
         raise NotValid.because(problems_in(refused(error).detail)) from error
     return _save(actor=actor, action="schedule.update", schedule=held, before=before)
@@ -187,18 +189,35 @@ def last_paused(until: datetime | None, *, now: datetime) -> datetime:
 def account_for_pause(schedule: Schedule, *, now: datetime) -> None:
     """Record what passed since the mark as one miss, and move the mark past now. Sets columns; the caller saves.
 
-    Requires a transaction that holds the schedule's row. ScheduleError where the rule is not valid.
+    One that has had all its runs is completed. Requires a transaction that holds the schedule's row. ScheduleError
+    where the rule is not valid.
     """
     _record_passed(schedule, _passed(schedule, now), MissReason.PAUSED)
+    if schedule.remaining == 0:
+        set_mark(schedule, None)
+        return
     set_mark(schedule, recurrence_of(schedule).next_after(now) if _is_due(schedule, now) else schedule.next_fire_at)
 
 
-def _passed_under_the_old_rule(schedule: Schedule, now: datetime) -> list[datetime]:
-    """What was due and has not been fired: an edit takes it out of the new rule's reach, and must not lose it."""
+def reopen(schedule_ids: Iterable[UUID]) -> None:
+    """Let completed schedules fire again, from now on, that have runs left after all: some were skipped afterwards.
+
+    Requires a transaction that holds the schedules' rows.
+    """
+    completed = Schedule.objects.filter(pk__in=schedule_ids, state=ScheduleState.COMPLETED)
+    for schedule in completed.exclude(kind=ScheduleKind.ONCE).exclude(max_occurrences=None).order_by("pk"):
+        _heed_maximum(schedule, database_moment(), [])
+        schedule.version += 1
+        schedule.save(force_update=True)
+
+
+def _passed_under_the_old_rule(schedule: Schedule, now: datetime) -> list[datetime] | None:
+    """What was due and has not been fired: an edit takes it out of the new rule's reach, and must not lose it. None
+    where the old rule cannot be read: the schedule is quarantined, or about to be."""
     try:
         return _passed(schedule, now)
     except ScheduleError:
-        return []  # the old rule cannot be read: the schedule is quarantined, or about to be
+        return None
 
 
 def _passed(schedule: Schedule, now: datetime) -> list[datetime]:
@@ -225,12 +244,23 @@ def _record_passed(schedule: Schedule, passed: Sequence[datetime], reason: MissR
         schedule.missed_count += count
 
 
-def _heed_maximum(schedule: Schedule, now: datetime) -> None:
-    """Complete a schedule that has had its runs; bring one back that may have more. Another mark stays: the rule is
-    what it was."""
+def _reason(schedule: Schedule) -> MissReason:
+    """Why an edit takes what was due from a schedule."""
+    is_firing = schedule.state == ScheduleState.ACTIVE and schedule.held_at is None
+    return MissReason.EDITED if is_firing else MissReason.PAUSED
+
+
+def _heed_maximum(schedule: Schedule, now: datetime, passed: Sequence[datetime]) -> None:
+    """Complete a schedule that has had its runs, `passed` being due; bring one back that may have more. Another mark
+    stays: the rule is what it was."""
     if schedule.remaining == 0:
+        _record_passed(schedule, passed, _reason(schedule))
         set_mark(schedule, None)
-    elif schedule.state == ScheduleState.COMPLETED and schedule.kind != ScheduleKind.ONCE:
+        return
+    is_over = schedule.state == ScheduleState.COMPLETED or (
+        schedule.state == ScheduleState.PAUSED and schedule.next_fire_at is None
+    )
+    if is_over and schedule.kind != ScheduleKind.ONCE:
         set_mark(schedule, first_mark(schedule, now=now))
 
 

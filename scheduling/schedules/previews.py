@@ -13,7 +13,7 @@ from scheduling.core.recurrence import ScheduleError, anchored, compile_rule
 from scheduling.core.recurrence.zones import get_zone
 from scheduling.errors import NotValid
 from scheduling.schedules.limits import CALENDARS_LIMIT, spacing_words
-from scheduling.schedules.models import Schedule, ScheduleState
+from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
 from scheduling.schedules.rules import rule_of
 from scheduling.tasks.models import TaskState
 
@@ -48,7 +48,9 @@ def preview_of_schedule(schedule: Schedule, *, after: datetime, now: datetime, c
     What fires between `now` and `after` is taken off the runs that it may still have. ScheduleError for a rule that is
     not valid.
     """
-    left = _left(schedule, after=after, now=now)
+    # What is shown of a condition are its checks, and those are no runs.
+    is_check = schedule.kind == ScheduleKind.CONDITION and schedule.remaining != 0
+    left = None if is_check else _left(schedule, after=after, now=now)
     found = preview(rule_of(schedule), after=after, now=now, count=count if left is None else max(1, min(count, left)))
     if left == 0:
         found = replace(found, next=(), notes=())

@@ -34,7 +34,7 @@ from scheduling.runs.statements import (
     SKIP_HELD,
 )
 from scheduling.schedules.models import ScheduleState
-from scheduling.schedules.operations import account_for_pause, attach, last_paused
+from scheduling.schedules.operations import account_for_pause, attach, last_paused, reopen
 from scheduling.tasks.definition import TaskChanges, TaskDefinition, apply
 from scheduling.tasks.models import OverlapPolicy, Task, TaskState
 from scheduling.tasks.revisions import require_fitting_params, revise
@@ -270,6 +270,7 @@ def _judge_overlap_anew(task: Task) -> None:
             release_gated(cursor, task_ids=[task.pk])
         if task.overlap in _MAY_WAIT:
             cursor.execute(SKIP_HELD, [task.pk, _MAY_WAIT[OverlapPolicy(task.overlap)]])
+            reopen([schedule_id for (schedule_id,) in cursor.fetchall()])
 
 
 def _judge_own_limit_anew(task: Task, *, former_key: str) -> None:

@@ -31,6 +31,7 @@ _MACROS = {
     "@hourly": "0 * * * *",
 }
 _MAX_LENGTH = 500
+_FIELDS = (Field.MINUTE, Field.HOUR, Field.DAY, Field.MONTH, Field.DOW)
 
 _NUMBER_TERM = r"(\*|\d{1,2}(-\d{1,2})?)(/\d{1,2})?"
 _MONTH = r"(\d{1,2}|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)"
@@ -42,6 +43,7 @@ _TERMS = {
     "month": re.compile(rf"(\*|{_MONTH}(-{_MONTH})?)(/\d{{1,2}})?", re.ASCII),
     "day-of-week": re.compile(rf"(\*|{_WEEKDAY}(-{_WEEKDAY})?)(/\d{{1,2}})?|{_WEEKDAY}#[1-5]|[0-7]L", re.ASCII),
 }
+_STEPPED_RANGE = re.compile(r"(\w+)-(\w+)/0*[1-9]\d*", re.ASCII)
 _NEAREST_WEEKDAY = re.compile(r"(\d{1,2})W", re.ASCII)
 
 
@@ -121,7 +123,22 @@ def _split(expression: str) -> tuple[str, ...]:
             f"Cron has five fields, here are {len(fields)}",
             hint="Write minute, hour, day of month, month, day of week: 0 8 * * 1-5",
         )
-    return fields
+    return tuple(_without_idle_steps(kind, text) for kind, text in zip(_FIELDS, fields, strict=True))
+
+
+def _without_idle_steps(kind: Field, text: str) -> str:
+    """`9-9/4` as `9`: a range ends where it says, and cronsim would take it for `9/4`, which has no end."""
+    return ",".join(
+        match[1] if (match := _STEPPED_RANGE.fullmatch(term)) and _is_same(kind, match[1], match[2]) else term
+        for term in text.split(",")
+    )
+
+
+def _is_same(kind: Field, one: str, other: str) -> bool:
+    try:
+        return bool(kind.int(one) == kind.int(other))
+    except CronSimError:
+        return False  # whoever reads the field says what is wrong with it
 
 
 def _read(fields: tuple[str, ...]) -> tuple[CronDays, _DayMatcher]:

@@ -1,5 +1,6 @@
 """A cron expression in an English sentence."""
 
+import re
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
@@ -18,6 +19,8 @@ from scheduling.core.recurrence.sentences import (
     weekdays,
 )
 
+_STEP = re.compile(r"\*/0*([1-9]\d?)", re.ASCII)
+
 
 def describe(fields: Sequence[str], clockface: Clockface, nearest: AbstractSet[int], zone: str) -> str:
     """For example: Every weekday at 08:00 (Europe/Chisinau)."""
@@ -34,10 +37,11 @@ def describe(fields: Sequence[str], clockface: Clockface, nearest: AbstractSet[i
 
 
 def _often(minute: str, hour: str, clockface: Clockface) -> str:
+    step = _STEP.fullmatch(minute)
     if len(clockface.minutes) == 60:
         words = "Every minute"
-    elif minute.startswith("*/") and 60 % int(minute[2:] or 1) == 0:
-        words = f"Every {plural(int(minute[2:]), 'minute')}"
+    elif step is not None and 60 % int(step[1]) == 0:
+        words = f"Every {plural(int(step[1]), 'minute')}"
     elif hour == "*":
         return f"Every hour at minute {numbers(clockface.minutes)}"
     else:

@@ -62,14 +62,15 @@ class ElapsedRecurrence(Recurrence):
             found = self._first_in(segment, max(segment.start, instant), jumps)
             if found is not None:
                 return found
-            if segment.end > instant + _SEARCH or next(jumps, None) is None:
+            if segment.end - instant > _SEARCH or next(jumps, None) is None:
                 return None
         return None
 
     def nth(self, count: int) -> datetime | None:
         """The `count`-th occurrence from the anchor, from 1; None where it lies past `_COUNT_SEARCH`."""
         counts, left, examined = UnitCounts(self.units), count, 0
-        for segment in _joined(self.zone.segments_from(self.anchor), self.anchor + _COUNT_SEARCH):
+        last = min(self.anchor, LATEST - _COUNT_SEARCH) + _COUNT_SEARCH
+        for segment in _joined(self.zone.segments_from(self.anchor), last):
             grid = self._grid(segment)
             start, end = (_seconds(at + segment.offset) for at in (max(segment.start, self.anchor), segment.end))
             left += self._rank_in_day(counts, grid, start)

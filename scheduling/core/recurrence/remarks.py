@@ -41,12 +41,17 @@ def _clock_remarks(
     rule: Rule, recurrence: Recurrence, context: Context, start: datetime, end: datetime
 ) -> Iterator[str]:
     added = sorted({wall.replace(microsecond=0) for wall in rule.rdates} - context.excluded)
+    upcoming = datetime.min  # the rule's first wall time from the present change on: a search for each would be dear
     for segment in context.zone.segments_from(start - ONE_DAY):
         if segment.start > end:
             return
         if segment.before == segment.offset:
             continue
         low, high = sorted((segment.start + segment.before, segment.start + segment.offset))
+        if upcoming < low:
+            upcoming = next(iter(recurrence.walls_in(low, max(high, end + ONE_DAY))), LATEST)
+        if upcoming >= high and not any(low <= wall < high for wall in added):
+            continue
         walls = merge(recurrence.walls_in(low, high), (wall for wall in added if low <= wall < high))
         concerned = [
             wall

@@ -68,6 +68,34 @@ def test_a_count_from_a_day_that_has_passed_is_noted():
         assert note not in answer(parse_request(line | given | words), NOW).notes
 
 
+@pytest.mark.parametrize(
+    ("expression", "times", "words"),
+    [
+        ("*/20,5 * * * *", ["00:05", "00:20", "00:40"], "Every hour at minute 0, 5, 20 and 40"),
+        ("*/10,*/15 * * * *", ["00:10", "00:15", "00:20"], "Every hour at minute 0, 10, 15, 20, 30, 40, 45 and 50"),
+        ("*/05 * * * *", ["00:05", "00:10", "00:15"], "Every 5 minutes"),
+        ("0 9-9/4 * * *", ["09:00", "09:00", "09:00"], "Every day at 09:00"),
+        ("48 12 2-2/3 * *", ["12:48", "12:48", "12:48"], "On day 2 of the month at 12:48"),
+        ("0 9 * * MON-1/2", ["09:00", "09:00", "09:00"], "Every Monday at 09:00"),
+    ],
+)
+def test_steps_of_cron_in_lists_and_in_ranges_of_one_value(expression, times, words):
+    line = {"kind": "cron", "expression": expression, "after": "2026-01-01T00:00:00", "count": 3}
+    shown = answer(parse_request(line), NOW)
+
+    assert [each.local[11:16] for each in shown.next] == times
+    assert shown.sentence == f"{words} (UTC)"
+
+
+def test_an_anchor_at_the_end_of_the_years_is_no_fault():
+    line = {"kind": "rrule", "expression": "FREQ=MINUTELY", "starts_at": "9800-12-31T23:59:59", "count": 2}
+
+    assert [each.utc for each in answer(parse_request(line), NOW).next] == [
+        "9800-12-31T23:59:59Z",
+        "9801-01-01T00:00:59Z",
+    ]
+
+
 def test_after_is_local_or_carries_an_offset():
     line = {"kind": "cron", "expression": "0 * * * *", "timezone": BERLIN, "count": 1}
 
