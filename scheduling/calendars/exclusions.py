@@ -30,7 +30,12 @@ def in_order(ids: Sequence[UUID], known: Mapping[UUID, Exclusions]) -> tuple[Exc
 
 
 def value_of(calendar: Calendar) -> Exclusions:
-    return Exclusions(calendar.key, days=calendar.days, spans=zip(calendar.spans_from, calendar.spans_to, strict=True))
+    return Exclusions(
+        calendar.key,
+        days=calendar.days,
+        spans=zip(calendar.spans_from, calendar.spans_to, strict=True),
+        known_until=calendar.expanded_until,
+    )
 
 
 @lru_cache(maxsize=512)

@@ -1,5 +1,6 @@
 """Schedules: when a task runs, what comes next, and what passed without a run."""
 
+from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -283,7 +284,13 @@ class ScheduleAdmin(OperationAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         words = request.POST.dict()
-        found = forecast_of_words(words, agent=_agent_of(words.get("task")), now=database_now(), count=_SHOWN)
+        found = forecast_of_words(
+            words,
+            agent=_agent_of(words.get("task")),
+            created_at=_created_at(words.get("schedule")),
+            now=database_now(),
+            count=_SHOWN,
+        )
         return TemplateResponse(request, "console/forecast.html", {"forecast": found})
 
     def snooze_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
@@ -324,6 +331,14 @@ def _agent_of(task_id: str | None) -> Agent | None:
     except ValueError:
         return None
     return task.agent if task else None
+
+
+def _created_at(schedule_id: str | None) -> datetime | None:
+    """When the schedule that a form changes was made; None for a new one."""
+    try:
+        return Schedule.objects.filter(pk=UUID(schedule_id or "")).values_list("created_at", flat=True).first()
+    except ValueError:
+        return None
 
 
 def _latest_misses(schedule: Schedule) -> QuerySet[Miss]:

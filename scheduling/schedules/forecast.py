@@ -45,9 +45,11 @@ def forecast_of(schedule: Schedule, *, now: datetime, count: int) -> Forecast:
         return Forecast(problem=_problem(error))
 
 
-def forecast_of_words(words: Mapping[str, str], *, agent: Agent | None, now: datetime, count: int) -> Forecast:
+def forecast_of_words(
+    words: Mapping[str, str], *, agent: Agent | None, now: datetime, count: int, created_at: datetime | None = None
+) -> Forecast:
     """The same for a rule that is being written, from the form's own texts: what there may be several of stands in
-    lines. `agent` is the task's, None while none is chosen.
+    lines. `agent` is the task's, None while none is chosen; `created_at` of the schedule that is being changed.
 
     What the form has beside the rule plays no part.
     """
@@ -58,7 +60,7 @@ def forecast_of_words(words: Mapping[str, str], *, agent: Agent | None, now: dat
     line |= {"kind": line["kind"] or "", "expression": words["expression"].strip()}
     line |= {"timezone": words.get("timezone", "").strip() or "UTC", "after": now.isoformat(), "count": count}
     try:
-        return _told(preview_of(line, agent=agent, now=now), line["timezone"], now=now)
+        return _told(preview_of(line, agent=agent, now=now, created_at=created_at), line["timezone"], now=now)
     except NotValid as refusal:
         return Forecast(problem=" ".join(f"{each.detail} {each.hint or ''}".strip() for each in refusal.problems))
 

@@ -21,16 +21,21 @@ from scheduling.tasks.models import TaskState
 _COUNTED = 10_000
 
 
-def preview_of(line: Mapping[str, Any], *, agent: Agent | None, now: datetime) -> Preview:
+def preview_of(
+    line: Mapping[str, Any], *, agent: Agent | None, now: datetime, created_at: datetime | None = None
+) -> Preview:
     """What `previewschedule` answers to the same line, which may name calendars of the agent by their keys, too.
 
     NotValid with the field that is at fault. `agent` None: nobody's, so that there are no calendars to name.
+    `created_at` is of the stored schedule that is to get this rule, which is anchored there without a `starts_at`.
     """
     try:
         request = parse_request({name: value for name, value in line.items() if name != "calendars"})
         keys = _keys(line.get("calendars"))
         if keys:
             request = replace(request, rule=replace(request.rule, calendars=_exclusions(agent, keys)))
+        if created_at is not None:
+            request = replace(request, rule=anchored(request.rule, at=created_at))
         found = answer(request, now)
         if agent is not None:
             rule = anchored(request.rule, at=anchoring(request.after, now))

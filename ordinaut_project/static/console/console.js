@@ -33,7 +33,7 @@ function schedulePreview(panel) {
   let waiting = null;
 
   const read = async () => {
-    const asked = new URLSearchParams({ task: panel.dataset.task });
+    const asked = new URLSearchParams({ task: panel.dataset.task, schedule: panel.dataset.schedule });
     for (const name of PREVIEWED) {
       const field = form.elements[name];
       if (field?.value) {

@@ -132,7 +132,8 @@ class Recurrence(ABC):
         return max(ends, default=None)
 
     def calendar_remarks(self, start: datetime, end: datetime) -> list[str]:
-        """One remark for each day or span that keeps something from occurring, at most `_MAX_NOTED` of a calendar."""
+        """One remark for each day or span that keeps something from occurring, at most `_MAX_NOTED` of a calendar, and
+        one where what is known of a calendar ends before `end`."""
         remarks: list[str] = []
         for calendar in self.calendars:
             noted = 0
@@ -144,6 +145,11 @@ class Recurrence(ABC):
                     noted += 1
                     wall = shown(at + self.zone.offset_at(at))
                     remarks.append(f"{wall} is excluded by calendar {calendar.name}.")
+            if calendar.known_until is not None and calendar.known_until < end:
+                until = calendar.known_until + self.zone.offset_at(calendar.known_until)
+                remarks.append(
+                    f"Calendar {calendar.name} is read up to {until:%Y-%m-%d}: it may exclude more after it."
+                )
         return remarks
 
     @abstractmethod

@@ -25,19 +25,28 @@ class Exclusions:
     """One calendar as a value: equal content is equal, and the hash is computed once. Never changed.
 
     `days` are runs [first, behind the last) of day ordinals, `spans` are naive UTC [from, to); both sorted, neither
-    overlapping nor touching. `name` is what notes call the calendar.
+    overlapping nor touching. `name` is what notes call the calendar. `known_until`, naive UTC, is where what is known
+    of it ends; None where all is known.
     """
 
-    __slots__ = ("_day_starts", "_hash", "_span_starts", "days", "name", "spans")
+    __slots__ = ("_day_starts", "_hash", "_span_starts", "days", "known_until", "name", "spans")
 
-    def __init__(self, name: str, *, days: Iterable[date] = (), spans: Iterable[Stretch] = ()) -> None:
-        """`spans` are pairs of aware instants; those without length exclude nothing."""
+    def __init__(
+        self,
+        name: str,
+        *,
+        days: Iterable[date] = (),
+        spans: Iterable[Stretch] = (),
+        known_until: datetime | None = None,
+    ) -> None:
+        """`spans` are pairs of aware instants; those without length exclude nothing. `known_until` is aware."""
         self.name = name
+        self.known_until = None if known_until is None else _naive(known_until)
         self.days = tuple(_merged((day.toordinal(), day.toordinal() + 1) for day in days))
         self.spans = tuple(_merged((_naive(start), _naive(end)) for start, end in spans if start < end))
         self._day_starts = [start for start, _ in self.days]
         self._span_starts = [start for start, _ in self.spans]
-        self._hash = hash((name, self.days, self.spans))
+        self._hash = hash((name, self.days, self.spans, self.known_until))
 
     def __hash__(self) -> int:
         return self._hash
@@ -47,7 +56,8 @@ class Exclusions:
             return True
         if not isinstance(other, Exclusions) or self._hash != other._hash:
             return NotImplemented if not isinstance(other, Exclusions) else False
-        return (self.name, self.days, self.spans) == (other.name, other.days, other.spans)
+        mine = (self.name, self.days, self.spans, self.known_until)
+        return mine == (other.name, other.days, other.spans, other.known_until)
 
     def __repr__(self) -> str:
         return f"Exclusions({self.name!r}, {len(self.days)} runs of days, {len(self.spans)} spans)"
@@ -57,12 +67,19 @@ class Exclusions:
         """What `as_words` was made of. KeyError, TypeError or ValueError for anything else."""
         days = (date.fromordinal(day) for start, end in words["days"] for day in range(start, end))
         spans = (tuple(datetime.fromisoformat(bound) for bound in span) for span in words["spans"])
-        return cls(words["name"], days=days, spans=((start, end) for start, end in spans))
+        until = words.get("known_until")
+        return cls(
+            words["name"],
+            days=days,
+            spans=((start, end) for start, end in spans),
+            known_until=None if until is None else datetime.fromisoformat(until),
+        )
 
     def as_words(self) -> dict[str, Any]:
         """The value as a JSON object: runs of day ordinals, spans of instants."""
         spans = [[f"{bound.isoformat()}+00:00" for bound in span] for span in self.spans]
-        return {"name": self.name, "days": [list(run) for run in self.days], "spans": spans}
+        until = None if self.known_until is None else f"{self.known_until.isoformat()}+00:00"
+        return {"name": self.name, "days": [list(run) for run in self.days], "spans": spans, "known_until": until}
 
     @property
     def stretches(self) -> int:

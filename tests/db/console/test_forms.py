@@ -1,6 +1,6 @@
 """Forms save through operations: the same rules as the API, told on the field."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,7 +8,9 @@ from django.test import Client
 
 from scheduling.agents.roles import Role, role_of
 from scheduling.audit.models import AuditEntry
+from scheduling.audit.operations import Actor
 from scheduling.models import Agent, Operator, Schedule, Task
+from scheduling.schedules.operations import update_schedule
 from tests.factories import AgentFactory, CalendarFactory, OperatorFactory, ScheduleFactory, TaskFactory
 
 pytestmark = pytest.mark.django_db
@@ -309,3 +311,16 @@ def test_a_changed_role_is_audited(admin: Client):
 
     assert role_of(Operator.objects.get(pk=operator.pk)) is Role.OPERATOR
     assert AuditEntry.objects.get(action="operator.update").after["role"] == "operator"
+
+
+def test_a_preview_without_an_anchor_counts_from_where_saving_would(viewer: Client):
+    schedule = ScheduleFactory(kind="interval", expression="PT7H")
+    created_at = datetime.now(UTC) - timedelta(days=2)
+    Schedule.objects.filter(pk=schedule.pk).update(created_at=created_at)
+    form = {"kind": "interval", "expression": "PT7H", "timezone": "UTC", "starts_at": "", "schedule": str(schedule.pk)}
+
+    found = viewer.post("/admin/scheduling/schedule/preview/", form).context["forecast"]
+    saved = update_schedule(actor=Actor.system("tests"), schedule=schedule, changes={"starts_at": None})
+
+    assert saved.next_fire_at is not None
+    assert found.fires[0].utc.startswith(f"{saved.next_fire_at:%Y-%m-%d %H:%M}")

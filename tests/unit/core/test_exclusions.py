@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from scheduling.core.backfill import rule_of_words, rule_words
+from scheduling.core.preview import preview
 from scheduling.core.recurrence import Exclusions, Rule, compile_rule
 from scheduling.core.recurrence.remarks import remarks
 
@@ -102,6 +103,20 @@ def test_a_day_that_clocks_going_back_cut_in_two_is_excluded_alone() -> None:
     offset = timedelta(hours=-2, minutes=-30)
     assert [(each + offset).strftime("%d %H:%M") for each in found[:1]] == ["28 23:59"]
     assert found[1] == datetime(2006, 10, 29, 2, 31, tzinfo=UTC)  # the second 23:01 of the 28th
+
+
+def test_a_preview_past_what_is_known_of_a_calendar_says_so() -> None:
+    known = Exclusions("hol", days=[date(2026, 12, 25)], known_until=datetime(2028, 6, 1, tzinfo=UTC))
+    rule = Rule(kind="cron", expression="0 9 25 12 *", timezone="Europe/Berlin", calendars=(known,))
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    note = "Calendar hol is read up to 2028-06-01: it may exclude more after it."
+
+    assert preview(rule, after=now, now=now, count=1).notes == (
+        "2026-12-25 09:00 is excluded by calendar hol.",
+    )  # fmt: skip
+    assert note in preview(rule, after=now, now=now, count=2).notes
+    assert Exclusions.of_words(known.as_words()) == known
+    assert known != Exclusions("hol", days=[date(2026, 12, 25)])
 
 
 def test_equal_calendars_are_equal_and_share_what_is_compiled() -> None:
