@@ -337,8 +337,8 @@ def _stretch_of(schedule: Schedule, now: datetime) -> _Stretch | None:
 
 
 def _end_of_completed(schedule: Schedule, after: datetime, now: datetime) -> datetime:
-    """One whose number of runs is limited ended with its last run, whatever its rule goes on to say."""
-    if schedule.max_occurrences is None:
+    """One that has had as many runs as it may ended with the last of them, whatever its rule goes on to say."""
+    if schedule.remaining != 0:
         return now
     return after if schedule.last_fired_at is None else schedule.last_fired_at + _SMALLEST
 

@@ -129,6 +129,13 @@ def test_one_that_ran_as_often_as_it_may_owes_nothing_more() -> None:
     assert Auditor().round() == 0
 
 
+def test_one_that_is_completed_with_runs_left_owes_the_others() -> None:
+    schedule = fired_hourly(2, max_occurrences=10, ends_at=NINE + timedelta(hours=5))
+    Schedule.objects.filter(pk=schedule.pk).update(next_fire_at=None, state=ScheduleState.COMPLETED)
+
+    assert Auditor().round() == 4
+
+
 def test_what_is_still_to_come_is_not_told_yet() -> None:
     this_hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     schedule = hourly(next_fire_at=this_hour + timedelta(days=1), accounted_until=this_hour - timedelta(minutes=90))
