@@ -16,14 +16,13 @@ from scheduling.core.recurrence.unit_counts import UnitCounts
 from scheduling.core.recurrence.units import Units
 from scheduling.core.recurrence.zones import Segment
 
-# Ends the search of a rule whose conditions seem to agree and never do: the 400 years after which the calendar comes
-# again, or about 15 ms of work.
-SEARCH_YEARS = 400
-_SEARCH = timedelta(days=146_097)
+# Ends the search of a rule whose conditions seem to agree and never do: so many years, or about 15 ms of work.
+SEARCH_YEARS = 250
+_SEARCH = timedelta(days=SEARCH_YEARS * 365.25)
 _MAX_JUMPS = 15_000
 # A COUNT that is not used up within bounds nothing that anyone will ask for. Named days are looked at one by one where
 # INTERVAL begins each of them differently; so many, a century of every day, take some 10 ms.
-_COUNT_SEARCH = _SEARCH
+_COUNT_SEARCH = timedelta(days=4 * 36_525)
 _MAX_COUNTED_DAYS = 40_000
 _YEAR = timedelta(days=366)
 
