@@ -64,6 +64,16 @@ def lateness(schedule: Schedule, since: datetime) -> list[float]:
     return [(created_at - scheduled_for).total_seconds() for created_at, scheduled_for in runs if scheduled_for]
 
 
+def wait_for_four(*schedules: Schedule, since: datetime) -> list[list[float]]:
+    """The lateness of each, when each has had four runs that were due after `since`."""
+
+    def seen() -> list[list[float]] | None:
+        each = [lateness(schedule, since) for schedule in schedules]
+        return each if min(map(len, each)) >= 4 else None
+
+    return wait_until(seen, what="four runs of each", timeout=6)
+
+
 def held_tasks(how_many: int, **values: Any) -> list[Task]:
     agent = AgentFactory()
     return [TaskFactory(agent=agent, **values) for _ in range(how_many)]
@@ -111,11 +121,9 @@ def test_a_transaction_that_holds_many_tasks_delays_no_schedule_of_others(
 
     with hold(held), running() as clock:
         began = datetime.now(UTC)
-        time.sleep(6)
-        queued = [lateness(schedule, began) for schedule in others]
+        queued = wait_for_four(*others, since=began)
         assert clock.readiness.is_ready
         assert not Run.objects.filter(task__in=held).exists()
-        assert min(len(each) for each in queued) >= 4, queued
         assert max(max(each) for each in queued) < 1.5, queued
     with running():
         wait_until(
@@ -154,10 +162,11 @@ def test_what_was_held_fires_soon_after_the_unlock() -> None:
     held = held_tasks(150, overlap="queue_all")
     for task in held:
         each_second(task)
+    live = each_second(TaskFactory())
 
     with running():
         with somebody_holds_all(held):
-            time.sleep(5)
+            wait_for_four(live, since=datetime.now(UTC))
         unlocked = time.monotonic()
         wait_until(
             lambda: Run.objects.filter(task__in=held).values("task").distinct().count() == len(held),
@@ -276,13 +285,9 @@ def test_a_backlog_that_is_dear_to_plan_does_not_delay_what_is_on_time(monkeypat
     live = each_second(TaskFactory())
 
     with running():
-        began = datetime.now(UTC)
-        time.sleep(6)
-        caught_up = Run.objects.filter(task=task).count()
-        queued = lateness(live, began)
+        [queued] = wait_for_four(live, since=datetime.now(UTC))
+        wait_until(lambda: Run.objects.filter(task=task).count() > 20, what="the backlog to have its share", timeout=1)
 
-    assert caught_up > 20, "the backlog has its share"
-    assert len(queued) >= 4
     assert max(queued) < 2, queued
 
 
