@@ -23,8 +23,8 @@ from scheduling.definitions.strict import parse
 from scheduling.errors import Conflict, IllegalTransition, NotValid
 from scheduling.instants import database_now
 from scheduling.runs.operations import cancel_run
-from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
-from scheduling.schedules.rules import instant, rule_of
+from scheduling.schedules.models import Schedule, ScheduleKind
+from scheduling.schedules.rules import instant, pause_end, rule_of
 from scheduling.tasks.models import Task, TaskState
 from scheduling.wakeup import SCHEDULES_CHANNEL, after_commit
 
@@ -184,25 +184,14 @@ def _require_past_range(start: datetime, end: datetime, *, now: datetime) -> Non
 
 def _require_fired(schedule: Schedule, end: datetime, *, now: datetime) -> None:
     """What is due and has not been fired yet will be, live: a backfill of it would run it twice."""
-    fires_from = _fires_from(schedule, now)
-    if fires_from is not None and fires_from <= min(end, now):
+    mark, resumed_at = schedule.next_fire_at, pause_end(schedule)
+    if mark is None or resumed_at > now:
+        return
+    fires_from = max(mark, resumed_at)
+    if fires_from <= min(end, now):
         shown = fires_from.isoformat().replace("+00:00", "Z")
         hint = f"End the range before {shown}, or try again in a moment."
         raise NotValid.at("/end", "not_fired_yet", "The range reaches what is due and about to be fired live.", hint)
-
-
-def _fires_from(schedule: Schedule, now: datetime) -> datetime | None:
-    """From when on what the schedule names is still to be fired live; None where nothing is. A pause whose end has
-    passed is over, though nobody may have noticed yet."""
-    begins = [schedule.next_fire_at]
-    if schedule.state != ScheduleState.ACTIVE:
-        begins.append(schedule.paused_until)
-    if schedule.held_at is not None:
-        begins.append(schedule.task.paused_until)
-    known = [begin for begin in begins if begin is not None]
-    if len(known) < len(begins) or any(begin > now for begin in known[1:]):
-        return None
-    return max(known)
 
 
 def _require_starts(schedule: Schedule, counted: BackfillPreview) -> None:

@@ -198,6 +198,11 @@ class Schedule(models.Model):
         """How many runs it may still have; None without a maximum."""
         return None if self.max_occurrences is None else max(0, self.max_occurrences - self.fired_count)
 
+    @property
+    def is_firing(self) -> bool:
+        """True where neither its own state nor a pause of its task keeps it from firing."""
+        return self.state == ScheduleState.ACTIVE and self.held_at is None
+
 
 class Miss(models.Model):
     """A stretch of occurrences of one schedule that passed without a run, and why. One row a stretch."""

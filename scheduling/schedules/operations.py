@@ -204,9 +204,10 @@ def reopen(schedule_ids: Iterable[UUID]) -> None:
 
     Requires a transaction that holds the schedules' rows.
     """
+    now = database_moment()
     completed = Schedule.objects.filter(pk__in=schedule_ids, state=ScheduleState.COMPLETED)
     for schedule in completed.exclude(kind=ScheduleKind.ONCE).exclude(max_occurrences=None).order_by("pk"):
-        _heed_maximum(schedule, database_moment(), [])
+        _heed_maximum(schedule, now, [])
         schedule.version += 1
         schedule.save(force_update=True)
 
@@ -246,8 +247,7 @@ def _record_passed(schedule: Schedule, passed: Sequence[datetime], reason: MissR
 
 def _reason(schedule: Schedule) -> MissReason:
     """Why an edit takes what was due from a schedule."""
-    is_firing = schedule.state == ScheduleState.ACTIVE and schedule.held_at is None
-    return MissReason.EDITED if is_firing else MissReason.PAUSED
+    return MissReason.EDITED if schedule.is_firing else MissReason.PAUSED
 
 
 def _heed_maximum(schedule: Schedule, now: datetime, passed: Sequence[datetime]) -> None:

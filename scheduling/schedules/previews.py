@@ -14,7 +14,7 @@ from scheduling.core.recurrence.zones import get_zone
 from scheduling.errors import NotValid
 from scheduling.schedules.limits import CALENDARS_LIMIT, spacing_words
 from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
-from scheduling.schedules.rules import rule_of
+from scheduling.schedules.rules import pause_end, rule_of
 from scheduling.tasks.models import TaskState
 
 # So many occurrences before the time that is asked about are counted against the maximum.
@@ -65,25 +65,12 @@ def preview_of_schedule(schedule: Schedule, *, after: datetime, now: datetime, c
 def _left(schedule: Schedule, *, after: datetime, now: datetime) -> int | None:
     """How many runs it may still have after `after`, by what fires until then; None without a maximum. What comes while
     it is paused is missed, and missed occurrences do not count."""
-    remaining, fires_from = schedule.remaining, _fires_from(schedule, now)
-    if not remaining or fires_from is None or after <= fires_from:
+    remaining = schedule.remaining
+    fires_after = max(now, pause_end(schedule) - timedelta(microseconds=1))  # the end itself is not paused
+    if not remaining or after <= fires_after:
         return remaining
-    before = compile_rule(rule_of(schedule)).occurrences(fires_from, min(remaining, _COUNTED))
+    before = compile_rule(rule_of(schedule)).occurrences(fires_after, min(remaining, _COUNTED))
     return remaining - sum(1 for each in before if each <= after)
-
-
-def _fires_from(schedule: Schedule, now: datetime) -> datetime | None:
-    """After which instant, `now` or later, it fires as things are; None where somebody must resume it first."""
-    pauses = []
-    if schedule.state != ScheduleState.ACTIVE:
-        pauses.append(schedule.paused_until)
-    if schedule.held_at is not None:
-        pauses.append(schedule.task.paused_until)
-    ends = [until for until in pauses if until is not None]
-    if len(ends) < len(pauses):
-        return None
-    # The end of a pause is not paused itself.
-    return max([now, *(until - timedelta(microseconds=1) for until in ends)])
 
 
 def _maximum_notes(schedule: Schedule) -> list[str]:

@@ -13,6 +13,8 @@ from scheduling.schedules.models import WAITING_KINDS, Schedule, ScheduleState
 # What is over has no further occurrence to account for.
 ACCOUNTED_FOR_EVER = datetime(9999, 12, 31, tzinfo=UTC)
 
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
 # The columns that say when; a change of any other leaves the mark where it is.
 RULE_COLUMNS = (
     "kind",
@@ -94,6 +96,17 @@ def first_mark(schedule: Schedule, *, now: datetime) -> datetime | None:
     if schedule.remaining == 0:
         return None
     return first_instant(rule_of(schedule), now=now, grace=schedule.misfire_grace)
+
+
+def pause_end(schedule: Schedule) -> datetime:
+    """Until when its own state and its task's pause keep it from firing, as things are: an instant of long ago where
+    they do not, the end of time where somebody must resume it. A pause that is over may not have been noticed yet."""
+    ends = [_LONG_AGO]
+    if schedule.state != ScheduleState.ACTIVE:
+        ends.append(schedule.paused_until or ACCOUNTED_FOR_EVER)
+    if schedule.held_at is not None:
+        ends.append(schedule.task.paused_until or ACCOUNTED_FOR_EVER)
+    return max(ends)
 
 
 def account_up_to_mark(schedule: Schedule) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from django.db.models import QuerySet
 
 from scheduling.agents.models import Agent
-from scheduling.schedules.models import Schedule, ScheduleState
+from scheduling.schedules.models import Schedule
 
 
 def visible_schedules(agent: Agent | None) -> QuerySet[Schedule]:
@@ -16,8 +16,7 @@ def visible_schedules(agent: Agent | None) -> QuerySet[Schedule]:
 
 def upcoming(schedule: Schedule) -> datetime | None:
     """When it fires next; None while it is paused, held by its task, or over."""
-    is_firing = schedule.state == ScheduleState.ACTIVE and schedule.held_at is None
-    return schedule.next_fire_at if is_firing else None
+    return schedule.next_fire_at if schedule.is_firing else None
 
 
 def edit_mark(schedule: Schedule) -> int:
