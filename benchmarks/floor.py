@@ -18,7 +18,8 @@ _CLAIM = """
 UPDATE scheduling_duework work SET lease_owner = %s, lease_epoch = nextval('scheduling_lease_epoch'), claimed_at = now()
 FROM (
     SELECT run_id FROM scheduling_duework
-    WHERE queue = 'default' AND priority = 5 AND lease_owner IS NULL AND gate IS NULL AND available_at <= now()
+    WHERE queue = 'default' AND priority = 5 AND lease_owner IS NULL AND gate IS NULL AND agent_id IS NULL
+      AND available_at <= now()
     ORDER BY available_at, run_id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
 ) AS picked
 WHERE work.run_id = picked.run_id
