@@ -22,7 +22,7 @@ from workers.claimed import ClaimedRun
 from workers.doing import Doing, open_step
 from workers.encoding import Unstorable
 from workers.equipment import Equipment, TrackedInvoker
-from workers.journal import JournalRefused, LeaseLost, RunJournal, settlement_row
+from workers.journal import JournalRefused, LeaseLost, RunJournal, SettlementRow, settlement_row
 from workers.points import reach
 from workers.revisions import ToolsMissing
 from workers.run_context import context_of
@@ -76,10 +76,11 @@ class Execution:
     def start(self, finished: Finished) -> None:
         """Run: at once where the run only computes, else in a task of its own. `finished` is called when it is over,
         with what went wrong that should not have."""
-        settlement = self._settlement_at_once()
-        if settlement is None:
+        at_once = self._settlement_at_once()
+        if at_once is None:
             self._go_on_in_a_task(self.run(), finished)
             return
+        settlement, row = at_once
         self.is_settling = True
 
         def acknowledged(error: Exception | None) -> None:
@@ -93,16 +94,16 @@ class Execution:
             finished(self, None)
 
         reach("before-settle")
-        self._journal.settle_soon(settlement, acknowledged)
+        self._journal.settle_soon(row, acknowledged)
 
     def _go_on_in_a_task(self, going: Coroutine[Any, Any, None], finished: Finished) -> None:
         self.task = asyncio.create_task(going, name=f"run {self.claimed.run_id}")
         self.task.add_done_callback(lambda task: finished(self, None if task.cancelled() else task.exception()))
 
-    def _settlement_at_once(self) -> Settlement | None:
-        """What becomes of a run that only computes, without a task and a timer, which are a third of the
-        Python of a short run. None where it is another kind of run, or would have to wait after all: its steps are
-        computed again then, which those of no effect may be.
+    def _settlement_at_once(self) -> tuple[Settlement, SettlementRow] | None:
+        """What becomes of a run that only computes, and the journal's words for it, without a task and a timer, which
+        are a third of the Python of a short run. None where it is another kind of run, or would have to wait after
+        all: its steps are computed again then, which those of no effect may be.
         """
         run, brief, clock = self.claimed, self.brief, self._equipment.clock
         pipeline = brief.pipeline
@@ -118,11 +119,9 @@ class Execution:
         except StopIteration as end:
             try:
                 settlement = self._settlement(end.value)
-                settlement_row(settlement)
+                return settlement, settlement_row(settlement)
             except Unstorable:
-                settlement = None
-            if settlement is not None:
-                return settlement
+                logger.debug("run.not_at_once", run=brief.run_text)
         except Exception:  # noqa: BLE001 - said by the task that tries again
             logger.debug("run.not_at_once", run=brief.run_text)
         else:
@@ -209,7 +208,7 @@ class Execution:
     def _engine(self, pipeline: Pipeline) -> Coroutine[Any, Any, Outcome]:
         return run_pipeline(
             pipeline,
-            context=context_of(self.brief),
+            context=context_of(self.brief, reads=pipeline.reads),
             history=self.brief.history,
             journal=self._journal,
             invoke=self._invoke,

@@ -99,6 +99,9 @@ _RUN_COLUMNS: tuple[tuple[str, type[Column]], ...] = (
 )
 
 
+SettlementRow = tuple[Any, ...]  # from `actions` to `wait_paths`
+
+
 @dataclass(slots=True)
 class Entry:
     """What one run adds to a batch. `wakes`: the run goes on, so what it waited for is forgotten."""
@@ -107,7 +110,7 @@ class Entry:
     epoch: int
     steps: list[StepRow] = field(default_factory=list)
     artifacts: list[Artifact] = field(default_factory=list)
-    settlement: tuple[Any, ...] | None = None
+    settlement: SettlementRow | None = None
     wakes: bool = False
     size: int = 0
     acknowledge: Callable[[Exception | None], None] | None = None  # with the error that kept it from being committed
@@ -118,8 +121,8 @@ class Entry:
         return (self.run_id, self.epoch, *settled, self.wakes)
 
 
-def settlement_row(settlement: Settlement) -> tuple[Any, ...]:
-    """From `actions` to `wait_paths`. Raises Unstorable."""
+def settlement_row(settlement: Settlement) -> SettlementRow:
+    """Raises Unstorable."""
     return (
         "end" if settlement.is_final else "requeue",
         str(settlement.state),
@@ -292,9 +295,9 @@ class RunJournal:
         self._riding.settlement = settlement_row(settlement)
         await self._flush()
 
-    def settle_soon(self, settlement: Settlement, acknowledge: Callable[[Exception | None], None]) -> None:
-        """As `settle`, without waiting: `acknowledge` is called. Raises Unstorable."""
-        self._riding.settlement = settlement_row(settlement)
+    def settle_soon(self, settlement: SettlementRow, acknowledge: Callable[[Exception | None], None]) -> None:
+        """As `settle`, without waiting: `acknowledge` is called."""
+        self._riding.settlement = settlement
         entry, self._riding = self._riding, Entry(self._run_id, self._epoch)
         self._writer.put(entry, acknowledge)
 

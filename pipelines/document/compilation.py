@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from pipelines.document.names import Names
+from pipelines.document.names import EVERYWHERE, Names
 from pipelines.document.problems import Problem, from_expression, pointer_to
 from pipelines.expressions import (
+    WHOLE,
     CompiledValue,
     Expression,
     ExpressionError,
@@ -32,6 +33,12 @@ class Compilation:
     simulated: frozenset[str]
     accepts_fixtures: bool
     problems: list[Problem] = field(default_factory=list)
+    _roots: set[str] = field(default_factory=set)
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The names that the expressions compiled so far may read."""
+        return EVERYWHERE if WHOLE in self._roots else frozenset(self._roots & EVERYWHERE)
 
     def refuse(self, pointer: str, code: str, detail: str, *, hint: str | None = None) -> None:
         self.problems.append(Problem(pointer=pointer, code=code, detail=detail, hint=hint))
@@ -73,4 +80,5 @@ class Compilation:
 
     def _check(self, references: Iterable[tuple[str, Reference]], names: Names) -> None:
         for pointer, reference in references:
+            self._roots.add(reference.root)
             self.problems.extend(names.problems(reference, pointer))

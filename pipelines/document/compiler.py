@@ -117,6 +117,7 @@ class _DocumentCompiler:
             assertions=tuple(self._assertions(after.with_roots("outputs"))),
             max_steps=self._document.get("limits", {}).get("max_steps", limits.MAX_STEPS_STARTED),
             warnings=tuple(self._compilation.problems),
+            reads=self._compilation.reads,
         )
 
     def _usable_fields(self, document: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from pipelines.document.problems import Problem, Severity
-from pipelines.expressions import Reference
+from pipelines.expressions import WHOLE, Reference
 from pipelines.expressions.suggestion import did_you_mean
 
 EVERYWHERE = frozenset({"params", "steps", "run", "task", "event", "now"})
@@ -41,6 +41,8 @@ class Names:
 
     def problems(self, reference: Reference, pointer: str) -> Iterator[Problem]:
         """What is wrong with a reference that stands at `pointer`."""
+        if reference.root == WHOLE:
+            return
         if reference.root == "secrets":
             yield self._secret_problem(reference.member, pointer)
         elif reference.root not in self.roots:

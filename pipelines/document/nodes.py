@@ -133,7 +133,8 @@ PURE_BODIES = (SetBody, FailBody, SucceedBody)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
-    """A document that can be run. `source` is its normal form; `warnings` is what was found beside errors."""
+    """A document that can be run. `source` is its normal form; `warnings` is what was found beside errors; `reads` are
+    the names of a run that its expressions speak of, which are all that have to be made for it."""
 
     source: Mapping[str, Any]
     params: Mapping[str, Any]
@@ -142,12 +143,12 @@ class Pipeline:
     outputs: CompiledValue
     assertions: tuple[Assertion, ...]
     max_steps: int
+    reads: frozenset[str]
     warnings: tuple[Problem, ...] = ()
+    is_pure: bool = field(init=False)  # no step does anything but compute: no tool is called, nothing is waited for
 
-    @property
-    def is_pure(self) -> bool:
-        """True where no step does anything but compute: no tool is called, and nothing is waited for."""
-        return all(isinstance(step.body, PURE_BODIES) for step in self.steps)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_pure", all(isinstance(step.body, PURE_BODIES) for step in self.steps))
 
     def merge_params(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The document's defaults, replaced key by key by the run's own."""

@@ -8,16 +8,22 @@ from pipelines.engine.ports import RunContext
 
 
 def names_of_run(pipeline: Pipeline, context: RunContext) -> dict[str, Any]:
-    """The names at the start of a run; results join `steps` as their steps end."""
-    return {
-        "params": pipeline.merge_params(context.params),
-        "steps": {},
-        "run": dict(context.run),
-        "task": dict(context.task),
-        "event": None if context.event is None else dict(context.event),
-        "now": instant_text(context.now),
-        "error": None,
-    }
+    """The names at the start of a run, of `EVERYWHERE` those that the pipeline reads; results join `steps` as their
+    steps end."""
+    names: dict[str, Any] = {"steps": {}, "error": None}
+    for name in pipeline.reads:
+        match name:
+            case "params":
+                names[name] = pipeline.merge_params(context.params)
+            case "run":
+                names[name] = dict(context.run)
+            case "task":
+                names[name] = dict(context.task)
+            case "event":
+                names[name] = None if context.event is None else dict(context.event)
+            case "now":
+                names[name] = instant_text(context.now)
+    return names
 
 
 def instant_text(instant: datetime) -> str:

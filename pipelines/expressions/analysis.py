@@ -13,12 +13,16 @@ from pipelines.expressions.parsing import Node
 _ENTERS = frozenset(
     {"subexpression", "index_expression", "pipe", "projection", "value_projection", "filter_projection"}
 )
+_WHOLE = frozenset({"current", "identity"})
 _BUILDS = frozenset({"multi_select_list", "multi_select_dict", "function_expression"})
+
+WHOLE = "@"
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """`root` is a name of the context; `member` the field taken from it at once, None where it is used whole."""
+    """`root` is a name of the context, or WHOLE for all of it; `member` the field taken from it at once, None where it
+    is used whole."""
 
     root: str
     member: str | None = None
@@ -45,6 +49,8 @@ def _walk(node: Node) -> Iterator[Reference]:
     kind = node["type"]
     if kind == "field":
         yield Reference(node["value"])
+    elif kind in _WHOLE:
+        yield Reference(WHOLE)
     elif kind in _ENTERS:
         yield from _walk_entered(node)
     elif kind not in ("expref", "slice"):

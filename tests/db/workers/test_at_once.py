@@ -192,3 +192,28 @@ def test_many_that_compute_for_long_do_not_silence_the_process(monkeypatch: pyte
 
     assert {run_of(work).state for work in works} == {"succeeded"}
     assert max(stalls) < 0.5, max(stalls)
+
+
+NAMES = ("run", "task", "params", "now", "event")
+
+
+@pytest.mark.parametrize("values", [{"all": "${@}"}, {"all": {name: f"${{{name}}}" for name in NAMES}}])
+def test_its_expressions_see_all_of_the_run_that_they_speak_of(values: dict[str, Any]) -> None:
+    work = due_work(computing({"id": "one", "set": values}))
+    task = work.task
+    work.run.params, work.run.scheduled_for = {"city": "Chisinau"}, datetime(2026, 1, 1, 7, tzinfo=UTC)
+    work.run.save(update_fields=["params", "scheduled_for"])
+
+    run_all()
+
+    seen = StepRun.objects.get(run=work.pk).output["all"]
+    assert seen["run"] == {
+        "id": str(work.pk),
+        "attempt": 1,
+        "scheduled_for": "2026-01-01T07:00:00Z",
+        "started_at": seen["now"],
+        "trigger": "manual",
+        "simulated": False,
+    }
+    assert seen["task"] == {"id": str(task.pk), "title": task.title, "labels": task.labels}
+    assert (seen["params"], seen["event"]) == ({"city": "Chisinau"}, None)

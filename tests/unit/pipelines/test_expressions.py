@@ -202,6 +202,12 @@ def test_deep_data_is_refused_instead_of_overflowing_the_stack():
         ("[event, {k: now}]", {("event", None), ("now", None)}),
         ("join(', ', steps.a.items[].title)", {("steps", "a")}),
         ("'steps.a'", set()),
+        ("keys(@)", {("@", None)}),
+        ("@.run | id", {("@", None)}),
+        ("[*].id", {("@", None)}),
+        ("*.id", {("@", None)}),
+        ("map(&@, steps.a)", {("steps", "a")}),
+        ("steps.a[?@ > `1`]", {("steps", "a")}),
     ],
 )
 def test_references_are_what_is_read_from_the_context(expression, found):
