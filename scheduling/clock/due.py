@@ -10,6 +10,7 @@ from uuid import UUID
 
 from scheduling.calendars.exclusions import exclusions_of, in_order
 from scheduling.clock import session
+from scheduling.clock.quarantine import quarantine, rows_of
 from scheduling.core.planning import MisfirePolicy
 from scheduling.core.recurrence import Exclusions, Rule, settled_anchor
 from scheduling.schedules.models import ScheduleKind
@@ -39,9 +40,11 @@ _SHARED = "FOR NO KEY UPDATE OF schedule SKIP LOCKED\n"
 # Not those that are stepped over (see `scheduling.clock.isolation`), by their own ids or those of their tasks.
 _OTHERS = "AND schedule.id <> ALL(%(stepped_over)s::uuid[]) AND schedule.task_id <> ALL(%(stepped_over)s::uuid[])\n"
 
-# Purpose: how far the earliest mark is, and where. Index: schedule_due_idx. Locks: none.
+# Purpose: how far the earliest mark is, and where, within the years that Python knows. Index: schedule_due_idx.
+# Locks: none.
 EARLIEST = """
-SELECT EXTRACT(EPOCH FROM next_fire_at - clock_timestamp()), next_fire_at
+SELECT EXTRACT(EPOCH FROM next_fire_at - clock_timestamp()),
+       LEAST(GREATEST(next_fire_at, '0001-01-02 00:00 UTC'), '9999-12-30 00:00 UTC')
 FROM scheduling_schedule schedule
 WHERE state = 'active' AND held_at IS NULL AND next_fire_at IS NOT NULL
 ORDER BY next_fire_at, id
@@ -192,7 +195,9 @@ def read_due(
     stepped_over: Sequence[UUID] = (),
 ) -> list[DueSchedule]:
     """The earliest due schedules, at most `batch` of them, without the first `skip` and without those that are
-    stepped over; with `since`, of those alone that became due within that time. `now` None: the database's."""
+    stepped over; with `since`, of those alone that became due within that time. `now` None: the database's.
+
+    Rows that cannot be read are quarantined with their reason."""
     is_usual = not (skip or since or is_shared or stepped_over)
     statement = due_statement(
         is_now=now is None,
@@ -205,9 +210,11 @@ def read_due(
     with session.single_statement() as cursor:
         began = time.monotonic()
         cursor.execute(statement, {"now": now, "stepped_over": list(stepped_over)}, prepare=is_usual)
-        rows = cursor.fetchall()
+        rows, unreadable = rows_of(cursor)
         if is_usual and time.monotonic() - began > SLOW_READ:
             cursor.execute(_FORGET_PLANS)
+    for schedule_id, version, reason in unreadable:
+        quarantine(schedule_id, version, reason)
     named = {each for row in rows for each in row[_CALENDARS]}
     if not named:
         return [DueSchedule(*row) for row in rows]

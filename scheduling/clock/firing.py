@@ -17,6 +17,7 @@ from scheduling.clock.isolation import SteppedOver
 from scheduling.clock.lanes import Lanes, Ways
 from scheduling.clock.planned import PassResult, Planned, total
 from scheduling.clock.points import reach
+from scheduling.clock.quarantine import quarantine
 from scheduling.core.planning import Plan, plan
 from scheduling.core.recurrence import ScheduleError, compile_rule
 from scheduling.runs.admission import Admitted, Start, admit, lock_free_tasks, lock_tasks
@@ -74,11 +75,6 @@ _RECORD_MISSES = """
 INSERT INTO scheduling_miss (schedule_id, first_at, last_at, count, is_at_least, reason, recorded_at)
 SELECT *, now()
 FROM unnest(%s::uuid[], %s::timestamptz[], %s::timestamptz[], %s::int[], %s::bool[], %s::text[])
-"""
-
-_QUARANTINE = """
-UPDATE scheduling_schedule SET state = 'quarantined', state_reason = %s, version = version + 1, updated_at = now()
-WHERE id = %s AND version = %s AND state = 'active'
 """
 
 
@@ -159,13 +155,14 @@ def _plan_all(due: Sequence[DueSchedule], left_alone: SteppedOver) -> tuple[list
             try:
                 known = _plan_twice(schedule)
             except ScheduleError as error:
-                quarantined += quarantine(schedule, f"{error.code}: {error.detail}")
+                quarantined += quarantine(schedule.id, schedule.version, f"{error.code}: {error.detail}")
             except _OF_THIS_PROCESS as error:
                 _put_off(schedule, error, left_alone)
                 stepped_over += 1
             except Exception as error:
                 logger.exception("schedule.cannot_be_planned", schedule=str(schedule.id))
-                quarantined += quarantine(schedule, f"cannot be planned: {type(error).__name__}")
+                reason = f"cannot be planned: {type(error).__name__}"
+                quarantined += quarantine(schedule.id, schedule.version, reason)
             if known is None:
                 tried += 1
                 continue
@@ -210,19 +207,11 @@ def plan_schedule(schedule: DueSchedule) -> Plan:
     )
 
 
-def quarantine(schedule: DueSchedule, reason: str) -> int:
-    """Set a schedule aside so that it holds nothing up; return 0 where it has changed since it was read."""
-    with session.bounded() as cursor:
-        cursor.execute(_QUARANTINE, [reason[:500], schedule.id, schedule.version])
-        count = cursor.rowcount
-    if count:
-        logger.error("schedule.quarantined", schedule=str(schedule.id), task=str(schedule.task_id), reason=reason)
-    return int(count)
-
-
 def _refused(item: Planned, error: Exception) -> PassResult:
-    logger.error("schedule.cannot_be_fired", schedule=str(item.schedule.id), exc_info=error)
-    return PassResult(quarantined=quarantine(item.schedule, f"cannot be fired: {type(error).__name__}: {error}"))
+    schedule = item.schedule
+    logger.error("schedule.cannot_be_fired", schedule=str(schedule.id), exc_info=error)
+    reason = f"cannot be fired: {type(error).__name__}: {error}"
+    return PassResult(quarantined=quarantine(schedule.id, schedule.version, reason))
 
 
 def fire_plain_plans(planned: Sequence[Planned], *, only_when_due: bool = False) -> PassResult:

@@ -94,7 +94,6 @@ class Clock:
         metrics.RUNS.inc(result.runs)
         metrics.SKIPPED.inc(result.skipped)
         metrics.MISSED.inc(result.missed)
-        metrics.QUARANTINED.inc(result.quarantined)
         if result.missed or result.skipped:
             logger.warning("clock.occurrences_without_run", missed=result.missed, skipped=result.skipped)
         self._allowed = min(self.batch, self._allowed * 2)

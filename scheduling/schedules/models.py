@@ -5,7 +5,7 @@ and `after` have none and are asked by what happens (see `scheduling.triggers`).
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -72,6 +72,11 @@ class MissReason(models.TextChoices):
     PAUSED = "paused"
     UNACCOUNTED = "unaccounted"
     EDITED = "edited"
+
+
+_LOCAL_YEARS = (datetime.min, datetime.max)
+_YEARS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+_INSTANTS = ("ends_at", "next_fire_at", "paused_until", "accounted_until", "held_at", "last_fired_at")
 
 
 class Schedule(models.Model):
@@ -165,6 +170,13 @@ class Schedule(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(paused_until=None) | Q(state=ScheduleState.PAUSED), name="schedule_snoozed_is_paused"
+            ),
+            # What the table takes beyond this, by hand, nobody could read: infinities, and years that Python lacks.
+            # (Of a column that is NULL the check is too, and that is passed.)
+            models.CheckConstraint(condition=Q(starts_at__range=_LOCAL_YEARS), name="schedule_anchor_readable"),
+            models.CheckConstraint(
+                condition=Q(*((f"{name}__range", _YEARS) for name in _INSTANTS)),
+                name="schedule_instants_readable",
             ),
         ]
         indexes: ClassVar[list[Any]] = [

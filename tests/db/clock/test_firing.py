@@ -5,6 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfoNotFoundError
 
 import pytest
+from django.db import IntegrityError, connection
 
 from scheduling.clock import firing, metrics
 from scheduling.clock.due import earliest_mark
@@ -26,6 +27,15 @@ def daily(**fields: object) -> Schedule:
     """Every day at 09:00 UTC, due at nine on the first of June."""
     defaults = {"expression": "0 9 * * *", "next_fire_at": NINE}
     return ScheduleFactory(**{**defaults, **fields})
+
+
+def write_by_hand(schedule: Schedule, column: str, value: str) -> None:
+    """What the table's own checks would refuse, as a release without them could have left it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        for name in ("schedule_anchor_readable", "schedule_instants_readable"):
+            cursor.execute(f"ALTER TABLE scheduling_schedule DROP CONSTRAINT {name}")
+        cursor.execute(f"UPDATE scheduling_schedule SET {column} = %s WHERE id = %s", [value, schedule.pk])
 
 
 def test_a_due_schedule_becomes_a_queued_run_of_its_instant() -> None:
@@ -125,6 +135,50 @@ def test_a_broken_schedule_is_set_aside_and_the_others_fire() -> None:
     assert (result.runs, result.quarantined) == (1, 1)
     assert broken.state == ScheduleState.QUARANTINED
     assert "Atlantis/Capital" in broken.state_reason
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("next_fire_at", "-infinity"),
+        ("next_fire_at", "4000-01-01 BC"),
+        ("ends_at", "infinity"),
+        ("starts_at", "20000-01-01"),
+        ("exdates", "{infinity}"),
+        ("exdates", "{NULL}"),
+        ("misfire_grace", "100000000 years"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_set_aside_and_the_others_fire(column: str, value: str) -> None:
+    unreadable, _ = daily(), daily()
+    write_by_hand(unreadable, column, value)
+    set_aside = metrics.QUARANTINED._value.get()
+
+    assert run_pass(now=NINE).runs == 1
+
+    kept = Schedule.objects.filter(pk=unreadable.pk).values_list("state", "state_reason").get()
+    assert kept[0] == "quarantined"
+    assert kept[1].startswith(("cannot be read: ", "cannot be planned: "))
+    assert metrics.QUARANTINED._value.get() == set_aside + 1
+    assert earliest_mark() is not None
+
+
+@pytest.mark.parametrize("value", ["infinity", "-infinity", "20000-01-01", "4000-01-01 BC"])
+@pytest.mark.parametrize("column", ["starts_at", "ends_at", "next_fire_at", "paused_until", "accounted_until"])
+def test_the_table_takes_no_time_that_cannot_be_read(column: str, value: str) -> None:
+    schedule = ScheduleFactory(state="paused", next_fire_at=NINE)
+
+    with pytest.raises(IntegrityError, match="_readable"), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE scheduling_schedule SET {column} = %s WHERE id = %s", [value, schedule.pk])
+
+
+def test_a_mark_that_never_comes_is_no_obstacle_to_looking_ahead() -> None:
+    write_by_hand(daily(), "next_fire_at", "infinity")
+
+    found = earliest_mark()
+
+    assert found is not None
+    assert found[1].year == 9999
 
 
 @pytest.mark.parametrize("overlap", ["allow", "skip"])
