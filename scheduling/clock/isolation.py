@@ -109,6 +109,11 @@ class SteppedOver:
         metrics.STEPPED_OVER.set(len(self))
         return [*(id_ for id_, each in self._suspects.items() if each.until > at), *self._held]
 
+    @property
+    def has_suspects(self) -> bool:
+        """True where a time-out singled one out that has not gone through since."""
+        return bool(self._suspects)
+
     def knows(self, *ids: UUID) -> bool:
         """True where one of them is a suspect and has not gone through since."""
         return any(id_ in self._suspects for id_ in ids)

@@ -15,7 +15,7 @@ from scheduling.clock.ahead import SHORTEST, fire_ahead, plan_ahead
 from scheduling.clock.due import Share, earliest_mark, seconds_to_next_to_come
 from scheduling.clock.ear import Ear
 from scheduling.clock.faults import Fault, fault_of
-from scheduling.clock.firing import DEFAULT_BATCH, run_pass
+from scheduling.clock.firing import DEFAULT_BATCH, require_tables, run_pass
 from scheduling.clock.isolation import SteppedOver
 from scheduling.clock.planned import PassResult, Planned
 from scheduling.clock.points import reach
@@ -89,6 +89,8 @@ class Clock:
         self._measure_skew()
         began = time.perf_counter()
         result = run_pass(now=now, batch=self._allowed, share=self._share, stepped_over=self._stepped_over)
+        if result.is_fruitless and self._stepped_over.has_suspects:
+            require_tables()
         metrics.PASS_SECONDS.observe(time.perf_counter() - began)
         metrics.PASSES.inc()
         metrics.RUNS.inc(result.runs)
@@ -162,6 +164,7 @@ class Clock:
         if earliest is not None and pause == to_mark and pause > SHORTEST:
             planned = plan_ahead(earliest[1], stepped_over=stepped_over)
             pause = max(until - time.monotonic(), 0.0)
+        session.rests()
         if not self._ear.wait(pause):
             # There is no ear, or it was lost in the middle of the pause.
             self._stopping.wait(min(pause, max(until - time.monotonic(), 0.0)))
@@ -180,6 +183,7 @@ class Clock:
         event = "clock.database_is_away" if fault in (Fault.CONNECTION, Fault.SERVER) else "clock.pass_broke_off"
         detail = str(error).strip()[:500]
         logger.error(event, fault=fault, detail=detail, failures=failures, retry_in=round(pause, 3))
+        session.rests()
         try:
             connection.close()
         except Exception:

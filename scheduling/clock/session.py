@@ -4,11 +4,11 @@ The limits are set inside of each transaction (`SET LOCAL`, by `set_config`): be
 connection's settings leak to others, or are lost. It costs one round trip a transaction. A clock's own process, which
 has its connection for itself, sets them once for the connection instead (`owned`), where it finds that the server
 itself is at the other end. A server that does not answer at all is noticed by TCP (see `DATABASES`), since it cannot
-keep time limits either.
+keep time limits either, and one process of it that stands still by `SilenceWatch`.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any
@@ -19,12 +19,16 @@ import structlog
 from django.db import connection, transaction
 
 from scheduling import conf
+from scheduling.clock.silence import SilenceWatch
 from scheduling.postgres import binary_cursor
 
 logger = structlog.get_logger(__name__)
 
 # While the one that blocks is sought among a batch, each step waits no longer; nor does what must not delay others.
 HURRIED = timedelta(milliseconds=250)
+
+# A server that has been silent for as long as so many statements may take stands still.
+_TIMEOUTS_OF_A_TRANSACTION = 3
 
 _NAMES = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 _LIMIT = "SELECT " + ", ".join(f"set_config('{name}', %s, %s)" for name in _NAMES)
@@ -35,6 +39,7 @@ Limits = tuple[timedelta, timedelta, timedelta]
 
 _at_most: ContextVar[timedelta | None] = ContextVar("_at_most", default=None)
 _is_owned: ContextVar[bool] = ContextVar("_is_owned", default=False)
+_watch: ContextVar[SilenceWatch | None] = ContextVar("_watch", default=None)
 # What limits a connection has of itself; None where it must not have any.
 _kept: WeakKeyDictionary[psycopg.Connection[Any], Limits | None] = WeakKeyDictionary()
 
@@ -46,6 +51,7 @@ def bounded(*, statement: timedelta | None = None) -> Iterator[Any]:
     `statement`: a limit of a statement other than the setting's, for housekeeping that has more to do at once.
     """
     is_outermost = not connection.in_atomic_block
+    _answer_is_awaited()
     chosen = _chosen(statement)
     must_set = is_outermost and chosen != _limits_of_connection()
     with transaction.atomic(), connection.cursor() as cursor:
@@ -57,6 +63,7 @@ def bounded(*, statement: timedelta | None = None) -> Iterator[Any]:
 @contextmanager
 def single_statement() -> Iterator[psycopg.Cursor[tuple[Any, ...]]]:
     """A binary cursor for one statement under the clock's time-outs, that is its own transaction where it may be."""
+    _answer_is_awaited()
     if not connection.in_atomic_block and _chosen() == _limits_of_connection():
         with binary_cursor(may_prepare=True) as cursor:
             yield cursor
@@ -67,13 +74,32 @@ def single_statement() -> Iterator[psycopg.Cursor[tuple[Any, ...]]]:
 
 @contextmanager
 def owned() -> Iterator[None]:
-    """In this block nobody else uses this thread's connection: it may keep the clock's limits until the block ends."""
-    token = _is_owned.set(True)
+    """In this block nobody else uses this thread's connection: it may keep the clock's limits until the block ends, and
+    is shut down where the server does not answer."""
+    limit = conf.clock_statement_timeout() * _TIMEOUTS_OF_A_TRANSACTION
+    watch = SilenceWatch(limit) if limit else None
+    tokens = _is_owned.set(True), _watch.set(watch)
     try:
-        yield
+        with watch.running() if watch else nullcontext():
+            yield
     finally:
-        _is_owned.reset(token)
+        _is_owned.reset(tokens[0])
+        _watch.reset(tokens[1])
         _forget_limits()
+
+
+def rests() -> None:
+    """The clock waits for something else than the server."""
+    watch = _watch.get()
+    if watch is not None:
+        watch.rests()
+
+
+def _answer_is_awaited() -> None:
+    watch = _watch.get()
+    if watch is not None:
+        connection.ensure_connection()
+        watch.begins(connection.connection)
 
 
 @contextmanager
