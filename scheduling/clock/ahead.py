@@ -15,6 +15,7 @@ from scheduling.clock import metrics
 from scheduling.clock.due import DueSchedule, read_due
 from scheduling.clock.faults import fault_of
 from scheduling.clock.firing import fire_plain_plans, plan_schedule
+from scheduling.clock.horizon import Horizon
 from scheduling.clock.planned import Lane, PassResult, Planned
 from scheduling.clock.points import reach
 from scheduling.core.recurrence import ScheduleError
@@ -26,10 +27,10 @@ logger = structlog.get_logger(__name__)
 SHORTEST = 0.005
 
 
-def plan_ahead(at: datetime, *, stepped_over: Sequence[UUID] = ()) -> list[Planned]:
+def plan_ahead(at: datetime, *, stepped_over: Sequence[UUID] = (), horizon: Horizon | None = None) -> list[Planned]:
     """The plain schedules whose mark is `at` or earlier, planned as a pass at `at` would; none where they are more than
     a statement whose plan is kept may fire: a batch is the pass's."""
-    due = read_due(now=at, batch=FEW + 1, stepped_over=stepped_over)
+    due = read_due(now=at, batch=FEW + 1, stepped_over=stepped_over, horizon=horizon)
     if len(due) > FEW:
         return []
     plans = [planned for schedule in due if (planned := _planned(schedule)) is not None]

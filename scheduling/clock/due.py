@@ -10,6 +10,7 @@ from uuid import UUID
 
 from scheduling.calendars.exclusions import exclusions_of, in_order
 from scheduling.clock import session
+from scheduling.clock.horizon import Horizon
 from scheduling.clock.quarantine import quarantine, rows_of
 from scheduling.core.planning import MisfirePolicy
 from scheduling.core.recurrence import Exclusions, Rule, settled_anchor
@@ -40,11 +41,15 @@ _SHARED = "FOR NO KEY UPDATE OF schedule SKIP LOCKED\n"
 # Not those that are stepped over (see `scheduling.clock.isolation`), by their own ids or those of their tasks.
 _OTHERS = "AND schedule.id <> ALL(%(stepped_over)s::uuid[]) AND schedule.task_id <> ALL(%(stepped_over)s::uuid[])\n"
 
+# Not those before a mark (see `scheduling.clock.horizon`).
+_ABOVE = "AND schedule.next_fire_at >= %(floor)s\n"
+
 # Purpose: how far the earliest mark is, and where, within the years that Python knows. Index: schedule_due_idx.
 # Locks: none.
 EARLIEST = """
 SELECT EXTRACT(EPOCH FROM next_fire_at - clock_timestamp()),
-       LEAST(GREATEST(next_fire_at, '0001-01-02 00:00 UTC'), '9999-12-30 00:00 UTC')
+       LEAST(GREATEST(next_fire_at, '0001-01-02 00:00 UTC'), '9999-12-30 00:00 UTC'),
+       clock_timestamp()
 FROM scheduling_schedule schedule
 WHERE state = 'active' AND held_at IS NULL AND next_fire_at IS NOT NULL
 ORDER BY next_fire_at, id
@@ -193,26 +198,30 @@ def read_due(
     since: timedelta | None = None,
     is_shared: bool = False,
     stepped_over: Sequence[UUID] = (),
+    horizon: Horizon | None = None,
 ) -> list[DueSchedule]:
     """The earliest due schedules, at most `batch` of them, without the first `skip` and without those that are
     stepped over; with `since`, of those alone that became due within that time. `now` None: the database's.
 
     Rows that cannot be read are quarantined with their reason."""
-    is_usual = not (skip or since or is_shared or stepped_over)
-    statement = due_statement(
-        is_now=now is None,
-        batch=batch,
-        skip=skip,
-        since=since,
-        is_shared=is_shared,
-        is_stepping_over=bool(stepped_over),
-    )
-    with session.single_statement() as cursor:
-        began = time.monotonic()
-        cursor.execute(statement, {"now": now, "stepped_over": list(stepped_over)}, prepare=is_usual)
-        rows, unreadable = rows_of(cursor)
-        if is_usual and time.monotonic() - began > SLOW_READ:
-            cursor.execute(_FORGET_PLANS)
+    with (horizon or Horizon()).look("due" if now is None else "ahead") as floor:
+        is_usual = not (skip or since or is_shared or stepped_over or floor)
+        statement = due_statement(
+            is_now=now is None,
+            batch=batch,
+            skip=skip,
+            since=since,
+            is_shared=is_shared,
+            is_stepping_over=bool(stepped_over),
+            has_floor=floor is not None,
+        )
+        parameters = {"now": now, "floor": floor, "stepped_over": list(stepped_over)}
+        with session.single_statement() as cursor:
+            began = time.monotonic()
+            cursor.execute(statement, parameters, prepare=is_usual)
+            rows, unreadable = rows_of(cursor)
+            if is_usual and time.monotonic() - began > SLOW_READ:
+                cursor.execute(_FORGET_PLANS)
     for schedule_id, version, reason in unreadable:
         quarantine(schedule_id, version, reason)
     named = {each for row in rows for each in row[_CALENDARS]}
@@ -231,8 +240,9 @@ def due_statement(
     since: timedelta | None = None,
     is_shared: bool = False,
     is_stepping_over: bool = False,
+    has_floor: bool = False,
 ) -> str:
-    """What is due by the database's clock (`is_now`) or at `now`; the other parameter is `stepped_over`.
+    """What is due by the database's clock (`is_now`) or at `now`; the other parameters are `stepped_over` and `floor`.
 
     The numbers are in the text, so that a plan that is kept was made for them and not for any.
     """
@@ -243,17 +253,28 @@ def due_statement(
         statement = statement.replace("ORDER BY", f"{recent}ORDER BY")
     if is_stepping_over:
         statement = _among_others(statement)
+    if has_floor:
+        statement = _above(statement)
     return statement + _SHARED if is_shared else statement
 
 
-def earliest_mark(*, stepped_over: Sequence[UUID] = ()) -> tuple[float, datetime] | None:
+def earliest_mark(
+    *, stepped_over: Sequence[UUID] = (), horizon: Horizon | None = None
+) -> tuple[float, datetime] | None:
     """How many seconds it is to the next mark by the database's clock, not positive where one is due, and the mark."""
-    with session.single_statement() as cursor:
-        statement = _among_others(EARLIEST) if stepped_over else EARLIEST
+    horizon = horizon or Horizon()
+    statement = _among_others(EARLIEST) if stepped_over else EARLIEST
+    with horizon.look("earliest") as floor, session.single_statement() as cursor:
+        statement = statement if floor is None else _above(statement)
         # A list that is known to the planner is hashed; a kept plan would go through it for each row.
-        cursor.execute(statement, {"stepped_over": list(stepped_over)}, prepare=not stepped_over)
+        is_usual = not stepped_over and floor is None
+        cursor.execute(statement, {"floor": floor, "stepped_over": list(stepped_over)}, prepare=is_usual)
         row = cursor.fetchone()
-    return None if row is None else (float(row[0]), row[1])
+    if row is None:
+        return None
+    seconds, mark, now = float(row[0]), row[1], row[2]
+    horizon.settled(now if seconds > 0 and not stepped_over else None)
+    return seconds, mark
 
 
 def seconds_to_next_to_come() -> float | None:
@@ -266,3 +287,7 @@ def seconds_to_next_to_come() -> float | None:
 
 def _among_others(statement: str) -> str:
     return statement.replace("ORDER BY", f"{_OTHERS}ORDER BY")
+
+
+def _above(statement: str) -> str:
+    return statement.replace("ORDER BY", f"{_ABOVE}ORDER BY")

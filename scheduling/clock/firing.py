@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfoNotFoundError
@@ -13,6 +14,7 @@ import structlog
 from scheduling.clock import metrics, session
 from scheduling.clock.due import DueSchedule, Share, read_due
 from scheduling.clock.faults import Fault
+from scheduling.clock.horizon import Horizon
 from scheduling.clock.isolation import SteppedOver
 from scheduling.clock.lanes import Lanes, Ways
 from scheduling.clock.planned import PassResult, Planned, total
@@ -90,9 +92,10 @@ def run_pass(
     batch: int = DEFAULT_BATCH,
     share: Share | None = None,
     stepped_over: SteppedOver | None = None,
+    horizon: Horizon | None = None,
 ) -> PassResult:
-    """Fire what is due and return what was done. `now` None is the database's clock; `share` and `stepped_over` are
-    the clock's own, and remember from pass to pass.
+    """Fire what is due and return what was done. `now` None is the database's clock; `share`, `stepped_over` and
+    `horizon` are the clock's own, and remember from pass to pass.
 
     Opens its own transactions, none of them longer than a batch's writes. A schedule that cannot be planned, or whose
     writes the database refuses, is quarantined with its reason; one whose task somebody has locked, or that this
@@ -103,13 +106,12 @@ def run_pass(
     skipped_batches = share.batches_to_skip() if share else 0
     is_shared = share is not None and share.is_contested
     reach("before-read")
-    due = read_due(
-        now=now, batch=batch, skip=skipped_batches * batch, is_shared=is_shared, stepped_over=left_alone.now()
-    )
+    read = partial(read_due, now=now, batch=batch, is_shared=is_shared, stepped_over=left_alone.now(), horizon=horizon)
+    due = read(skip=skipped_batches * batch)
     on_time, backlog = _by_age(due)
     if backlog and len(due) == batch:
         # There may be more than the backlog lets see.
-        on_time = read_due(now=now, batch=batch, since=ON_TIME, is_shared=is_shared, stepped_over=left_alone.now())
+        on_time = read(since=ON_TIME)
     reach("after-read")
     lanes = Lanes(Ways(plain=fire_plain_plans, passing=fire, patient=_fire_patiently, refused=_refused), left_alone)
     written: list[PassResult] = []

@@ -16,6 +16,7 @@ from scheduling.clock.due import Share, earliest_mark, seconds_to_next_to_come
 from scheduling.clock.ear import Ear
 from scheduling.clock.faults import Fault, fault_of
 from scheduling.clock.firing import DEFAULT_BATCH, require_tables, run_pass
+from scheduling.clock.horizon import Horizon
 from scheduling.clock.isolation import SteppedOver
 from scheduling.clock.planned import PassResult, Planned
 from scheduling.clock.points import reach
@@ -51,6 +52,7 @@ class Clock:
         self._ear = Ear()
         self._share = Share()
         self._stepped_over = SteppedOver()
+        self._horizon = Horizon()
         self._allowed = batch  # schedules in the next pass; fewer after a time-out
         self._fruitless = 0  # passes in a row that wrote nothing
         self._skew_at: float | None = None
@@ -88,7 +90,13 @@ class Clock:
         self._watch_wall_clock()
         self._measure_skew()
         began = time.perf_counter()
-        result = run_pass(now=now, batch=self._allowed, share=self._share, stepped_over=self._stepped_over)
+        result = run_pass(
+            now=now,
+            batch=self._allowed,
+            share=self._share,
+            stepped_over=self._stepped_over,
+            horizon=self._horizon,
+        )
         if result.is_fruitless and self._stepped_over.has_suspects:
             require_tables()
         metrics.PASS_SECONDS.observe(time.perf_counter() - began)
@@ -142,7 +150,7 @@ class Clock:
         """Until the earliest mark, a notification, `stop()`, or the backstop. What is due at the mark is planned before
         and fired when it has come."""
         stepped_over = self._stepped_over.now()
-        earliest = earliest_mark(stepped_over=stepped_over)
+        earliest = earliest_mark(stepped_over=stepped_over, horizon=self._horizon)
         looked_at = time.monotonic()
         to_mark = None if earliest is None else earliest[0]
         waits = [BACKSTOP, *(wait for wait in (to_mark, self._stepped_over.seconds_to_next()) if wait is not None)]
@@ -162,7 +170,7 @@ class Clock:
         until = looked_at + pause
         planned: list[Planned] = []
         if earliest is not None and pause == to_mark and pause > SHORTEST:
-            planned = plan_ahead(earliest[1], stepped_over=stepped_over)
+            planned = plan_ahead(earliest[1], stepped_over=stepped_over, horizon=self._horizon)
             pause = max(until - time.monotonic(), 0.0)
         session.rests()
         if not self._ear.wait(pause):

@@ -8,11 +8,13 @@ import psycopg
 import pytest
 
 from scheduling.clock import firing, lanes, metrics
+from scheduling.clock.due import earliest_mark
 from scheduling.clock.firing import run_pass
 from scheduling.clock.loop import Clock
 from scheduling.clock.planned import PassResult
 from scheduling.models import Run
 from tests.factories import ScheduleFactory
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -152,3 +154,18 @@ def test_after_days_of_downtime_a_pass_writes_no_more_than_it_can(monkeypatch: p
     assert max(sizes) <= 20
     assert [result.runs for result in passes] == [54, 54]
     assert run_pass(now=now).runs == 0
+
+
+def test_a_mark_that_comes_in_below_the_horizon_is_found_soon() -> None:
+    clock = Clock()
+    ScheduleFactory(next_fire_at=datetime.now(UTC) + timedelta(days=1))
+    clock.run_once()
+    earliest_mark(horizon=clock._horizon)
+    with clock._horizon.look("due") as floor:
+        assert floor is not None
+    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    late = ScheduleFactory(kind="once", expression=an_hour_ago.isoformat(), next_fire_at=an_hour_ago)
+
+    wait_until(lambda: clock.run_once().runs, what="it to fire", timeout=5)
+
+    assert Run.objects.get().schedule_id == late.pk
