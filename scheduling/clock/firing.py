@@ -37,7 +37,7 @@ PLANNING_TIME = 0.5
 STARTS_OF_PASS = 5000
 # What planning may raise by no fault of the rule: no file descriptor is left to read the zone's data, say. (A name that
 # is no zone is a ScheduleError; one that is known and cannot be found is a damaged installation.)
-_OF_THIS_PROCESS = (OSError, MemoryError, RecursionError, ImportError, ZoneInfoNotFoundError)
+_OF_THIS_PROCESS = (OSError, MemoryError, ImportError, ZoneInfoNotFoundError)
 # A mark that is older belongs to the backlog: what is on time is planned and written before it.
 ON_TIME = timedelta(seconds=5)
 
@@ -162,27 +162,28 @@ def _plan_all(due: Sequence[DueSchedule], left_alone: SteppedOver) -> tuple[list
     for schedule in due:
         if starts > STARTS_OF_PASS:
             break
-        key = schedule.plan_key
-        known = plans.get(key) if key is not None else None
-        if known is None:
-            if time.monotonic() > ends_at:
-                break
-            try:
-                known = _plan_twice(schedule)
-            except ScheduleError as error:
-                quarantined += quarantine(schedule.id, schedule.version, f"{error.code}: {error.detail}")
-            except _OF_THIS_PROCESS as error:
-                _put_off(schedule, error, left_alone)
-                stepped_over += 1
-            except Exception as error:
-                logger.exception("schedule.cannot_be_planned", schedule=str(schedule.id))
-                reason = f"cannot be planned: {type(error).__name__}"
-                quarantined += quarantine(schedule.id, schedule.version, reason)
+        known = None
+        try:
+            key = schedule.plan_key
+            known = plans.get(key) if key is not None else None
             if known is None:
-                tried += 1
-                continue
-            if key is not None:
-                plans[key] = known
+                if time.monotonic() > ends_at:
+                    break
+                known = _plan_twice(schedule)
+                if key is not None:
+                    plans[key] = known
+        except ScheduleError as error:
+            quarantined += quarantine(schedule.id, schedule.version, f"{error.code}: {error.detail}")
+        except _OF_THIS_PROCESS as error:
+            _put_off(schedule, error, left_alone)
+            stepped_over += 1
+        except Exception as error:
+            logger.exception("schedule.cannot_be_planned", schedule=str(schedule.id))
+            reason = f"cannot be planned: {type(error).__name__}"
+            quarantined += quarantine(schedule.id, schedule.version, reason)
+        if known is None:
+            tried += 1
+            continue
         planned.append(Planned(schedule, known))
         starts += len(known.fire)
     return planned, PassResult(schedules=tried, quarantined=quarantined, stepped_over=stepped_over)

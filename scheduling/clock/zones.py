@@ -103,11 +103,11 @@ def _move_all() -> int:
 
 def _lies_elsewhere(schedule: Schedule, now: datetime) -> bool:
     """True where the mark lies ahead, and its place is another by the present rules. A rule that cannot be read any
-    more is left for the pass to quarantine."""
+    more, or that never occurs any more, is left for the pass to quarantine."""
     if schedule.next_fire_at is None or schedule.next_fire_at <= now:
         return False
     try:
-        return recurrence_of(schedule).next_after(now) != schedule.next_fire_at
+        return recurrence_of(schedule).require_next(now) != schedule.next_fire_at
     except ScheduleError:
         return False
 

@@ -16,7 +16,7 @@ def first_instant(rule: Rule, *, now: datetime, grace: timedelta) -> datetime | 
     way here. One that is older raises ScheduleError: whoever asks for it means another instant.
     """
     recurrence = compile_rule(rule)
-    upcoming = recurrence.next_after(now)
+    upcoming = recurrence.require_next(now)
     if upcoming is not None or rule.kind != "once":
         return upcoming
     only = recurrence.next_after(_BEFORE_EVERYTHING)

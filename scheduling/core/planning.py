@@ -91,7 +91,8 @@ def plan(
     seed: str = "",
     remaining: int | None = None,
 ) -> Plan:
-    """Account for every occurrence in [next_fire_at, now]. All instants are aware UTC.
+    """Account for every occurrence in [next_fire_at, now]. All instants are aware UTC. ScheduleError where nothing of
+    an endless rule is left, not even what is due: it has not ended, it has become one that never occurs.
 
     The same arguments always give the same plan: jitter is drawn from `seed` and the occurrence.
 
@@ -106,6 +107,8 @@ def plan(
     caught_up, missed = _settle_misfired(recurrence, misfire, next_fire_at, on_time_from, now)
     on_time, following = _collect(recurrence, on_time_from, now + _SMALLEST, MAX_FIRED - len(caught_up))
     to_fire = [*caught_up, *on_time]
+    if not (to_fire or missed):
+        following = recurrence.require_next(now)
     if remaining is not None and len(to_fire) > remaining:
         to_fire, following = to_fire[:remaining], to_fire[remaining]
     fire = [

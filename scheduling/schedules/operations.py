@@ -190,13 +190,17 @@ def account_for_pause(schedule: Schedule, *, now: datetime) -> None:
     """Record what passed since the mark as one miss, and move the mark past now. Sets columns; the caller saves.
 
     One that has had all its runs is completed. Requires a transaction that holds the schedule's row. ScheduleError
-    where the rule is not valid.
+    where the rule is not valid, or has come to nothing.
     """
-    _record_passed(schedule, _passed(schedule, now), MissReason.PAUSED)
+    passed = _passed(schedule, now)
+    _record_passed(schedule, passed, MissReason.PAUSED)
     if schedule.remaining == 0:
         set_mark(schedule, None)
-        return
-    set_mark(schedule, recurrence_of(schedule).next_after(now) if _is_due(schedule, now) else schedule.next_fire_at)
+    elif _is_due(schedule, now):
+        recurrence = recurrence_of(schedule)
+        set_mark(schedule, recurrence.next_after(now) if passed else recurrence.require_next(now))
+    else:
+        set_mark(schedule, schedule.next_fire_at)
 
 
 def reopen(schedule_ids: Iterable[UUID]) -> None:

@@ -21,7 +21,7 @@ from datetime import datetime, time
 from functools import lru_cache
 
 from scheduling.core.recurrence.anchors import settled_anchor
-from scheduling.core.recurrence.base import Recurrence
+from scheduling.core.recurrence.base import Recurrence, never_occurs
 from scheduling.core.recurrence.context import Context, read_context
 from scheduling.core.recurrence.cron import compile_cron
 from scheduling.core.recurrence.exclusions import MAX_STRETCHES, Exclusions
@@ -85,6 +85,8 @@ def compile_rule(rule: Rule) -> Recurrence:
         recurrence = compile_lines(compiler, rule.expression, context, code=f"invalid_{rule.kind}")
     else:
         recurrence = compiler(rule.expression, context)
+    if recurrence.is_void and not recurrence.added:
+        raise never_occurs(f"This never occurs: {context.zone.name} has no such time on any of its days")
     recurrence.calendars = rule.calendars
     return recurrence
 

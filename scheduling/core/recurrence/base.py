@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from scheduling.core.recurrence.exclusions import Exclusions
-from scheduling.core.recurrence.patterns import Pattern
-from scheduling.core.recurrence.rule import EARLIEST, LATEST, ONE_DAY, ONE_SECOND, REACH
+from scheduling.core.recurrence.patterns import BoundedPattern, Pattern
+from scheduling.core.recurrence.rule import EARLIEST, LATEST, ONE_DAY, ONE_SECOND, REACH, ScheduleError
 from scheduling.core.recurrence.zones import Segment, Zone
 
 _SMALLEST = timedelta(microseconds=1)
@@ -21,6 +21,9 @@ _SIDE_DAYS = 2
 # Fewer days than lie between two changes of a zone that undo each other.
 _LONGEST_PASSED = 20
 _NO_DAY = LATEST.toordinal()
+# Ends the search of a rule all of whose times fall into gaps: so many in a row, at most one or two a year. After 28
+# years dates and weekdays agree again, and with them the days on which clocks change.
+_MOST_LEAPS = 60
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,7 +32,7 @@ class Recurrence(ABC):
 
     `ends_at` and `added` (sorted) are naive UTC, `excluded` naive local; `sentence` is the schedule in English. What
     `calendars` exclude is left out last: COUNT has counted it, and additions are left out too. `has_times` is False for
-    kinds that wait for something to happen.
+    kinds that wait for something to happen. `is_finite`: the rule has an end of its own (COUNT, UNTIL, a `once`).
     """
 
     has_times: ClassVar[bool] = True
@@ -40,6 +43,7 @@ class Recurrence(ABC):
     added: tuple[datetime, ...] = ()
     excluded: frozenset[datetime] = frozenset()
     calendars: tuple[Exclusions, ...] = ()
+    is_finite: bool = False
     _leap: tuple[datetime, datetime | None] | None = field(default=None, init=False, repr=False, compare=False)
 
     def next_after(self, after: datetime) -> datetime | None:
@@ -51,6 +55,14 @@ class Recurrence(ABC):
         if found is not None and self.calendars:
             found = self._first_not_excluded(found)
         return None if found is None else found.replace(tzinfo=UTC)
+
+    def require_next(self, after: datetime) -> datetime | None:
+        """`next_after`; ScheduleError where that is None and the schedule has no end: what it names is left out for
+        ever, by the zone's rules as they have become, or by calendars."""
+        found = self.next_after(after)
+        if found is None and self.has_times and not self.is_finite and self.ends_at is None:
+            raise never_occurs("Nothing of this schedule occurs any more")
+        return found
 
     def occurrences(self, after: datetime, limit: int) -> list[datetime]:
         """At most `limit` occurrences strictly after an aware instant."""
@@ -69,6 +81,12 @@ class Recurrence(ABC):
     def walls_in(self, start: datetime, end: datetime) -> Iterator[datetime]:
         """The wall times in [start, end) that the rule names, in order; none where elapsed time counts."""
         yield from ()
+
+    @property
+    def is_void(self) -> bool:
+        """True where the rule itself, without additions, names no instant at all, because its zone has none for any of
+        its wall times."""
+        return False
 
     def _is_excluded(self, instant: datetime) -> bool:
         """True where an exclusion names the local time at which the instant would be shown."""
@@ -163,17 +181,29 @@ class WallRecurrence(Recurrence):
 
     A wall time that its zone leaves out is treated by `gap`, one that comes twice by `fold`. A pattern that follows
     elapsed time (every hour or finer) is the case of gap `skip` and fold `both`: each instant whose wall time matches.
-    `until` is the last instant that the rule itself allows (UNTIL in UTC).
+    `until` is the last instant that the rule itself allows (UNTIL in UTC), `last` the last wall time (COUNT, local
+    UNTIL); both, and `excluded`, are laid over the `pattern` that is given.
     """
 
     pattern: Pattern
     gap: str
     fold: str
     until: datetime | None = None
+    last: datetime | None = None
     follows_elapsed_time: bool = False
+    _is_void: bool = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._is_void = self._falls_into_gaps()
+        if self.excluded or self.last is not None:
+            self.pattern = BoundedPattern(self.pattern, self.excluded, self.last)
+
+    @property
+    def is_void(self) -> bool:
+        return self._is_void
 
     def rule_from(self, instant: datetime) -> datetime | None:
-        while True:
+        while not self._is_void:
             found = self._named_from(instant)
             if found is None or (self.until is not None and found > self.until):
                 return None
@@ -181,6 +211,7 @@ class WallRecurrence(Recurrence):
             if not self._is_excluded(found):
                 return found
             instant = found + ONE_SECOND
+        return None
 
     def walls_in(self, start: datetime, end: datetime) -> Iterator[datetime]:
         wall = None if self.follows_elapsed_time else self.pattern.next_from(start)
@@ -199,17 +230,37 @@ class WallRecurrence(Recurrence):
             day = end
         return _NO_DAY
 
+    def _falls_into_gaps(self) -> bool:
+        if self.gap != "skip":
+            return False
+        first = self.pattern.next_from(EARLIEST)
+        return first is not None and self._named_from(first - REACH) is None
+
     def _named_from(self, instant: datetime) -> datetime | None:
+        """The first instant of the pattern at or after a naive one. A leap from one wall time to the next that finds
+        nothing has passed a gap."""
+        start: datetime | None = instant
+        for _ in range(_MOST_LEAPS):
+            if start is None:
+                break
+            found, start = self._named_near(start)
+            if found is not None:
+                return found
+        return None
+
+    def _named_near(self, instant: datetime) -> tuple[datetime | None, datetime | None]:
+        """The first instant of the pattern in the segments from `instant` on, as far as wall times are near their ends;
+        or where to look on. Neither: there is none."""
         for segment in self.zone.segments_from(instant):
             found = self._first_in(segment, instant)
             if found is not None:
-                return found
+                return found, None
             upcoming = self.pattern.next_from(segment.end + segment.offset - REACH)
             if upcoming is None:
-                return None
+                break
             if upcoming - REACH > segment.end:
-                return self._named_from(upcoming - REACH)
-        return None
+                return None, upcoming - REACH
+        return None, None
 
     def _first_in(self, segment: Segment, instant: datetime) -> datetime | None:
         """The first occurrence of a segment at or after `instant`."""
@@ -234,6 +285,16 @@ class WallRecurrence(Recurrence):
         if wall is None or wall >= segment.start + segment.offset:
             return None
         return segment.start if self.gap == "next" else wall - segment.before
+
+
+def never_occurs(detail: str) -> ScheduleError:
+    """The error of a valid rule of whose times its zone, or what excludes them, leaves none."""
+    return ScheduleError(
+        "never_occurs",
+        detail,
+        field="expression",
+        hint="Choose times that its zone has on these days, or a gap policy that moves them",
+    )
 
 
 def _naive(instant: datetime) -> datetime:

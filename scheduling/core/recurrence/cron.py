@@ -18,7 +18,7 @@ from scheduling.core.recurrence.clockface import Clockface
 from scheduling.core.recurrence.context import Context
 from scheduling.core.recurrence.cron_sentence import describe
 from scheduling.core.recurrence.days import day_table
-from scheduling.core.recurrence.patterns import BoundedPattern, DayPattern, Pattern
+from scheduling.core.recurrence.patterns import DayPattern
 from scheduling.core.recurrence.rule import EARLIEST, ScheduleError
 
 _MACROS = {
@@ -78,7 +78,7 @@ def compile_cron(expression: str, context: Context) -> WallRecurrence:
     fields = _split(expression)
     days, matcher = _read(fields)
     clockface = Clockface(matcher.hours, matcher.minutes, (0,))
-    pattern: Pattern = DayPattern(context.starts_at or EARLIEST, day_table(days), clockface)
+    pattern = DayPattern(context.starts_at or EARLIEST, day_table(days), clockface)
     if pattern.next_from(context.starts_at or EARLIEST) is None:
         raise ScheduleError(
             "never_occurs",
@@ -93,7 +93,7 @@ def compile_cron(expression: str, context: Context) -> WallRecurrence:
         sentence=describe(fields, clockface, days.nearest, context.zone.name),
         ends_at=context.ends_at,
         added=context.added,
-        pattern=BoundedPattern(pattern, context.excluded, None) if context.excluded else pattern,
+        pattern=pattern,
         gap="skip" if follows_elapsed_time else context.gap,
         fold="both" if follows_elapsed_time else context.fold,
         follows_elapsed_time=follows_elapsed_time,

@@ -56,6 +56,7 @@ def compile_once(expression: str, context: Context) -> OnceRecurrence:
         ends_at=context.ends_at,
         added=context.added,
         excluded=context.excluded,
+        is_finite=True,
         instants=instants,
         wall=wall,
     )

@@ -14,7 +14,7 @@ from scheduling.core.recurrence.context import Context
 from scheduling.core.recurrence.counts import Counts
 from scheduling.core.recurrence.days import day_table
 from scheduling.core.recurrence.elapsed import SEARCH_YEARS, ElapsedRecurrence
-from scheduling.core.recurrence.patterns import BoundedPattern, DayPattern, Pattern, PositionPattern
+from scheduling.core.recurrence.patterns import DayPattern, Pattern, PositionPattern
 from scheduling.core.recurrence.periods import Periods, Unit
 from scheduling.core.recurrence.rrule_days import days_of, is_every_day
 from scheduling.core.recurrence.rrule_parts import SUB_DAILY, Parts, parse_parts
@@ -69,7 +69,9 @@ def _compile_wall(parts: Parts, context: Context, sentence: str) -> WallRecurren
         sentence=sentence,
         ends_at=context.ends_at,
         added=context.added,
-        pattern=BoundedPattern(pattern, context.excluded, last) if context.excluded or last else pattern,
+        is_finite=parts.is_finite,
+        pattern=pattern,
+        last=last,
         gap=context.gap,
         fold=context.fold,
         until=parts.until if parts.until_is_utc else None,
@@ -95,6 +97,7 @@ def _compile_elapsed(parts: Parts, context: Context, sentence: str) -> ElapsedRe
         offsets=offsets,
         grain=grain,
         excluded=context.excluded,
+        is_finite=parts.is_finite,
     )
     days = recurrence.units.days
     has_days = days is None or days.first_from(context.anchor.toordinal()) is not None

@@ -64,6 +64,10 @@ class Parts:
     def names_days(self) -> bool:
         return bool(self.by_day or self.by_month_day or self.by_year_day or self.by_week)
 
+    @property
+    def is_finite(self) -> bool:
+        return self.count is not None or self.until is not None
+
 
 def parse_parts(expression: str) -> Parts:
     """Read an RRULE value, with or without `RRULE:` before it, or raise ScheduleError `invalid_rrule`."""

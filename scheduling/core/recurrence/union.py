@@ -33,6 +33,10 @@ class UnionRecurrence(Recurrence):
     def __post_init__(self) -> None:
         self._known = [None] * len(self.members)
 
+    @property
+    def is_void(self) -> bool:
+        return all(member.is_void for member in self.members)
+
     def rule_from(self, instant: datetime) -> datetime | None:
         found = [self._of_member(at, instant) for at in range(len(self.members))]
         return min((each for each in found if each is not None), default=None)
@@ -84,6 +88,7 @@ def compile_lines(
         ends_at=context.ends_at,
         added=context.added,
         excluded=context.excluded,
+        is_finite=all(member.is_finite for member in members),
         members=members,
     )
 

@@ -137,6 +137,25 @@ def test_a_rule_that_never_occurs_is_refused_at_once(api):
     assert pointers(problem) == {"/expression"}
 
 
+def test_a_rule_that_always_falls_into_the_gap_is_refused_wherever_it_is_given(api):
+    rule = {"kind": "cron", "expression": "30 2 * 3 7#2", "timezone": "America/New_York"}
+    made = api.post("tasks", {"key": "gap", "pipeline": NOTE, "schedules": [rule]}).json()
+    address = f"schedules/{made['schedules'][0]['id']}"
+    never = {**rule, "gap": "skip"}
+
+    answers = {
+        "/expression": [api.post("schedules/preview", never), api.patch(address, {"gap": "skip"})],
+        "/schedules/0/expression": [api.post("tasks", {"key": "never", "pipeline": NOTE, "schedules": [never]})],
+    }
+
+    for pointer, given in answers.items():
+        for answer in given:
+            problem = assert_problem(answer, 422, "not_valid")
+            assert [(each["pointer"], each["code"]) for each in problem["errors"]] == [(pointer, "never_occurs")]
+    added = api.patch(address, {"gap": "skip", "rdates": ["2090-01-01T00:00:00"]})
+    assert added.json()["next_fire_at"] == "2090-01-01T05:00:00Z"
+
+
 def test_a_schedule_is_snoozed_until_an_instant_that_lies_ahead(api, task):
     schedule = add(api, task)
     address = f"schedules/{schedule['id']}"

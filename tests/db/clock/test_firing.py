@@ -222,7 +222,7 @@ def planning_raises(monkeypatch: pytest.MonkeyPatch, schedule: Schedule, *errors
 
 @pytest.mark.parametrize(
     "error",
-    [OSError(24, "Too many open files"), MemoryError(), RecursionError(), ImportError(), ZoneInfoNotFoundError()],
+    [OSError(24, "Too many open files"), MemoryError(), ImportError(), ZoneInfoNotFoundError()],
     ids=repr,
 )
 def test_what_this_process_lacks_puts_a_schedule_off_and_quarantines_none(
@@ -246,6 +246,41 @@ def test_what_this_process_lacks_puts_a_schedule_off_and_quarantines_none(
     assert (put_off.state, Run.objects.filter(schedule=other).count()) == (ScheduleState.ACTIVE, 1)
     assert faults.get() == before + 2
     assert not stepped_over
+
+
+def test_a_rule_that_planning_cannot_get_to_the_end_of_is_set_aside_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken, _ = daily(), daily(timezone="Europe/Chisinau", expression="0 12 * * *")
+    planning_raises(monkeypatch, broken, RecursionError(), RecursionError())
+
+    result = run_pass(now=NINE)
+
+    broken.refresh_from_db()
+    assert (result.runs, result.quarantined, result.stepped_over) == (1, 1, 0)
+    assert (broken.state, broken.state_reason) == (ScheduleState.QUARANTINED, "cannot be planned: RecursionError")
+
+
+@pytest.mark.parametrize("starts_at", [datetime(2000, 1, 1), datetime(2026, 1, 1)])
+@pytest.mark.parametrize(
+    ("kind", "expression"),
+    [
+        ("cron", "30 2 * 3 7#2"),
+        ("rrule", "FREQ=YEARLY;BYMONTH=3;BYDAY=2SU;BYHOUR=2;BYMINUTE=30"),
+        ("rrule", "FREQ=MINUTELY;BYMONTH=3;BYMONTHDAY=8,9,10,11,12,13,14;BYDAY=SU;BYHOUR=2"),
+    ],
+)
+def test_a_rule_whose_times_the_clocks_have_come_to_leave_out_is_set_aside(
+    kind: str, expression: str, starts_at: datetime
+) -> None:
+    fields: dict[str, Any] = {"kind": kind, "expression": expression, "timezone": "America/New_York"}
+    broken = daily(gap="skip", starts_at=starts_at, **fields)
+    daily()
+
+    result = run_pass(now=NINE)
+
+    broken.refresh_from_db()
+    assert (result.runs, result.quarantined) == (1, 1)
+    assert broken.state == ScheduleState.QUARANTINED
+    assert broken.state_reason.startswith("never_occurs: ")
 
 
 def test_a_zone_whose_data_cannot_be_opened_for_now_is_read_later(monkeypatch: pytest.MonkeyPatch) -> None:

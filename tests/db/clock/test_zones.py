@@ -98,6 +98,25 @@ def test_more_than_a_batch_is_moved(monkeypatch: pytest.MonkeyPatch) -> None:
     assert apply_zone_data("2990a") == 7
 
 
+def test_a_rule_of_which_new_zone_data_leaves_nothing_keeps_its_mark_until_it_is_set_aside() -> None:
+    at = datetime.now(UTC) + timedelta(days=2)
+    # By the rules of before 2007 New York has these times.
+    schedule = ScheduleFactory(
+        expression="30 2 * 3 7#2",
+        timezone="America/New_York",
+        gap="skip",
+        starts_at=datetime(2000, 1, 1),
+        next_fire_at=at,
+    )
+
+    assert apply_zone_data("2990a") == 0
+    run_pass(now=at)
+
+    schedule.refresh_from_db()
+    assert (schedule.state, schedule.next_fire_at) == (ScheduleState.QUARANTINED, at)
+    assert schedule.state_reason.startswith("never_occurs: ")
+
+
 def test_a_zone_that_an_update_removed_is_quarantined_and_seen_in_the_console_while_others_fire(client: Any) -> None:
     at = datetime.now(UTC)
     gone = ScheduleFactory(timezone="Europe/Atlantis")

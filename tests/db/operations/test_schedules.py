@@ -158,6 +158,23 @@ def test_pausing_and_resuming_counts_what_passed(actor, task):
     assert Miss.objects.get().count == resumed.missed_count > 0
 
 
+def test_resuming_a_rule_of_which_the_clocks_leave_nothing_is_refused(actor, task):
+    schedule = ScheduleFactory(
+        task=task,
+        expression="30 2 * 3 7#2",
+        timezone="America/New_York",
+        gap="skip",
+        starts_at=datetime(2000, 1, 1),  # by the rules of before 2007 it occurs
+        next_fire_at=database_now() - timedelta(minutes=3),
+    )
+    operations.pause_schedule(actor=actor, schedule=schedule)
+
+    with pytest.raises(NotValid) as refused:
+        operations.resume_schedule(actor=actor, schedule=schedule)
+
+    assert [problem.code for problem in refused.value.problems] == ["never_occurs"]
+
+
 def test_counting_stops_where_a_pause_was_long(actor, task):
     schedule = ScheduleFactory(
         task=task, kind="interval", expression="PT1S", next_fire_at=database_now() - timedelta(days=1)

@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -83,6 +84,70 @@ def test_what_never_occurs_is_refused_at_once(expression):
     with at_most(0.1), pytest.raises(ScheduleError) as refused:
         compile_rule(rule)
 
+    assert refused.value.code == "never_occurs"
+
+
+LAST_SUNDAY_OF_MARCH = "FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU;BYHOUR=2;BYMINUTE=30"
+# Each of their times falls into the hour that their zone leaves out in spring.
+ALWAYS_IN_THE_GAP = [
+    ("cron", "*/20 2 * 3 0L", "Europe/Berlin", {}),
+    ("cron", "* 2 * 3 7#2", "America/New_York", {}),
+    ("cron", "30 2 * 3 7#2", "America/New_York", {"gap": "skip"}),
+    ("cron", "30 2 * 3 7#2", "America/New_York", {"gap": "skip", "ends_at": datetime(2030, 1, 1, tzinfo=UTC)}),
+    ("cron", "\n".join(f"{minute} 2 * 3 7#2" for minute in range(20)), "America/New_York", {"gap": "skip"}),
+    ("rrule", LAST_SUNDAY_OF_MARCH, "Europe/Berlin", {"gap": "skip"}),
+    ("rrule", f"{LAST_SUNDAY_OF_MARCH};COUNT=3", "Europe/Berlin", {"gap": "skip"}),
+    ("rrule", f"{LAST_SUNDAY_OF_MARCH};BYSETPOS=-1", "Europe/Berlin", {"gap": "skip"}),
+    ("rrule", f"{LAST_SUNDAY_OF_MARCH};INTERVAL=7", "Europe/Berlin", {"gap": "skip"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "expression", "timezone", "fields"), ALWAYS_IN_THE_GAP)
+def test_what_always_falls_into_the_gap_is_refused_at_once(kind, expression, timezone, fields):
+    rule = Rule(kind=kind, expression=expression, timezone=timezone, starts_at=datetime(2025, 6, 4), **fields)
+
+    with at_most(0.1), pytest.raises(ScheduleError, match="never occurs") as refused:
+        compile_rule(rule)
+
+    assert refused.value.code == "never_occurs"
+
+
+@pytest.mark.parametrize(("kind", "expression", "timezone", "fields"), ALWAYS_IN_THE_GAP[:1] + ALWAYS_IN_THE_GAP[2:3])
+def test_what_stands_beside_a_line_that_always_falls_into_the_gap_occurs(kind, expression, timezone, fields):
+    healthy = Rule(kind=kind, expression="0 8 * * *", timezone=timezone, starts_at=datetime(2025, 6, 4), **fields)
+
+    found = compile_rule(replace(healthy, expression=f"{expression}\n0 8 * * *")).occurrences(TODAY, 400)
+
+    assert found == compile_rule(healthy).occurrences(TODAY, 400)
+
+
+def test_additions_to_what_always_falls_into_the_gap_occur():
+    rule = Rule(
+        kind="rrule",
+        expression=LAST_SUNDAY_OF_MARCH,
+        timezone="Europe/Berlin",
+        starts_at=datetime(2025, 6, 4),
+        rdates=(datetime(2030, 1, 1),),
+        gap="skip",
+    )
+
+    with at_most(0.1):
+        shown = preview(rule, after=None, now=TODAY, count=3)
+
+    assert [occurrence.local for occurrence in shown.next] == ["2030-01-01T00:00:00+01:00"]
+
+
+def test_the_search_of_a_rule_that_the_clocks_have_taken_everything_from_ends():
+    lines = "\n".join(f"{minute} 2 * 3 7#2" for minute in range(10))  # until 2006 the clocks changed in April
+    recurrence = compile_rule(
+        Rule(kind="cron", expression=lines, timezone="America/New_York", starts_at=datetime(2000, 1, 1), gap="skip")
+    )
+    assert recurrence.next_after(datetime(2006, 1, 1, tzinfo=UTC)) == datetime(2006, 3, 12, 7, tzinfo=UTC)
+
+    with at_most(0.1):
+        assert recurrence.next_after(TODAY) is None
+    with pytest.raises(ScheduleError) as refused:
+        recurrence.require_next(TODAY)
     assert refused.value.code == "never_occurs"
 
 

@@ -64,6 +64,19 @@ def test_each_line_has_its_answer_and_errors_stop_nothing():
     assert [list(answer) for answer in answers] == [["error"], ["next"], ["error"], ["next"]]
 
 
+def test_a_line_that_always_falls_into_the_gap_is_answered_like_the_others():
+    never = {"kind": "cron", "expression": "* 2 * 3 7#2", "timezone": "America/New_York"}
+    lines = [
+        json.dumps(line).encode() for line in (never, {**never, "after": "1999-01-01T00:00:00", "count": 9}, PARIS)
+    ]
+
+    refused, past, healthy = (json.loads(line) for line in answer_lines(lines))
+
+    assert refused["error"]["code"] == "never_occurs"
+    assert past["next"][0] == "1999-03-14T02:00:00-05:00"
+    assert len(healthy["next"]) == 3
+
+
 def test_an_endless_line_is_refused_without_being_kept():
     stream = io.BytesIO(b"x" * (3 * MAX_LINE) + b"\n" + b"{}\n")
 
