@@ -1,28 +1,34 @@
 """Whether a rule that is valid can still be stored: it must not be over before it has begun."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from scheduling.core.recurrence import Rule, ScheduleError, anchored, compile_rule
 from scheduling.core.recurrence.zones import get_zone
 
 DEFAULT_GRACE = timedelta(minutes=1)
+_SMALLEST = timedelta(microseconds=1)
 _BEFORE_EVERYTHING = datetime(1900, 1, 2, tzinfo=UTC)
 
 
 def first_instant(rule: Rule, *, now: datetime, grace: timedelta) -> datetime | None:
     """The first instant that a new or edited rule fires: never one that has passed. None: it has ended.
 
-    One exception: a `once` that has passed by no more than `grace` still fires, so that "now" may take its time on the
-    way here. One that is older raises ScheduleError: whoever asks for it means another instant.
+    One exception: a `once` that has passed by no more than `grace` still fires, before its `rdates`, so that "now" may
+    take its time on the way here. One that is older raises ScheduleError where nothing is to come: whoever asks for it
+    means another instant.
     """
     recurrence = compile_rule(rule)
-    upcoming = recurrence.require_next(now)
-    if upcoming is not None or rule.kind != "once":
+    if rule.kind != "once":
+        return recurrence.require_next(now)
+    own = compile_rule(replace(rule, rdates=()))
+    late = own.next_after(now - grace - _SMALLEST)
+    if late is not None and late <= now:
+        return late
+    upcoming = recurrence.next_after(now)
+    if upcoming is not None:
         return upcoming
-    only = recurrence.next_after(_BEFORE_EVERYTHING)
-    if only is not None and now - only <= grace:
-        return only
-    if only is None and rule.calendars:
+    if rule.calendars and own.next_after(_BEFORE_EVERYTHING) is None:
         raise ScheduleError(
             "never_occurs",
             "This time is excluded by a calendar",

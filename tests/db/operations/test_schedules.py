@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from scheduling.clock.firing import run_pass
 from scheduling.errors import IllegalTransition, NotValid, VersionMismatch
 from scheduling.instants import database_now
-from scheduling.models import Miss, Schedule
+from scheduling.models import Miss, Run, Schedule
 from scheduling.schedules import operations
 from scheduling.schedules.models import ScheduleState
 from scheduling.tasks.operations import archive_task, pause_task
@@ -84,6 +85,34 @@ def test_an_instant_that_passed_within_the_grace_still_fires(actor, task):
 
     assert schedule.state == ScheduleState.ACTIVE
     assert schedule.next_fire_at == just_now.replace(microsecond=0) or schedule.next_fire_at == just_now
+
+
+def test_an_instant_that_passed_within_the_grace_fires_before_its_additions(actor, task):
+    just_now = database_now() - timedelta(seconds=20)
+
+    schedule = add(
+        actor,
+        task,
+        kind="once",
+        expression=just_now.isoformat(),
+        rdates=[(just_now - timedelta(seconds=5)).isoformat(), "2090-01-01T00:00:00"],
+    )
+    run_pass()
+
+    schedule.refresh_from_db()
+    assert Run.objects.get().scheduled_for == just_now
+    assert (schedule.next_fire_at, schedule.missed_count) == (datetime(2090, 1, 1, tzinfo=UTC), 0)
+
+
+def test_a_passed_instant_with_an_addition_ahead_is_a_schedule_of_the_addition(actor, task):
+    month_ago = database_now() - timedelta(days=30)
+
+    schedule = add(actor, task, kind="once", expression=month_ago.isoformat(), rdates=["2090-01-01T00:00:00"])
+
+    assert (schedule.state, schedule.next_fire_at) == (ScheduleState.ACTIVE, datetime(2090, 1, 1, tzinfo=UTC))
+    with pytest.raises(NotValid) as refused:
+        add(actor, task, kind="once", expression=month_ago.isoformat(), rdates=["2020-01-01T00:00:00"])
+    assert [problem.code for problem in refused.value.problems] == ["in_the_past"]
 
 
 def test_an_edit_moves_the_mark_to_the_first_occurrence_after_now(actor, task):
