@@ -214,7 +214,11 @@ class WallRecurrence(Recurrence):
         return None
 
     def walls_in(self, start: datetime, end: datetime) -> Iterator[datetime]:
-        wall = None if self.follows_elapsed_time else self.pattern.next_from(start)
+        if self.until is not None:
+            # A wall time behind this one lies behind `until` also where it comes twice.
+            offset = max(self.zone.offset_at(at) for at in (self.until - REACH, self.until))
+            end = min(end, self.until + offset + ONE_SECOND)
+        wall = None if self.follows_elapsed_time or start >= end else self.pattern.next_from(start)
         while wall is not None and wall < end:
             instants = self.zone.resolve(wall, gap=self.gap, fold=self.fold)
             if self.until is None or not instants or instants[0] <= self.until:

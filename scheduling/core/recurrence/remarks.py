@@ -1,5 +1,6 @@
 """What a reader should know about the occurrences of a stretch of time: moved, doubled, left out."""
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +16,10 @@ from scheduling.core.recurrence.zones import Segment
 # Of the times that one change of the clocks moves or doubles so many are named and so many counted.
 _NAMED_OF_A_CHANGE = 3
 _COUNTED_OF_A_CHANGE = 1_000
+# Of all changes of a stretch so many sentences are made, and so many times looked at: 10,000 occurrences that come once
+# a year have 16,000 changes between them.
+_MOST_SENTENCES = 200
+_MOST_LOOKED_AT = 5_000
 _NAMED_EXCLUSIONS = 10
 _FOLD_WORDS = {"first": "once, the first time", "second": "once, the second time", "both": "both times"}
 
@@ -41,6 +46,7 @@ def _clock_remarks(
     rule: Rule, recurrence: Recurrence, context: Context, start: datetime, end: datetime
 ) -> Iterator[str]:
     added = sorted({wall.replace(microsecond=0) for wall in rule.rdates} - context.excluded)
+    sentences = looked_at = 0
     upcoming = datetime.min  # the rule's first wall time from the present change on: a search for each would be dear
     for segment in context.zone.segments_from(start - ONE_DAY):
         if segment.start > end:
@@ -50,14 +56,16 @@ def _clock_remarks(
         low, high = sorted((segment.start + segment.before, segment.start + segment.offset))
         if upcoming < low:
             upcoming = next(iter(recurrence.walls_in(low, max(high, end + ONE_DAY))), LATEST)
-        if upcoming >= high and not any(low <= wall < high for wall in added):
+        added_here = added[bisect_left(added, low) : bisect_left(added, high)]
+        if upcoming >= high and not added_here:
             continue
-        walls = merge(recurrence.walls_in(low, high), (wall for wall in added if low <= wall < high))
-        concerned = [
-            wall
-            for wall in dict.fromkeys(islice(walls, _COUNTED_OF_A_CHANGE + 1))
-            if _is_concerned(wall, segment, context, start, end)
-        ]
+        if sentences >= _MOST_SENTENCES or looked_at >= _MOST_LOOKED_AT:
+            yield f"What the clocks do to its times from {low:%Y-%m-%d} on is not noted here."
+            return
+        walls = dict.fromkeys(islice(merge(recurrence.walls_in(low, high), added_here), _COUNTED_OF_A_CHANGE + 1))
+        looked_at += len(walls)
+        concerned = [wall for wall in walls if _is_concerned(wall, segment, context, start, end)]
+        sentences += min(len(concerned), _NAMED_OF_A_CHANGE + 1)
         is_gap = segment.before < segment.offset
         for wall in concerned[:_NAMED_OF_A_CHANGE]:
             yield _of_gap(wall, context) if is_gap else _of_fold(wall, context)

@@ -181,6 +181,58 @@ def test_a_preview_over_centuries_of_clock_changes_is_soon_there(expression, tim
     assert len(shown.next) == 3
 
 
+EVERY_SECOND = f"BYMINUTE={','.join(map(str, range(60)))};BYSECOND={','.join(map(str, range(60)))}"
+EVERY_MINUTE = f"BYHOUR={','.join(map(str, range(24)))};BYMINUTE={','.join(map(str, range(60)))}"
+OVER = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("until", ["UNTIL=20251026T010000Z", "UNTIL=20251026T020000"])
+@pytest.mark.parametrize(
+    ("rule", "others", "added", "count"),
+    [
+        ("FREQ=DAILY", "\nFREQ=YEARLY", (), 100),
+        (f"FREQ=DAILY;{EVERY_MINUTE}", "\nFREQ=YEARLY", (), 5),
+        (f"FREQ=DAILY;{EVERY_MINUTE}", "", (datetime(2200, 1, 1),), 5),
+        (f"FREQ=DAILY;BYHOUR=2;BYMINUTE=0,30;BYSECOND={','.join(map(str, range(60)))}", "\nFREQ=YEARLY", (), 100),
+        ("FREQ=DAILY;BYHOUR=8,12,16", "\nFREQ=YEARLY;BYMONTH=1;BYMONTHDAY=1;BYHOUR=9", (), 30),
+    ],
+)
+def test_a_preview_does_not_walk_over_a_line_that_is_over(until, rule, others, added, count):
+    line = Rule(
+        kind="rrule",
+        expression=f"{rule};{until}{others}",
+        timezone="Europe/Berlin",
+        starts_at=datetime(2025, 1, 1, 8),
+        rdates=added,
+    )
+
+    with at_most(0.5):
+        shown = preview(line, after=OVER, now=OVER, count=count)
+
+    assert len(shown.next) == (count if others else 1)
+    assert not [note for note in shown.notes if "clocks" in note]
+
+
+@pytest.mark.parametrize("gap", ["shift", "skip"])
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "FREQ=DAILY;BYHOUR=2;BYMINUTE=30",
+        f"FREQ=DAILY;{EVERY_MINUTE}",
+        f"FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU;BYHOUR=2;{EVERY_SECOND}\nFREQ=YEARLY",
+        "FREQ=YEARLY;BYMONTH=3,10;BYDAY=-1SU;BYHOUR=2;BYMINUTE=30",
+    ],
+)
+def test_a_long_preview_over_many_clock_changes_stays_bounded(expression, gap):
+    rule = Rule(kind="rrule", expression=expression, timezone="Europe/Berlin", starts_at=datetime(2025, 1, 1), gap=gap)
+
+    with at_most(1.5):
+        shown = preview(rule, after=OVER, now=OVER, count=10_000)
+
+    assert len(shown.next) > 7_000  # of what comes once a year there is no more up to the last supported year
+    assert len(shown.notes) < 250
+
+
 def test_what_is_not_found_in_250_years_is_refused_in_these_words():
     rule = Rule(
         kind="rrule",
@@ -272,7 +324,6 @@ def test_the_next_occurrence_costs_20_milliseconds_at_worst(kind, expression):
     assert max(costs_of(kind, expression, "Europe/Chisinau")) <= 0.02
 
 
-EVERY_SECOND = f"BYMINUTE={','.join(map(str, range(60)))};BYSECOND={','.join(map(str, range(60)))}"
 HOSTILE_COUNTS = [
     "FREQ=DAILY;COUNT=9999999;BYHOUR=1,2;BYSETPOS=1",
     "FREQ=DAILY;COUNT=24000;BYHOUR=1,2;BYSETPOS=1",

@@ -97,3 +97,22 @@ def test_an_addition_in_a_gap_is_told_by_the_policy_of_its_kind():
 
 def listed() -> str:
     return ",".join(str(minute) for minute in range(60))
+
+
+def test_notes_of_too_many_changes_end_with_a_word_about_the_others():
+    found = notes(kind="rrule", expression="FREQ=YEARLY;BYMONTH=3,10;BYDAY=-1SU;BYHOUR=2;BYMINUTE=30", count=1000)
+
+    assert found[-1] == "What the clocks do to its times from 2127-03-30 on is not noted here."
+    assert found[-2].startswith("2126-10-27 02:30 comes twice")
+    assert len(found) == 201
+
+
+@pytest.mark.parametrize(
+    ("until", "named"), [("20271031T002500Z", ["02:20"]), ("20271031T010500Z", ["02:20", "02:40"])]
+)
+def test_what_comes_twice_is_named_up_to_the_instant_at_which_its_line_ends(until, named):
+    line = f"FREQ=DAILY;BYHOUR=2;BYMINUTE=20,40;UNTIL={until}\nFREQ=MONTHLY;BYHOUR=12"
+
+    found = notes(kind="rrule", expression=line, after="2027-10-30T12:00:00", count=9)
+
+    assert [note[11:16] for note in found] == named
