@@ -19,12 +19,13 @@ from scheduling.backfills.models import Backfill, BackfillOverlap, BackfillState
 from scheduling.backfills.selectors import allowed_actions, have_run, live_runs
 from scheduling.core.backfill import occurrences_in, rule_words
 from scheduling.core.recurrence import Recurrence, Rule, ScheduleError, compile_rule
+from scheduling.core.recurrence.zones import get_zone
 from scheduling.definitions.strict import parse
 from scheduling.errors import Conflict, IllegalTransition, NotValid
 from scheduling.instants import database_now
 from scheduling.runs.operations import cancel_run
 from scheduling.schedules.models import Schedule, ScheduleKind
-from scheduling.schedules.rules import instant, pause_end, rule_of
+from scheduling.schedules.rules import pause_end, rule_of
 from scheduling.tasks.models import Task, TaskState
 from scheduling.wakeup import SCHEDULES_CHANNEL, after_commit
 
@@ -130,9 +131,8 @@ def cancel_backfill(*, actor: Actor, backfill: Backfill, reason: str = "", cance
 def _counted(schedule: Schedule, values: Mapping[str, Any], *, now: datetime) -> BackfillPreview:
     rule = _rule(schedule)
     try:
-        start, end = (instant(values[name], schedule.timezone) for name in ("start", "end"))
-        assert start is not None
-        assert end is not None
+        zone = get_zone(schedule.timezone)
+        start, end = zone.begin_of(values["start"]), zone.end_of(values["end"])
         _require_past_range(start, end, now=now)
         _require_fired(schedule, end, now=now)
         found = _occurrences(compile_rule(rule), start, end)
@@ -206,8 +206,7 @@ def _require_starts(schedule: Schedule, counted: BackfillPreview) -> None:
 
 
 def _begins_later(schedule: Schedule, end: datetime) -> bool:
-    begin = instant(schedule.starts_at, schedule.timezone)
-    return begin is not None and begin > end
+    return schedule.starts_at is not None and get_zone(schedule.timezone).begin_of(schedule.starts_at) > end
 
 
 def _require_pace(values: Mapping[str, Any]) -> None:

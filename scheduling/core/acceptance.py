@@ -47,8 +47,7 @@ def require_room_between(starts_at: datetime | None, ends_at: datetime | None, t
     """ScheduleError where the end lies before the anchor, a local time: no rule occurs between the two."""
     if starts_at is None or ends_at is None:
         return
-    start = get_zone(timezone).resolve(starts_at, gap="shift", fold="first")[0].replace(tzinfo=UTC)
-    if ends_at < start:
+    if ends_at < get_zone(timezone).begin_of(starts_at):
         raise ScheduleError(
             "ends_before_it_starts",
             f"ends_at lies before starts_at, {starts_at.isoformat()} in {timezone}",

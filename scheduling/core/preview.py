@@ -3,7 +3,7 @@
 One reading of a request serves the REST preview and `previewschedule`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -128,13 +128,13 @@ def parse_request(mapping: Mapping[str, Any]) -> PreviewRequest:
         expression=expression,
         timezone=zone.name,
         starts_at=_wall(_text(mapping, "starts_at"), zone, field="starts_at"),
-        ends_at=_whole(_instant(_text(mapping, "ends_at"), zone, field="ends_at")),
+        ends_at=_whole(_instant(_text(mapping, "ends_at"), zone.end_of, field="ends_at")),
         exdates=_walls(mapping, "exdates", zone),
         rdates=_walls(mapping, "rdates", zone),
         gap=_text(mapping, "gap"),
         fold=_text(mapping, "fold"),
     )
-    after = _instant(_text(mapping, "after"), zone, field="after")
+    after = _instant(_text(mapping, "after"), zone.after, field="after")
     return PreviewRequest(rule=rule, after=after, count=_count(mapping.get("count")))
 
 
@@ -184,13 +184,8 @@ def _wall(text: str | None, zone: Zone, *, field: str) -> datetime | None:
     return wall
 
 
-def _instant(text: str | None, zone: Zone, *, field: str) -> datetime | None:
-    if text is None:
-        return None
-    given = parse_instant(text, field=field)
-    if given.tzinfo is not None:
-        return given.astimezone(UTC)
-    return zone.resolve(given, gap="shift", fold="first")[0].replace(tzinfo=UTC)
+def _instant(text: str | None, meant: Callable[[datetime], datetime], *, field: str) -> datetime | None:
+    return None if text is None else meant(parse_instant(text, field=field))
 
 
 def _whole(instant: datetime | None) -> datetime | None:
@@ -202,12 +197,7 @@ def _before_anchor(rule: Rule) -> datetime | None:
     """Just before the first instant that `starts_at` can mean."""
     if rule.starts_at is None:
         return None
-    return (
-        get_zone(rule.timezone)
-        .resolve(rule.starts_at.replace(microsecond=0), gap="next", fold="first")[0]
-        .replace(tzinfo=UTC)
-        - _SMALLEST
-    )
+    return get_zone(rule.timezone).begin_of(rule.starts_at.replace(microsecond=0)) - _SMALLEST
 
 
 def _shown(instant: datetime, zone: Zone) -> PreviewOccurrence:

@@ -27,6 +27,7 @@ from scheduling.console.listing import ReadOnlyAdmin, change_url, exact_time
 from scheduling.console.words import local_moment
 from scheduling.core.recurrence import ScheduleError
 from scheduling.core.recurrence.once import parse_instant
+from scheduling.core.recurrence.zones import get_zone
 from scheduling.definitions.durations import duration_text
 from scheduling.errors import SchedulingError
 from scheduling.instants import database_now
@@ -41,7 +42,7 @@ from scheduling.schedules.models import (
     ScheduleKind,
     ScheduleState,
 )
-from scheduling.schedules.rules import calendar_keys, instant
+from scheduling.schedules.rules import calendar_keys
 from scheduling.tasks.models import Task
 
 _SHOWN = 10
@@ -301,7 +302,8 @@ class ScheduleAdmin(OperationAdmin):
         if schedule is None:
             raise Http404
         try:
-            until = instant(parse_instant(request.POST.get("until", ""), field="until"), schedule.timezone)
+            given = parse_instant(request.POST.get("until", ""), field="until")
+            until = get_zone(schedule.timezone).begin_of(given)  # from then on it fires again
         except ScheduleError:
             self.message_user(request, "Give a local date and time until which to snooze.", messages.ERROR)
             return HttpResponseRedirect(change_url(schedule))

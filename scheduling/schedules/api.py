@@ -19,6 +19,7 @@ from scheduling.api.shapes import page_shape
 from scheduling.api.views import View, body_of, created, entity_tag, matched_tag
 from scheduling.core.preview import MAX_COUNT, Preview
 from scheduling.core.recurrence import ScheduleError
+from scheduling.core.recurrence.zones import get_zone
 from scheduling.definitions.fields import Instant, LocalTime, Moment, Text
 from scheduling.definitions.json_values import problems_of
 from scheduling.definitions.strict import StrictSerializer, parse, problems_in
@@ -28,7 +29,6 @@ from scheduling.schedules import operations
 from scheduling.schedules.definition import ScheduleChanges, ScheduleDefinition, refused
 from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
 from scheduling.schedules.previews import preview_of, preview_of_schedule
-from scheduling.schedules.rules import instant
 from scheduling.schedules.selectors import edit_mark, visible_schedules
 from scheduling.schedules.shapes import PreviewShape, ScheduleShape
 from scheduling.tasks.models import Task
@@ -196,8 +196,9 @@ class SchedulePreviewView(View):
         """The coming occurrences of a schedule, in its local time and in UTC."""
         schedule = find(request, visible_schedules, schedule_id)
         now = database_now()
-        after = instant(self.given.get("after"), schedule.timezone) or now
+        after = self.given.get("after")
         try:
+            after = now if after is None else get_zone(schedule.timezone).after(after)
             found = preview_of_schedule(schedule, after=after, now=now, count=self.given["count"])
         except ScheduleError as error:
             raise NotValid.because(problems_in(refused(error).detail)) from error

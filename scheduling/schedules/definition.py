@@ -9,12 +9,13 @@ from rest_framework import serializers
 from scheduling.core.acceptance import require_room_between
 from scheduling.core.preview import MAX_DATES
 from scheduling.core.recurrence import ScheduleError, anchored
+from scheduling.core.recurrence.zones import get_zone
 from scheduling.definitions.fields import Choice, Duration, LocalTime, Moment, Number, Slug, Text
 from scheduling.definitions.strict import StrictSerializer, refusal
 from scheduling.ports import pipeline_port
 from scheduling.schedules.limits import CALENDARS_LIMIT
 from scheduling.schedules.models import WAITING_KINDS, FoldPolicy, GapPolicy, MisfirePolicyName, Schedule, ScheduleKind
-from scheduling.schedules.rules import first_mark, instant, rule_of, wall_time
+from scheduling.schedules.rules import first_mark, rule_of, wall_time
 from scheduling.tasks.pipeline_field import PipelineField
 from scheduling.triggers.filters import NAMES
 
@@ -177,7 +178,8 @@ def _apply_times(schedule: Schedule, values: Mapping[str, Any]) -> None:
     if "starts_at" in values:
         schedule.starts_at = wall_time(values["starts_at"], zone, field="starts_at")
     if "ends_at" in values:
-        schedule.ends_at = instant(values["ends_at"], zone)
+        ends_at = values["ends_at"]
+        schedule.ends_at = None if ends_at is None else get_zone(zone).end_of(ends_at)
     for column in ("exdates", "rdates"):
         if column in values:
             setattr(schedule, column, [wall_time(each, zone, field=column) for each in values[column]])

@@ -79,13 +79,6 @@ def wall_time(given: datetime | None, timezone: str, *, field: str) -> datetime 
     return wall
 
 
-def instant(given: datetime | None, timezone: str) -> datetime | None:
-    """A wall time of the zone as an instant (the first, where there are two); one with an offset is one already."""
-    if given is None or given.tzinfo is not None:
-        return given if given is None else given.astimezone(UTC)
-    return get_zone(timezone).resolve(given, gap="shift", fold="first")[0].replace(tzinfo=UTC)
-
-
 def recurrence_of(schedule: Schedule) -> Recurrence:
     """The compiled rule; ScheduleError where it is not valid or can never occur."""
     return compile_rule(rule_of(schedule))

@@ -24,6 +24,7 @@ SETTLED = 2100
 # Shorter than the distance of any two transitions that undo each other (Freetown in 1939, not quite four days).
 _SCAN_STEP = 3 * ONE_DAY
 _SCANNED = tuple(day * ONE_DAY for day in range(0, 365, _SCAN_STEP.days))
+_SMALLEST = timedelta(microseconds=1)
 _ONE_HOUR = timedelta(hours=1)
 _PLACELESS = frozenset({"Factory", "localtime"})
 
@@ -79,6 +80,27 @@ class Zone:
         """The naive local time of an aware instant."""
         return instant.astimezone(self.info).replace(tzinfo=None, fold=0)
 
+    def begin_of(self, given: datetime) -> datetime:
+        """A local time as the beginning of a range, an aware instant: the first that it can mean; in a gap the change,
+        to which what is due there may be moved. One with an offset is an instant already."""
+        return self._meant(given, gap="next", fold="first")
+
+    def end_of(self, given: datetime) -> datetime:
+        """The same as the end of a range, which belongs to it: the last instant that it can mean."""
+        return self._meant(given, gap="shift", fold="second")
+
+    def after(self, given: datetime) -> datetime:
+        """The same as the instant behind which a range begins: as `begin_of`, but just before the change in a gap, for
+        what is moved there comes after any time of the gap."""
+        begin = self.begin_of(given)
+        is_left_out = given.tzinfo is None and self.to_wall(begin) != given
+        return begin - _SMALLEST if is_left_out else begin
+
+    def _meant(self, given: datetime, *, gap: str, fold: str) -> datetime:
+        if given.tzinfo is not None:
+            return given.astimezone(UTC)
+        return self.resolve(given, gap=gap, fold=fold)[0].replace(tzinfo=UTC)
+
     def resolve(self, wall: datetime, *, gap: str, fold: str) -> tuple[datetime, ...]:
         """The naive UTC instants that a wall time names: none, one, or (in a fold with `both`) two."""
         earlier, later = self._offsets_of(wall)
@@ -100,6 +122,7 @@ class Zone:
         return earlier, later
 
     def _end_of_gap(self, wall: datetime, earlier: timedelta, later: timedelta) -> datetime:
+        wall = wall.replace(microsecond=0)  # clocks change at whole seconds
         return _first_change(self, wall - later, wall - earlier, earlier)
 
 

@@ -98,6 +98,15 @@ def test_a_stored_schedule_reads_a_local_time_in_its_own_zone(api):
 
 
 @pytest.mark.django_db
+def test_a_stored_schedule_is_asked_for_what_comes_after_a_time_of_the_gap(api):
+    schedule = ScheduleFactory(task=TaskFactory(agent=api.agent), expression="30 2 * * *", timezone="Europe/Berlin")
+
+    answer = api.get(f"schedules/{schedule.pk}/preview?after=2090-03-26T02:15:00&count=1").json()
+
+    assert answer["next"][0]["local"] == "2090-03-26T03:00:00+02:00"
+
+
+@pytest.mark.django_db
 def test_a_rule_is_previewed_with_calendars_that_it_names(api):
     CalendarFactory(agent=api.agent, key="holidays", days=[date(2090, 1, 3)])
     CalendarFactory(key="of-another", days=[date(2090, 1, 2)])

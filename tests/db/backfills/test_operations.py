@@ -68,6 +68,33 @@ def test_a_range_from_occurrence_to_occurrence_holds_both(schedule):
     assert found.occurrence_count == 3
 
 
+@pytest.mark.parametrize(
+    ("rule", "start", "end", "instants"),
+    [
+        ({"fold": "second"}, "2025-10-26T02:00:00", "2025-10-26T02:30:00", ["01:30"]),
+        ({"fold": "both"}, "2025-10-26T02:00:00", "2025-10-26T02:59:00", ["00:30", "01:30"]),
+        ({"expression": "0 * * * *"}, "2025-10-26T01:00:00", "2025-10-26T02:30:00", ["23:00", "00:00", "01:00"]),
+        ({}, "2025-03-30T02:30:00", "2025-03-30T23:00:00", ["01:00"]),
+        ({}, "2025-03-30T01:00:00", "2025-03-30T02:30:00", ["01:00"]),
+        ({}, "2025-03-30T02:59:59.5", "2025-03-30T23:00:00", ["01:00"]),
+        ({"gap": "shift"}, "2025-03-30T02:30:00", "2025-03-30T02:30:00", ["01:30"]),
+        ({"fold": "second"}, "2025-10-26T02:00:00", "2025-10-26T02:30:00+02:00", []),
+    ],
+)
+def test_a_range_whose_ends_the_clocks_leave_out_or_repeat_holds_all_that_they_can_mean(rule, start, end, instants):
+    schedule = ScheduleFactory(
+        **{"expression": "30 2 * * *", "timezone": "Europe/Berlin", **rule},
+        starts_at=datetime(2025, 1, 1),
+        next_fire_at=datetime(2100, 1, 1, tzinfo=UTC),
+    )
+
+    found = operations.preview_backfill(schedule=schedule, given={"start": start, "end": end})
+
+    assert found.occurrence_count == len(instants)
+    ends = [f"{at:%H:%M}" for at in (found.first_at, found.last_at) if at is not None]
+    assert ends == (instants and [instants[0], instants[-1]])
+
+
 def test_a_created_backfill_is_what_was_previewed(actor, schedule):
     backfill = create(actor, schedule, overlap="allow", max_active=4)
 

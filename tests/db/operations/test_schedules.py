@@ -70,6 +70,12 @@ def test_times_with_an_offset_are_brought_into_the_zone(actor, task):
     assert schedule.ends_at == datetime(2098, 12, 31, 22, tzinfo=UTC)
 
 
+def test_an_end_that_comes_twice_is_the_second_time(actor, task):
+    schedule = add(actor, task, expression="30 2 * * *", timezone="Europe/Berlin", ends_at="2090-10-29T02:30:00")
+
+    assert schedule.ends_at == datetime(2090, 10, 29, 1, 30, tzinfo=UTC)
+
+
 def test_a_rule_that_has_ended_is_stored_as_completed(actor, task):
     ended = add(
         actor, task, kind="rrule", expression="FREQ=DAILY;UNTIL=20200101T000000Z", starts_at="2019-12-01T08:00:00"

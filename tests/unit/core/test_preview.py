@@ -160,6 +160,35 @@ def test_a_bad_field_is_refused_by_name(line, code, field):
     assert (refused.value.code, refused.value.field) == (code, field)
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ({"after": "2025-03-30T02:15:00"}, ["2025-03-30T03:00:00+02:00", "2025-03-31T02:30:00+02:00"]),
+        ({"after": "2025-03-30T02:15:00", "gap": "shift"}, ["2025-03-30T03:30:00+02:00", "2025-03-31T02:30:00+02:00"]),
+        ({"after": "2025-03-30T03:00:00"}, ["2025-03-31T02:30:00+02:00", "2025-04-01T02:30:00+02:00"]),
+        ({"after": "2025-10-26T02:30:00"}, ["2025-10-27T02:30:00+01:00", "2025-10-28T02:30:00+01:00"]),
+        (
+            {"after": "2025-10-26T02:30:00", "fold": "second"},
+            ["2025-10-26T02:30:00+01:00", "2025-10-27T02:30:00+01:00"],
+        ),
+        (
+            {"after": "2025-10-25T12:00:00", "fold": "second", "ends_at": "2025-10-26T02:30:00"},
+            ["2025-10-26T02:30:00+01:00"],
+        ),
+        ({"after": "2025-10-25T12:00:00", "ends_at": "2025-10-26T02:30:00"}, ["2025-10-26T02:30:00+02:00"]),
+        (
+            {"after": "2025-10-25T12:00:00", "fold": "both", "ends_at": "2025-10-26T02:30:00+02:00"},
+            ["2025-10-26T02:30:00+02:00"],
+        ),
+        ({"after": "2025-03-29T12:00:00", "ends_at": "2025-03-30T02:30:00"}, ["2025-03-30T03:00:00+02:00"]),
+    ],
+)
+def test_a_local_time_that_the_clocks_leave_out_or_repeat_loses_nothing_as_an_end_of_a_range(line, expected):
+    given = {"kind": "cron", "expression": "30 2 * * *", "timezone": BERLIN, "count": 2, **line}
+
+    assert [each.local for each in answer(parse_request(given), NOW).next] == expected
+
+
 def test_a_local_field_with_an_offset_is_brought_into_the_zone():
     line = {"kind": "interval", "expression": "PT1H", "timezone": BERLIN, "starts_at": "2025-06-04T00:15:00Z"}
 
