@@ -39,8 +39,12 @@ def spacing_words(recurrence: Recurrence, *, kind: str, agent: Agent, now: datet
     """A sentence where two occurrences after `now` lie closer than the agent's `minimum_interval`, None where not."""
     if agent.minimum_interval <= timedelta(0) or kind not in _TIMED_KINDS:
         return None
-    distance = comes_closer(recurrence, than=agent.minimum_interval, after=now)
-    if distance is None:
+    near = comes_closer(recurrence, than=agent.minimum_interval, after=now)
+    if near is None:
         return None
+    former, latter = (at.astimezone(recurrence.zone.info).isoformat() for at in near)
     least = duration_text(agent.minimum_interval)
-    return f"Two occurrences lie {duration_text(distance)} apart; the schedules of {agent.name} keep at least {least}."
+    return (
+        f"Two occurrences lie {duration_text(near.distance)} apart, {former} and {latter}; "
+        f"the schedules of {agent.name} keep at least {least}."
+    )

@@ -14,7 +14,8 @@ HOUR = timedelta(hours=1)
 
 def closer(kind: str, expression: str, than: timedelta = HOUR, **fields) -> timedelta | None:
     rule = Rule(kind=kind, expression=expression, starts_at=datetime(2015, 1, 1), **fields)
-    return comes_closer(compile_rule(rule), than=than, after=NOW)
+    found = comes_closer(compile_rule(rule), than=than, after=NOW)
+    return None if found is None else found.distance
 
 
 @pytest.mark.parametrize(
@@ -81,4 +82,30 @@ def test_a_rare_line_that_comes_close_to_a_frequent_one_is_found(rare: str) -> N
 
     found = comes_closer(union, than=timedelta(minutes=15), after=datetime(2026, 1, 1, tzinfo=UTC))
 
-    assert found in (timedelta(minutes=2), timedelta(minutes=3))
+    assert found is not None
+    assert found.distance in (timedelta(minutes=2), timedelta(minutes=3))
+
+
+@pytest.mark.parametrize("month", range(1, 13))
+@pytest.mark.parametrize(
+    ("kind", "expression", "fields", "distance"),
+    [
+        ("cron", "30 1,2,5,7,9,11,13,15,17,19,21,23 * * *", {}, timedelta(minutes=30)),
+        ("cron", "30 0-23 * * *", {}, timedelta(minutes=30)),
+        ("cron", "30 0-23 * * *", {"gap": "shift"}, None),
+        ("cron", "30 0-23 * * *", {"gap": "skip", "fold": "both"}, None),
+        ("cron", "0 0-23 * * *", {"fold": "both"}, None),
+        ("cron", "30 * * * *", {}, None),
+        ("rrule", "FREQ=DAILY;BYHOUR=0,1,2,3,4,5,6,7,8;BYMINUTE=30", {}, None),
+        ("rrule", "FREQ=HOURLY", {}, None),
+        ("rrule", "FREQ=DAILY;BYHOUR=2\nFREQ=HOURLY;BYMINUTE=0", {}, None),
+    ],
+)
+def test_what_the_clocks_bring_together_is_found_in_every_season(kind, expression, fields, distance, month):
+    rule = Rule(kind=kind, expression=expression, timezone="Europe/Berlin", starts_at=datetime(2026, 1, 1), **fields)
+
+    found = comes_closer(compile_rule(rule), than=HOUR, after=datetime(2026, month, 10, tzinfo=UTC))
+
+    assert (found and found.distance) == distance
+    if found is not None:
+        assert (found.former.month, found.former.day > 24) == (3, True)
