@@ -24,7 +24,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -34,19 +33,17 @@ from django.db import IntegrityError, connection
 from scheduling import conf
 from scheduling.clock import metrics, session
 from scheduling.clock.faults import fault_of
-from scheduling.core.recurrence import ScheduleError
 from scheduling.events.models import Event
 from scheduling.events.operations import store
-from scheduling.schedules.models import Miss, MissReason, Schedule
-from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, load_calendars, recurrence_of
+from scheduling.schedules.holes import holes_among, stretch_of, tell
+from scheduling.schedules.models import Schedule
+from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, load_calendars
 from scheduling.triggers.events import start_runs_of
 
 logger = structlog.get_logger(__name__)
 
-TOPIC = "schedule.did_not_run"
 WINDOW = 20_000  # schedules looked over by one statement
 BATCH = 500  # schedules recomputed at once
-AT_ONCE = 200  # occurrences of one schedule recomputed at once; the rest comes with the next look
 SPEND = 0.5  # seconds a round
 COUNTED_AT_MOST = 10_000
 TOPIC_OVERDUE = "schedule.overdue"
@@ -54,7 +51,6 @@ TOLD_AT_ONCE = 100  # overdue schedules told in one round; the rest comes with t
 _BUDGETS = 6  # how many budgets of a pass an occurrence may be late before it is told by name
 _A_MINUTE = timedelta(minutes=1)
 
-_SMALLEST = timedelta(microseconds=1)
 _FIRST_ID = UUID(int=0)
 
 # Purpose: the last id of the next window. Index: primary key. Locks: none.
@@ -71,24 +67,6 @@ WHERE id > %s AND id <= %s AND kind NOT IN ('event', 'after')
            AND next_fire_at > COALESCE(accounted_until, GREATEST(created_at, updated_at)) + interval '1 microsecond'
        OR state = 'completed' AND (accounted_until IS NULL OR accounted_until < %s))
 ORDER BY id LIMIT %s
-"""
-
-# Purpose: the occurrences that have neither a run nor a miss. Index: run_occurrence_unique, run_check_unique, the
-# schedule's misses. A miss that stopped counting reaches to when it was written. Locks: none.
-_HOLES = """
-SELECT asked.schedule_id, asked.at
-FROM unnest(%s::uuid[], %s::timestamptz[]) AS asked (schedule_id, at)
-WHERE NOT EXISTS (
-    SELECT FROM scheduling_run run
-    WHERE run.schedule_id = asked.schedule_id AND run.scheduled_for = asked.at AND run.trigger_kind = 'schedule'
-) AND NOT EXISTS (
-    SELECT FROM scheduling_run run
-    WHERE run.schedule_id = asked.schedule_id AND run.scheduled_for = asked.at AND run.trigger_kind = 'check'
-) AND NOT EXISTS (
-    SELECT FROM scheduling_miss miss
-    WHERE miss.schedule_id = asked.schedule_id AND asked.at >= miss.first_at
-      AND asked.at <= CASE WHEN miss.is_at_least THEN GREATEST(miss.last_at, miss.recorded_at) ELSE miss.last_at END
-)
 """
 
 # Purpose: those that still are as they were read. Index: primary key. Locks: the schedules; one that somebody holds is
@@ -147,15 +125,6 @@ class Overdue:
 
     count: int
     oldest_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Stretch:
-    """What is to be looked for: `occurrences` of the schedule, all of them up to `until`."""
-
-    schedule: Schedule
-    occurrences: list[datetime]
-    until: datetime
 
 
 class Auditor:
@@ -277,14 +246,14 @@ def account_for(ids: Sequence[UUID]) -> int:
     with session.bounded() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         (now,) = cursor.fetchone()
-    stretches = [stretch for schedule in schedules if (stretch := _stretch_of(schedule, now)) is not None]
+    stretches = [stretch for schedule in schedules if (stretch := stretch_of(schedule, now)) is not None]
     if not stretches:
         return 0
     with session.bounded() as cursor:
         held = _lock_unchanged(cursor, [stretch.schedule for stretch in stretches])
         valid = [stretch for stretch in stretches if stretch.schedule.pk in held]
-        holes = _holes(cursor, valid)
-        told = [_tell(stretch, holes[stretch.schedule.pk]) for stretch in valid if stretch.schedule.pk in holes]
+        holes = holes_among(cursor, valid)
+        told = [tell(stretch, holes[stretch.schedule.pk]) for stretch in valid if stretch.schedule.pk in holes]
         cursor.execute(
             _ACCOUNT,
             [
@@ -315,34 +284,6 @@ def _moved(after: UUID, last: UUID) -> list[UUID]:
         return [id_ for (id_,) in cursor.fetchall()]
 
 
-def _stretch_of(schedule: Schedule, now: datetime) -> _Stretch | None:
-    """The occurrences after what was seen, and before the mark; of a completed schedule, those before now.
-
-    None where the rule cannot be read any more: the pass quarantines such a schedule when it comes to it.
-    """
-    after = schedule.accounted_until or max(schedule.created_at, schedule.updated_at)
-    is_over = schedule.next_fire_at is None
-    end = _end_of_completed(schedule, after, now) if is_over else schedule.next_fire_at
-    assert end is not None, "a schedule has a mark, or is over"
-    try:
-        found = recurrence_of(schedule).occurrences(after, AT_ONCE)
-    except ScheduleError:
-        return None
-    passed = [at for at in found if at < end]
-    # A mark that was set too far ahead has passed over what is still to come: that is told when its time has come.
-    occurrences = [at for at in passed if at <= now]
-    if len(occurrences) < len(passed) or len(passed) == AT_ONCE:
-        return _Stretch(schedule, occurrences, occurrences[-1]) if occurrences else None
-    return _Stretch(schedule, occurrences, ACCOUNTED_FOR_EVER if is_over else end - _SMALLEST)
-
-
-def _end_of_completed(schedule: Schedule, after: datetime, now: datetime) -> datetime:
-    """One that has had as many runs as it may ended with the last of them, whatever its rule goes on to say."""
-    if schedule.remaining != 0:
-        return now
-    return after if schedule.last_fired_at is None else schedule.last_fired_at + _SMALLEST
-
-
 def _lock_unchanged(cursor: Any, schedules: Sequence[Schedule]) -> set[UUID]:
     cursor.execute(
         _LOCK_UNCHANGED,
@@ -353,38 +294,3 @@ def _lock_unchanged(cursor: Any, schedules: Sequence[Schedule]) -> set[UUID]:
         ],
     )
     return {id_ for (id_,) in cursor.fetchall()}
-
-
-def _holes(cursor: Any, stretches: Sequence[_Stretch]) -> dict[UUID, list[datetime]]:
-    asked = [(stretch.schedule.pk, at) for stretch in stretches for at in stretch.occurrences]
-    if not asked:
-        return {}
-    cursor.execute(_HOLES, [[id_ for id_, _ in asked], [at for _, at in asked]])
-    holes: dict[UUID, list[datetime]] = {}
-    for id_, at in sorted(cursor.fetchall()):
-        holes.setdefault(id_, []).append(at.astimezone(UTC))
-    return holes
-
-
-def _tell(stretch: _Stretch, missing: Sequence[datetime]) -> Event:
-    """Write one miss for each contiguous part, and one event for all of them, on its way out; return the event."""
-    schedule = stretch.schedule
-    for part in _contiguous(stretch.occurrences, missing):
-        Miss.objects.create(
-            schedule=schedule, first_at=part[0], last_at=part[-1], count=len(part), reason=MissReason.UNACCOUNTED
-        )
-    facts = {
-        "schedule": str(schedule.pk),
-        "task": str(schedule.task_id),
-        "first_at": missing[0].isoformat(),
-        "last_at": missing[-1].isoformat(),
-        "count": len(missing),
-    }
-    logger.warning("schedule.did_not_run", **facts)
-    return store(topic=TOPIC, payload=facts, agent_id=None, depth=0)
-
-
-def _contiguous(occurrences: Sequence[datetime], missing: Sequence[datetime]) -> list[list[datetime]]:
-    """The missing ones, divided where there is an occurrence between them that is accounted for."""
-    lost = set(missing)
-    return [list(part) for is_lost, part in groupby(occurrences, key=lost.__contains__) if is_lost]

@@ -1,0 +1,113 @@
+"""Holes: the occurrences of a schedule that its mark has passed, and that have neither a run nor a reason."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from scheduling.core.recurrence import ScheduleError
+from scheduling.events.models import Event
+from scheduling.events.operations import store
+from scheduling.schedules.models import Miss, MissReason, Schedule
+from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, recurrence_of
+
+logger = structlog.get_logger(__name__)
+
+TOPIC = "schedule.did_not_run"
+AT_ONCE = 200  # occurrences of one schedule recomputed at once; the rest comes with the next look
+
+_SMALLEST = timedelta(microseconds=1)
+
+# Purpose: the occurrences that have neither a run nor a miss. Index: run_occurrence_unique, run_check_unique, the
+# schedule's misses. A miss that stopped counting reaches to when it was written. Locks: none.
+_HOLES = """
+SELECT asked.schedule_id, asked.at
+FROM unnest(%s::uuid[], %s::timestamptz[]) AS asked (schedule_id, at)
+WHERE NOT EXISTS (
+    SELECT FROM scheduling_run run
+    WHERE run.schedule_id = asked.schedule_id AND run.scheduled_for = asked.at AND run.trigger_kind = 'schedule'
+) AND NOT EXISTS (
+    SELECT FROM scheduling_run run
+    WHERE run.schedule_id = asked.schedule_id AND run.scheduled_for = asked.at AND run.trigger_kind = 'check'
+) AND NOT EXISTS (
+    SELECT FROM scheduling_miss miss
+    WHERE miss.schedule_id = asked.schedule_id AND asked.at >= miss.first_at
+      AND asked.at <= CASE WHEN miss.is_at_least THEN GREATEST(miss.last_at, miss.recorded_at) ELSE miss.last_at END
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What is to be looked for: `occurrences` of the schedule, all of them up to `until`."""
+
+    schedule: Schedule
+    occurrences: list[datetime]
+    until: datetime
+
+
+def stretch_of(schedule: Schedule, now: datetime) -> Stretch | None:
+    """The occurrences after what was seen, and before the mark; of a completed schedule, those before now.
+
+    None where the rule cannot be read any more: the pass quarantines such a schedule when it comes to it.
+    """
+    after = schedule.accounted_until or max(schedule.created_at, schedule.updated_at)
+    is_over = schedule.next_fire_at is None
+    end = _end_of_completed(schedule, after, now) if is_over else schedule.next_fire_at
+    assert end is not None, "a schedule has a mark, or is over"
+    try:
+        found = recurrence_of(schedule).occurrences(after, AT_ONCE)
+    except ScheduleError:
+        return None
+    passed = [at for at in found if at < end]
+    # A mark that was set too far ahead has passed over what is still to come: that is told when its time has come.
+    occurrences = [at for at in passed if at <= now]
+    if len(occurrences) < len(passed) or len(passed) == AT_ONCE:
+        return Stretch(schedule, occurrences, occurrences[-1]) if occurrences else None
+    return Stretch(schedule, occurrences, ACCOUNTED_FOR_EVER if is_over else end - _SMALLEST)
+
+
+def _end_of_completed(schedule: Schedule, after: datetime, now: datetime) -> datetime:
+    """One that has had as many runs as it may ended with the last of them, whatever its rule goes on to say."""
+    if schedule.remaining != 0:
+        return now
+    return after if schedule.last_fired_at is None else schedule.last_fired_at + _SMALLEST
+
+
+def holes_among(cursor: Any, stretches: Sequence[Stretch]) -> dict[UUID, list[datetime]]:
+    asked = [(stretch.schedule.pk, at) for stretch in stretches for at in stretch.occurrences]
+    if not asked:
+        return {}
+    cursor.execute(_HOLES, [[id_ for id_, _ in asked], [at for _, at in asked]])
+    holes: dict[UUID, list[datetime]] = {}
+    for id_, at in sorted(cursor.fetchall()):
+        holes.setdefault(id_, []).append(at.astimezone(UTC))
+    return holes
+
+
+def tell(stretch: Stretch, missing: Sequence[datetime]) -> Event:
+    """Write one miss for each contiguous part, and one event for all of them, on its way out; return the event."""
+    schedule = stretch.schedule
+    for part in _contiguous(stretch.occurrences, missing):
+        Miss.objects.create(
+            schedule=schedule, first_at=part[0], last_at=part[-1], count=len(part), reason=MissReason.UNACCOUNTED
+        )
+    facts = {
+        "schedule": str(schedule.pk),
+        "task": str(schedule.task_id),
+        "first_at": missing[0].isoformat(),
+        "last_at": missing[-1].isoformat(),
+        "count": len(missing),
+    }
+    logger.warning("schedule.did_not_run", **facts)
+    return store(topic=TOPIC, payload=facts, agent_id=None, depth=0)
+
+
+def _contiguous(occurrences: Sequence[datetime], missing: Sequence[datetime]) -> list[list[datetime]]:
+    """The missing ones, divided where there is an occurrence between them that is accounted for."""
+    lost = set(missing)
+    return [list(part) for is_lost, part in groupby(occurrences, key=lost.__contains__) if is_lost]
