@@ -59,11 +59,12 @@ SELECT id FROM (SELECT id FROM scheduling_schedule WHERE id > %s ORDER BY id LIM
 ORDER BY id DESC LIMIT 1
 """
 
-# Purpose: those of a window whose mark has moved since they were looked at. Index: primary key. Locks: none.
+# Purpose: those of a window whose mark has moved since they were looked at, in any state: retention keeps for each what
+# has not been looked at (delete_runs, prune_misses). Index: primary key. Locks: none.
 _MOVED = """
 SELECT id FROM scheduling_schedule
 WHERE id > %s AND id <= %s AND kind NOT IN ('event', 'after')
-  AND (state IN ('active', 'paused')
+  AND (state <> 'completed'
            AND next_fire_at > COALESCE(accounted_until, GREATEST(created_at, updated_at)) + interval '1 microsecond'
        OR state = 'completed' AND (accounted_until IS NULL OR accounted_until < %s))
 ORDER BY id LIMIT %s

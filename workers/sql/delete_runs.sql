@@ -3,7 +3,7 @@
 -- the same, until the next lap, is a run
 --   that is live again, or locked by somebody who redrives it;
 --   whose end nobody has acted on yet (RunEnds go in the order of their ends);
---   that its schedule has not been accounted for, or it would count as a hole;
+--   that its schedule has not been accounted for, or it would count as a hole: in any state, since a pause may end;
 --   that a live run waits for (its child), came from (its parent) or repeats (its source);
 --   that a deduplication key names whose window is not over;
 --   that is the newest success of a task which is paused after failures: without it they would seem to be in a row.
@@ -26,7 +26,7 @@ WITH asked AS MATERIALIZED (
       )
       AND NOT EXISTS (
           SELECT FROM scheduling_schedule schedule
-          WHERE schedule.id = run.schedule_id AND schedule.state IN ('active', 'completed')
+          WHERE schedule.id = run.schedule_id
             AND run.trigger_kind IN ('schedule', 'check')
             AND run.scheduled_for > COALESCE(
                 schedule.accounted_until, GREATEST(schedule.created_at, schedule.updated_at)

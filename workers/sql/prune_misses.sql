@@ -16,7 +16,7 @@ WITH page AS MATERIALIZED (
     WHERE page.is_old AND page.id < COALESCE((SELECT id FROM young), page.id + 1)
       AND NOT EXISTS (
           SELECT FROM scheduling_schedule schedule
-          WHERE schedule.id = page.schedule_id AND schedule.state IN ('active', 'completed')
+          WHERE schedule.id = page.schedule_id
             AND page.last_at > COALESCE(schedule.accounted_until, GREATEST(schedule.created_at, schedule.updated_at))
       )
     ORDER BY page.id

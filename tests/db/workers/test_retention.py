@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 
+from scheduling.clock.accounting import Auditor
 from scheduling.ids import first_id_at
-from scheduling.models import DedupeKey, DueWork, Event, IdempotencyRecord, Miss, Outbox, Run, RunEnd
+from scheduling.models import DedupeKey, DueWork, Event, IdempotencyRecord, Miss, Outbox, Run, RunEnd, Schedule
+from scheduling.schedules.models import ScheduleState
 from tests.factories import DueWorkFactory, RunFactory, ScheduleFactory, StepRunFactory, TaskFactory, WorkerFactory
 from tests.invariants import broken_invariants
 from tests.workers_support import database, run
@@ -247,6 +249,39 @@ def test_a_run_that_its_schedule_has_not_been_accounted_for_stays():
     schedule.save()
     assert lap() == {"succeeded": 1}
     assert not alive(old)
+
+
+@pytest.mark.parametrize("state", ScheduleState.values)
+@pytest.mark.parametrize("kept", ["runs", "misses"])
+def test_retention_takes_nothing_that_the_auditor_still_asks_for(state, kept):
+    """In whatever state, and when that has ended: runs beyond `keep_runs`, and misses of a certain age."""
+    mark = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    occurrences = [mark - timedelta(hours=hours) for hours in range(2, 8)]
+    task = TaskFactory(keep_runs=1)
+    schedule = ScheduleFactory(
+        task=task,
+        expression="0 * * * *",
+        state=state,
+        accounted_until=occurrences[-1] - timedelta(microseconds=1),
+        next_fire_at=None if state == "completed" else mark - timedelta(hours=1),
+        ends_at=occurrences[0],
+    )
+    for at in occurrences:
+        if kept == "runs":
+            ended(timedelta(minutes=2), task=task, schedule=schedule, trigger_kind="schedule", scheduled_for=at)
+        else:
+            Miss.objects.create(
+                schedule=schedule, first_at=at, last_at=at, count=1, reason="paused", recorded_at=at - 91 * DAY
+            )
+
+    assert lap("surplus", "misses") == {}
+    assert Auditor().round(spend=5) == 0
+
+    deleted = lap("surplus", "misses")
+    Schedule.objects.filter(pk=schedule.pk).exclude(state="completed").update(state="active")
+
+    assert deleted == ({"surplus": 5} if kept == "runs" else {"misses": 6})
+    assert Auditor().round(spend=5) == 0
 
 
 def test_the_newest_success_of_a_task_that_is_paused_after_failures_stays():
