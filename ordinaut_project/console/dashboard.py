@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from ordinaut_project.console import reads
 from ordinaut_project.console.chart import HEIGHT, SERIES, WIDTH, Chart, hourly
-from scheduling.clock.accounting import read_overdue
+from scheduling.clock.overdue import read_overdue
 from scheduling.console.words import duration, local_moment, moment, since
 from scheduling.queues.selectors import QueueState, queue_states
 from workers.bloat import read_warning

@@ -10,7 +10,7 @@ import pytest
 from django.db import OperationalError, ProgrammingError, connection, connections, transaction
 from django.db.models import F
 
-from scheduling.clock import accounting, metrics, session
+from scheduling.clock import metrics, overdue, session
 from scheduling.clock.firing import run_pass
 from scheduling.clock.isolation import SteppedOver
 from scheduling.clock.jobs import end_snoozes
@@ -328,7 +328,7 @@ def test_two_clocks_tell_an_occurrence_that_a_lock_holds_up_once(settings: Any) 
     def tell() -> None:
         try:
             begin.wait(10)
-            told.append(accounting.tell_each_overdue())
+            told.append(overdue.tell_each_overdue())
         finally:
             connection.close()
 

@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 from scheduling.audit.operations import Actor
 from scheduling.calendars.models import Calendar
 from scheduling.calendars.operations import create_calendar, update_calendar
-from scheduling.clock import accounting, metrics
-from scheduling.clock.accounting import Auditor, latest_overdue, tell_overdue
+from scheduling.clock import accounting, metrics, overdue
+from scheduling.clock.accounting import Auditor, audit, latest_overdue
 from scheduling.clock.firing import run_pass
 from scheduling.errors import NotValid
 from scheduling.events.models import Event, Outbox
@@ -179,11 +179,12 @@ def test_what_nobody_fires_is_measured() -> None:
     ScheduleFactory(next_fire_at=datetime.now(UTC) - timedelta(seconds=1))
     ScheduleFactory(next_fire_at=datetime.now(UTC) - timedelta(hours=2), state=ScheduleState.PAUSED)
 
-    overdue = tell_overdue()
+    audit()
 
-    assert overdue.count == 1
-    assert 3600 <= overdue.oldest_seconds < 3700
-    assert latest_overdue() == overdue
+    seen = latest_overdue()
+    assert seen is not None
+    assert seen.count == 1
+    assert 3600 <= seen.oldest_seconds < 3700
     assert metrics.OVERDUE._value.get() == 1
 
 
@@ -285,7 +286,7 @@ def test_an_occurrence_that_nobody_fires_is_told_once_by_name() -> None:
     before = metrics.OVERDUE_TOLD._value.get()
 
     with capture_logs() as logs:
-        told = [accounting.audit(), accounting.audit()]
+        told = [audit(), audit()]
 
     event = Event.objects.get()
     assert told == [1, 0]
@@ -308,7 +309,7 @@ def test_what_is_a_moment_late_held_paused_or_over_is_not_told() -> None:
     long_due(state=ScheduleState.PAUSED)
     long_due(state=ScheduleState.QUARANTINED)
 
-    assert accounting.tell_each_overdue() == 0
+    assert overdue.tell_each_overdue() == 0
 
 
 def test_the_bound_follows_the_budget_of_a_pass(settings: Any) -> None:
@@ -316,26 +317,26 @@ def test_the_bound_follows_the_budget_of_a_pass(settings: Any) -> None:
     late = long_due(minutes=7)
     long_due(minutes=5)
 
-    assert accounting.tell_each_overdue() == 1
+    assert overdue.tell_each_overdue() == 1
     assert Event.objects.get().payload["schedule"] == str(late.pk)
 
 
 def test_the_next_occurrence_of_the_same_schedule_is_told_again() -> None:
     late = long_due()
-    accounting.tell_each_overdue()
+    overdue.tell_each_overdue()
 
     Schedule.objects.filter(pk=late.pk).update(next_fire_at=F("next_fire_at") + timedelta(hours=1))
 
-    assert accounting.tell_each_overdue() == 1
+    assert overdue.tell_each_overdue() == 1
     assert len({event.payload["due_at"] for event in Event.objects.all()}) == 2
 
 
 def test_many_that_are_overdue_are_told_in_several_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accounting, "TOLD_AT_ONCE", 2)
+    monkeypatch.setattr(overdue, "TOLD_AT_ONCE", 2)
     for _ in range(5):
         long_due()
 
-    assert [accounting.tell_each_overdue() for _ in range(4)] == [2, 2, 1, 0]
+    assert [overdue.tell_each_overdue() for _ in range(4)] == [2, 2, 1, 0]
     assert Event.objects.count() == 5
 
 
@@ -343,6 +344,6 @@ def test_who_listens_for_what_is_overdue_is_started() -> None:
     listener = ScheduleFactory(kind="event", expression="schedule.overdue", next_fire_at=None)
     long_due()
 
-    accounting.tell_each_overdue()
+    overdue.tell_each_overdue()
 
     assert Run.objects.get().schedule_id == listener.pk
