@@ -10,30 +10,41 @@ with it (`set_mark`), and has written the miss, where there is one, in the same 
 misses and mark at once, so that what is read after the mark sees all that belongs to it. Before anything is told, the
 schedule is locked, and must be as it was read.
 
-Bounded at any size: it walks the primary key in windows, for a fraction of a second each time, and goes on from there
-the next time. A walk over 1,000,000 schedules takes some minutes; each clock walks on its own.
+Bounded at any size: it walks the primary key in windows, for SPEND seconds each time, and goes on from there the next
+time. A walk over 1,000,000 schedules takes some 5 s of spending where no mark has moved, which are three minutes, and
+0.2 ms more for each that has (`docs/decisions/0008-the-pass.md`); each clock walks on its own.
 """
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
+from django.db import DataError
 
 from scheduling.clock import metrics, session
+from scheduling.clock.faults import fault_of
+from scheduling.clock.hearing import let_hear
+from scheduling.clock.isolation import Isolation
 from scheduling.clock.overdue import Overdue, tell_each_overdue, tell_overdue
-from scheduling.schedules.holes import holes_among, stretch_of, tell
+from scheduling.core.recurrence import ScheduleError
+from scheduling.events.models import Event
+from scheduling.schedules.holes import Stretch, holes_among, stretch_of, tell
 from scheduling.schedules.models import Schedule
 from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, load_calendars
-from scheduling.triggers.events import start_runs_of
 
 logger = structlog.get_logger(__name__)
 
 WINDOW = 20_000  # schedules looked over by one statement
-BATCH = 500  # schedules recomputed at once
+BATCH = 500  # schedules read at once
+AT_ONCE = 2_000  # occurrences looked for by one statement
+SHARE = 10_000  # occurrences of one schedule in a row, at most: it must not keep the walk from the others
 SPEND = 0.5  # seconds a round
 _FIRST_ID = UUID(int=0)
+# What values are to blame for that no operation writes.
+_OF_THE_ROW = (ValueError, TypeError, AttributeError, ArithmeticError, DataError)
 
 # Purpose: the last id of the next window. Index: primary key. Locks: none.
 _END_OF_WINDOW = """
@@ -44,7 +55,7 @@ ORDER BY id DESC LIMIT 1
 # Purpose: those of a window whose mark has moved since they were looked at, in any state: retention keeps for each what
 # has not been looked at (delete_runs, prune_misses). Index: primary key. Locks: none.
 _MOVED = """
-SELECT id FROM scheduling_schedule
+SELECT id, version FROM scheduling_schedule
 WHERE id > %s AND id <= %s AND kind NOT IN ('event', 'after')
   AND (state <> 'completed'
            AND next_fire_at > COALESCE(accounted_until, GREATEST(created_at, updated_at)) + interval '1 microsecond'
@@ -71,6 +82,19 @@ FROM unnest(%s::uuid[], %s::timestamptz[], %s::int[]) AS seen (id, until, missed
 WHERE schedule.id = seen.id
 """
 
+# Purpose: set one aside that nobody can compute. Index: primary key. Locks: the schedule.
+_QUARANTINE = """
+UPDATE scheduling_schedule SET state = 'quarantined', state_reason = %s, version = version + 1, updated_at = now()
+WHERE id = %s AND version = %s AND state = 'active'
+"""
+
+
+class _Row(NamedTuple):
+    """A schedule that is to be looked at, as far as every row can be read."""
+
+    id: UUID
+    version: int
+
 
 class Auditor:
     """Walks over all schedules, again and again; `round()` is one step of the walk."""
@@ -92,8 +116,9 @@ class Auditor:
                 self._after, has_wrapped = _FIRST_ID, True
                 continue
             moved = _moved(self._after, last)
-            holes += account_for(moved)
-            self._after = moved[-1] if len(moved) == BATCH else last
+            found, reached = account_for(moved, ends_at=ends_at)
+            holes += found
+            self._after = reached or (moved[-1].id if len(moved) == BATCH else last)
         return holes
 
 
@@ -113,16 +138,97 @@ def latest_overdue() -> Overdue | None:
     return _latest[-1] if _latest else None
 
 
-def account_for(ids: Sequence[UUID]) -> int:
-    """Look for the occurrences of these schedules that the mark has passed; tell of those that did not run."""
-    schedules = list(Schedule.objects.filter(pk__in=ids).order_by("pk"))
-    load_calendars(schedules)
+def account_for(rows: Sequence[_Row], *, ends_at: float) -> tuple[int, UUID | None]:
+    """Look for the occurrences of these schedules that the mark has passed; tell of those that did not run. Return how
+    many, and the schedule with which the time was over (at `ends_at` of the monotonic clock); None where all were
+    looked at. One that cannot be read, computed or written is passed over."""
     with session.bounded() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         (now,) = cursor.fetchone()
-    stretches = [stretch for schedule in schedules if (stretch := stretch_of(schedule, now)) is not None]
-    if not stretches:
-        return 0
+    reading = Isolation(fire=_read, quarantine=_unreadable, step_over=_unreadable)
+    schedules = [schedule for part in reading.run(rows) for schedule in part]
+    settling = Isolation(fire=_settle, quarantine=_unsettled, step_over=_unsettled)
+    found = 0
+    last = None
+    for chunk, reached in _chunks(schedules, now, ends_at):
+        told = [event for part in settling.run(chunk) for event in part]
+        found += sum(event.payload["count"] for event in told)
+        # Runs that wait for these events start afterwards: tasks are locked before schedules everywhere.
+        let_hear(told)
+        last = reached
+    metrics.DID_NOT_RUN.inc(found)
+    return found, None if not schedules or last == schedules[-1].pk else last
+
+
+def _read(rows: Sequence[_Row]) -> list[Schedule]:
+    with session.bounded():
+        schedules = list(Schedule.objects.filter(pk__in=[row.id for row in rows]).order_by("pk"))
+        load_calendars(schedules)
+    return schedules
+
+
+def _unreadable(row: _Row, error: Exception) -> list[Schedule]:
+    _pass_over(row, error)
+    return []
+
+
+def _unsettled(stretch: Stretch, error: Exception) -> list[Event]:
+    logger.warning("schedule.not_audited", schedule=str(stretch.schedule.pk), detail=repr(error)[:300])
+    return []
+
+
+def _chunks(schedules: Sequence[Schedule], now: datetime, ends_at: float) -> Iterator[tuple[list[Stretch], UUID]]:
+    """What is to be looked for, by as much as is written at once, until the time is over; each with the schedule that
+    it reaches to. One that is far behind comes in several chunks, up to its share."""
+    chunk: list[Stretch] = []
+    room = AT_ONCE
+    for schedule in schedules:
+        share = SHARE
+        while (stretch := _stretch_of(schedule, now, min(room, share), ends_at)) is not None:
+            chunk.append(stretch)
+            room -= len(stretch.occurrences)
+            share -= len(stretch.occurrences)
+            if stretch.is_cut:
+                yield chunk, schedule.pk
+                chunk, room = [], AT_ONCE
+                # Not before the chunk was written, which asks whether the row is as it was read.
+                schedule.accounted_until = stretch.until
+            if not stretch.is_cut or share == 0 or time.monotonic() >= ends_at:
+                break
+        if time.monotonic() >= ends_at:
+            break
+    if schedules:
+        yield chunk, schedule.pk
+
+
+def _stretch_of(schedule: Schedule, now: datetime, limit: int, ends_at: float) -> Stretch | None:
+    """None also where the rule cannot be read any more: the pass quarantines such a schedule when it comes to it."""
+    try:
+        return stretch_of(schedule, now=now, limit=limit, ends_at=ends_at)
+    except ScheduleError:
+        return None
+    except Exception as error:
+        if fault_of(error).is_everywhere:
+            raise
+        _pass_over(_Row(schedule.pk, schedule.version), error)
+        return None
+
+
+def _pass_over(row: _Row, error: Exception) -> None:
+    """Say that a schedule was left out, and why. An active one whose values are to blame is quarantined, as the pass
+    does when it comes to it; a paused one stays paused."""
+    reason = f"cannot be audited: {type(error).__name__}: {error}"[:500]
+    if isinstance(error, _OF_THE_ROW):
+        with session.bounded() as cursor:
+            cursor.execute(_QUARANTINE, [reason, row.id, row.version])
+            if cursor.rowcount:
+                logger.error("schedule.quarantined", schedule=str(row.id), reason=reason)
+                return
+    logger.warning("schedule.not_audited", schedule=str(row.id), detail=repr(error)[:300])
+
+
+def _settle(stretches: Sequence[Stretch]) -> list[Event]:
+    """Tell of the holes among these, and remember up to where was looked; return the events. One transaction."""
     with session.bounded() as cursor:
         held = _lock_unchanged(cursor, [stretch.schedule for stretch in stretches])
         valid = [stretch for stretch in stretches if stretch.schedule.pk in held]
@@ -136,13 +242,7 @@ def account_for(ids: Sequence[UUID]) -> int:
                 [len(holes.get(stretch.schedule.pk, ())) for stretch in valid],
             ],
         )
-    # Runs that wait for these events start afterwards: tasks are locked before schedules everywhere.
-    for event in told:
-        with session.bounded():
-            start_runs_of(event)
-    found = sum(len(missing) for missing in holes.values())
-    metrics.DID_NOT_RUN.inc(found)
-    return found
+    return told
 
 
 def _end_of_window(after: UUID) -> UUID | None:
@@ -152,10 +252,10 @@ def _end_of_window(after: UUID) -> UUID | None:
     return None if row is None else row[0]
 
 
-def _moved(after: UUID, last: UUID) -> list[UUID]:
+def _moved(after: UUID, last: UUID) -> list[_Row]:
     with session.bounded() as cursor:
         cursor.execute(_MOVED, [after, last, ACCOUNTED_FOR_EVER, BATCH])
-        return [id_ for (id_,) in cursor.fetchall()]
+        return [_Row(*row) for row in cursor.fetchall()]
 
 
 def _lock_unchanged(cursor: Any, schedules: Sequence[Schedule]) -> set[UUID]:

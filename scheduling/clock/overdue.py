@@ -17,10 +17,9 @@ from django.db import IntegrityError, connection
 
 from scheduling import conf
 from scheduling.clock import metrics, session
-from scheduling.clock.faults import fault_of
+from scheduling.clock.hearing import let_hear
 from scheduling.events.models import Event
 from scheduling.events.operations import store
-from scheduling.triggers.events import start_runs_of
 
 logger = structlog.get_logger(__name__)
 
@@ -37,6 +36,7 @@ SELECT count(*), EXTRACT(EPOCH FROM clock_timestamp() - min(next_fire_at))
 FROM (
     SELECT next_fire_at FROM scheduling_schedule
     WHERE state = 'active' AND held_at IS NULL AND next_fire_at < statement_timestamp() - %s
+      AND next_fire_at >= '0001-01-02'
     ORDER BY next_fire_at, id LIMIT %s
 ) AS overdue
 """
@@ -55,6 +55,7 @@ FROM (
     FROM scheduling_schedule
     CROSS JOIN LATERAL md5('schedule.overdue ' || id::text || ' ' || EXTRACT(EPOCH FROM next_fire_at)::text) AS digest
     WHERE state = 'active' AND held_at IS NULL AND next_fire_at < statement_timestamp() - %s
+      AND next_fire_at >= '0001-01-02'
     ORDER BY next_fire_at, id LIMIT %s
 ) AS overdue
 WHERE (SELECT event.id FROM scheduling_event event WHERE event.id = overdue.event_id) IS NULL
@@ -108,16 +109,7 @@ def tell_each_overdue() -> int:
         found = cursor.fetchall()
     told = [event for row in found if (event := _tell_overdue(*row)) is not None]
     metrics.OVERDUE_TOLD.inc(len(told))
-    for event in told:
-        try:
-            with session.bounded():
-                start_runs_of(event)
-        except Exception as error:
-            fault = fault_of(error)
-            if fault.is_everywhere:
-                raise
-            # Who listens may be held up by the same lock; it must not keep the others from hearing.
-            logger.exception("schedule.overdue_not_heard", event_id=str(event.pk), fault=fault)
+    let_hear(told)
     return len(told)
 
 

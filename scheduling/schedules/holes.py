@@ -1,7 +1,8 @@
 """Holes: the occurrences of a schedule that its mark has passed, and that have neither a run nor a reason."""
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -9,16 +10,15 @@ from uuid import UUID
 
 import structlog
 
-from scheduling.core.recurrence import ScheduleError
+from scheduling.core.recurrence import Recurrence, compile_rule, settled_anchor
 from scheduling.events.models import Event
 from scheduling.events.operations import store
 from scheduling.schedules.models import Miss, MissReason, Schedule
-from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, recurrence_of
+from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, rule_of
 
 logger = structlog.get_logger(__name__)
 
 TOPIC = "schedule.did_not_run"
-AT_ONCE = 200  # occurrences of one schedule recomputed at once; the rest comes with the next look
 
 _SMALLEST = timedelta(microseconds=1)
 
@@ -43,32 +43,50 @@ WHERE NOT EXISTS (
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """What is to be looked for: `occurrences` of the schedule, all of them up to `until`."""
+    """What is to be looked for: `occurrences` of the schedule, all of them up to `until`. `is_cut`: a limit came first,
+    and there is more."""
 
     schedule: Schedule
     occurrences: list[datetime]
     until: datetime
+    is_cut: bool
 
 
-def stretch_of(schedule: Schedule, now: datetime) -> Stretch | None:
-    """The occurrences after what was seen, and before the mark; of a completed schedule, those before now.
+def seen_until(schedule: Schedule) -> datetime:
+    """Up to where its occurrences have been looked for."""
+    return schedule.accounted_until or max(schedule.created_at, schedule.updated_at)
 
-    None where the rule cannot be read any more: the pass quarantines such a schedule when it comes to it.
+
+def stretch_of(schedule: Schedule, *, now: datetime, limit: int, ends_at: float) -> Stretch | None:
+    """The occurrences after what was seen, and before the mark; of a completed schedule, those before now. None where
+    there is nothing to look for yet.
+
+    At most `limit`, and no second one once the monotonic clock has come to `ends_at`: a dear rule takes milliseconds
+    for each. Raises what the rule does where it cannot be read any more.
     """
-    after = schedule.accounted_until or max(schedule.created_at, schedule.updated_at)
+    since = seen_until(schedule)
     is_over = schedule.next_fire_at is None
-    end = _end_of_completed(schedule, after, now) if is_over else schedule.next_fire_at
+    end = _end_of_completed(schedule, since, now) if is_over else schedule.next_fire_at
     assert end is not None, "a schedule has a mark, or is over"
-    try:
-        found = recurrence_of(schedule).occurrences(after, AT_ONCE)
-    except ScheduleError:
-        return None
-    passed = [at for at in found if at < end]
-    # A mark that was set too far ahead has passed over what is still to come: that is told when its time has come.
-    occurrences = [at for at in passed if at <= now]
-    if len(occurrences) < len(passed) or len(passed) == AT_ONCE:
-        return Stretch(schedule, occurrences, occurrences[-1]) if occurrences else None
-    return Stretch(schedule, occurrences, ACCOUNTED_FOR_EVER if is_over else end - _SMALLEST)
+    recurrence = _recurrence_since(schedule, since)
+    found: list[datetime] = []
+    upcoming = recurrence.next_after(since)
+    while upcoming is not None and upcoming < end and upcoming <= now:
+        found.append(upcoming)
+        if len(found) == limit or time.monotonic() >= ends_at:
+            return Stretch(schedule, found, upcoming, is_cut=True)
+        upcoming = recurrence.next_after(upcoming)
+    if upcoming is not None and upcoming < end:
+        # A mark that was set too far ahead has passed over what is still to come: that is told when its time has come.
+        return Stretch(schedule, found, found[-1], is_cut=False) if found else None
+    return Stretch(schedule, found, ACCOUNTED_FOR_EVER if is_over else end - _SMALLEST, is_cut=False)
+
+
+def _recurrence_since(schedule: Schedule, since: datetime) -> Recurrence:
+    """The compiled rule, one for all rules that occur alike from there on."""
+    rule = rule_of(schedule)
+    anchor = settled_anchor(rule.kind, rule.expression, rule.starts_at, since=since)
+    return compile_rule(replace(rule, starts_at=anchor))
 
 
 def _end_of_completed(schedule: Schedule, after: datetime, now: datetime) -> datetime:

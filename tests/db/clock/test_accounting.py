@@ -145,16 +145,6 @@ def test_what_is_still_to_come_is_not_told_yet() -> None:
     assert schedule.misses.get().last_at == this_hour
 
 
-def test_many_occurrences_are_looked_at_in_steps() -> None:
-    schedule = ScheduleFactory(
-        expression="* * * * *", next_fire_at=NINE, accounted_until=NINE - timedelta(microseconds=1)
-    )
-    Schedule.objects.filter(pk=schedule.pk).update(next_fire_at=NINE + timedelta(minutes=1000))
-    auditor = Auditor()
-
-    assert [auditor.round() for _ in range(6)] == [200] * 5 + [0]
-
-
 def test_the_walk_reaches_every_schedule_in_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accounting, "WINDOW", 3)
     monkeypatch.setattr(accounting, "BATCH", 2)
