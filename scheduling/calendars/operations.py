@@ -8,6 +8,7 @@ Locks: the calendar, then tasks, then schedules, by id.
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 
@@ -15,11 +16,13 @@ from scheduling.agents.models import Agent
 from scheduling.audit.operations import Actor, record
 from scheduling.audit.snapshots import difference, snapshot
 from scheduling.calendars.definition import CalendarDefinition, apply, expand_columns
+from scheduling.calendars.exclusions import value_of
 from scheduling.calendars.models import Calendar
-from scheduling.core.recurrence import ScheduleError
+from scheduling.core.recurrence import Exclusions, ScheduleError
 from scheduling.definitions.strict import parse
 from scheduling.errors import Conflict, KeyTaken, LimitReached, NotValid, VersionMismatch
 from scheduling.instants import database_moment, database_now
+from scheduling.schedules.holes import account_for_past
 from scheduling.schedules.models import Schedule, ScheduleState
 from scheduling.schedules.rules import account_up_to_mark, load_calendars, recurrence_of, set_mark
 from scheduling.tasks.models import Task
@@ -30,6 +33,7 @@ _BATCH = 500
 _SHOWN = 5
 # What follows from the rest, or changes by itself, and says nothing in the audit trail.
 _NOT_AUDITED = frozenset({"days", "spans_from", "spans_to", "expanded_until", "version", "updated_at"})
+_MARK_COLUMNS = ("next_fire_at", "accounted_until", "state", "state_reason", "paused_until", "version", "missed_count")
 _EXPANDED = ("key", "days", "spans_from", "spans_to")
 # A completed one among them: a calendar may have taken its last occurrences away, and give them back.
 _MOVABLE = (ScheduleState.ACTIVE, ScheduleState.PAUSED, ScheduleState.COMPLETED)
@@ -71,13 +75,13 @@ def update_calendar(
         raise VersionMismatch(hint="Read the calendar again and apply the change to what it is now.")
     if values.get("key", held.key) != held.key:
         _require_free(held.agent, values["key"])
-    before = snapshot(held)
+    before, was = snapshot(held), value_of(held)
     now = database_now()
     apply(held, values, now=now)
     old, new = difference(before, snapshot(held))
     if not new:
         return held
-    _save(held, now=now, changed=new)
+    _save(held, was, now=now, changed=new)
     audited = {name for name in new if name not in _NOT_AUDITED}
     if audited:
         record(
@@ -113,12 +117,12 @@ def expand_on(*, calendar: Calendar) -> bool:
     NotValid where there is too much of it by now: the calendar stays as it is.
     """
     held = _lock(calendar)
-    before = snapshot(held)
+    before, was = snapshot(held), value_of(held)
     now = database_now()
     expand_columns(held, now=now)
     _, new = difference(before, snapshot(held))
     if new:
-        _save(held, now=now, changed=new)
+        _save(held, was, now=now, changed=new)
     return bool(new)
 
 
@@ -136,17 +140,18 @@ def _require_free(agent: Agent, key: str) -> None:
         raise KeyTaken(f"There is a calendar with the key {key!r} already.", pointer="/key")
 
 
-def _save(calendar: Calendar, *, now: datetime, changed: Mapping[str, Any]) -> None:
+def _save(calendar: Calendar, was: Exclusions, *, now: datetime, changed: Mapping[str, Any]) -> None:
     calendar.version += 1
     calendar.updated_at = now
     calendar.save(force_update=True)
     if any(name in changed for name in _EXPANDED):
-        _move_marks(calendar)
+        _move_marks(calendar, was)
 
 
-def _move_marks(calendar: Calendar) -> None:
-    """Set the marks that lie ahead anew. One that is due stays: the pass accounts for it by the new days. A schedule
-    that was completed and occurs again goes on from now.
+def _move_marks(calendar: Calendar, was: Exclusions) -> None:
+    """Set the marks that lie ahead anew. What they have passed is accounted for by the days that `was` had. A mark that
+    is due stays: the pass accounts for it by the new days. A schedule that was completed and occurs again goes on from
+    now.
 
     NotValid where a schedule would have more to leave out, with its other calendars, than a search can pass over.
     """
@@ -158,13 +163,19 @@ def _move_marks(calendar: Calendar) -> None:
         rows = Schedule.objects.select_for_update(no_key=True).filter(
             task_id__in=tasks, calendars__contains=[calendar.pk], state__in=_MOVABLE
         )
-        _set_marks(list(rows.order_by("pk")))
+        _set_marks(list(rows.order_by("pk")), {calendar.pk: was})
     after_commit(SCHEDULES_CHANNEL)
 
 
-def _set_marks(schedules: Sequence[Schedule]) -> None:
+def _set_marks(schedules: Sequence[Schedule], before: Mapping[UUID, Exclusions]) -> None:
     now = database_moment()  # with the locks: a firing that was waited for is later than the transaction
     load_calendars(schedules)
+    known = [schedule.known_calendars for schedule in schedules]
+    for schedule in schedules:
+        schedule.known_calendars = {**schedule.known_calendars, **before}
+    account_for_past(schedules, now=now)
+    for schedule, calendars in zip(schedules, known, strict=True):
+        schedule.known_calendars = calendars
     for schedule in schedules:
         schedule.version += 1
         if schedule.state != ScheduleState.COMPLETED:
@@ -183,5 +194,6 @@ def _set_marks(schedules: Sequence[Schedule]) -> None:
         elif schedule.next_fire_at is not None and schedule.next_fire_at > now:
             set_mark(schedule, recurrence.next_after(now))
     Schedule.objects.bulk_update(
-        schedules, ["next_fire_at", "accounted_until", "state", "state_reason", "paused_until", "version"]
+        schedules,
+        ["next_fire_at", "accounted_until", "state", "state_reason", "paused_until", "version", "missed_count"],
     )

@@ -5,10 +5,11 @@ hand-made UPDATE or a mistake of ours can make one. This job recomputes the occu
 (`accounted_until`) and the mark, independently of the pass, and looks for each. A hole is told once: a warning, the
 metric `ordinaut_clock_did_not_run`, an event `schedule.did_not_run`, and a miss with the reason `unaccounted`.
 
-No false alarm: whoever moves a mark on purpose (a new schedule, an edit, the end of a pause) sets `accounted_until`
-with it (`set_mark`), and has written the miss, where there is one, in the same transaction. The pass commits runs,
-misses and mark at once, so that what is read after the mark sees all that belongs to it. Before anything is told, the
-schedule is locked, and must be as it was read.
+No false alarm: whoever moves a mark has written the miss, where there is one, in the same transaction. Whoever changes
+what a rule names (an edit, a calendar) has looked for holes by the old one (`holes.account_for_past`), and sets
+`accounted_until` to the mark, so that the past is not judged by the new one; the end of a pause leaves it. The pass
+commits runs, misses and mark at once, so that what is read after the mark sees all that belongs to it. Before anything
+is told, the schedule is locked, and must be as it was read.
 
 Bounded at any size: it walks the primary key in windows, for SPEND seconds each time, and goes on from there the next
 time. A walk over 1,000,000 schedules takes some 5 s of spending where no mark has moved, which are three minutes, and
@@ -24,14 +25,14 @@ from uuid import UUID
 import structlog
 from django.db import DataError
 
-from scheduling.clock import metrics, session
+from scheduling.clock import session
 from scheduling.clock.faults import fault_of
 from scheduling.clock.hearing import let_hear
 from scheduling.clock.isolation import Isolation
 from scheduling.clock.overdue import Overdue, tell_each_overdue, tell_overdue
 from scheduling.core.recurrence import ScheduleError
 from scheduling.events.models import Event
-from scheduling.schedules.holes import Stretch, holes_among, stretch_of, tell
+from scheduling.schedules.holes import UNCOMPUTABLE, Stretch, announce, holes_among, stretch_of, tell
 from scheduling.schedules.models import Schedule
 from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, load_calendars
 
@@ -43,8 +44,8 @@ AT_ONCE = 2_000  # occurrences looked for by one statement
 SHARE = 10_000  # occurrences of one schedule in a row, at most: it must not keep the walk from the others
 SPEND = 0.5  # seconds a round
 _FIRST_ID = UUID(int=0)
-# What values are to blame for that no operation writes.
-_OF_THE_ROW = (ValueError, TypeError, AttributeError, ArithmeticError, DataError)
+# Errors that the values of a row are to blame for.
+_OF_THE_ROW = (*UNCOMPUTABLE, DataError)
 
 # Purpose: the last id of the next window. Index: primary key. Locks: none.
 _END_OF_WINDOW = """
@@ -152,11 +153,12 @@ def account_for(rows: Sequence[_Row], *, ends_at: float) -> tuple[int, UUID | No
     last = None
     for chunk, reached in _chunks(schedules, now, ends_at):
         told = [event for part in settling.run(chunk) for event in part]
-        found += sum(event.payload["count"] for event in told)
+        for event in told:
+            announce(event)
+            found += event.payload["count"]
         # Runs that wait for these events start afterwards: tasks are locked before schedules everywhere.
         let_hear(told)
         last = reached
-    metrics.DID_NOT_RUN.inc(found)
     return found, None if not schedules or last == schedules[-1].pk else last
 
 

@@ -22,6 +22,7 @@ from scheduling.events.models import Event
 from scheduling.events.operations import publish
 from scheduling.housekeeping import alone
 from scheduling.instants import database_now
+from scheduling.schedules.holes import warn_of_unseen
 from scheduling.schedules.models import WAITING_KINDS, Schedule, ScheduleState
 from scheduling.schedules.rules import load_calendars, recurrence_of, set_mark
 from scheduling.wakeup import SCHEDULES_CHANNEL, after_commit
@@ -122,6 +123,8 @@ def _move(schedules: Sequence[Schedule]) -> int:
             if schedule.version != versions[schedule.pk] or not _lies_elsewhere(schedule, now):
                 continue
             before = schedule.next_fire_at
+            # The rules that it has been fired by went with the older data; the new ones may name other instants.
+            warn_of_unseen(schedule, "the zone data has changed")
             set_mark(schedule, recurrence_of(schedule).next_after(now))
             schedule.version += 1
             schedule.save(force_update=True)

@@ -4,21 +4,29 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import groupby
 from typing import Any
 from uuid import UUID
 
 import structlog
+from django.db import connection, transaction
 
+from scheduling.clock import metrics
 from scheduling.core.recurrence import Recurrence, compile_rule, settled_anchor
 from scheduling.events.models import Event
 from scheduling.events.operations import store
 from scheduling.schedules.models import Miss, MissReason, Schedule
 from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, rule_of
+from scheduling.triggers.events import start_runs_of
 
 logger = structlog.get_logger(__name__)
 
 TOPIC = "schedule.did_not_run"
+AT_MOST = 10_000  # occurrences looked for before a change
+SPEND = 0.5  # seconds to compute them
+# What values raise that name nothing: rules that are not valid any more, and rows that were written by hand.
+UNCOMPUTABLE = (ValueError, TypeError, AttributeError, ArithmeticError)
 
 _SMALLEST = timedelta(microseconds=1)
 
@@ -107,8 +115,75 @@ def holes_among(cursor: Any, stretches: Sequence[Stretch]) -> dict[UUID, list[da
     return holes
 
 
+def account_for_past(schedules: Sequence[Schedule], *, now: datetime) -> None:
+    """Look for the holes that the marks have left behind, by the rules as they are, and tell of them: whoever changes
+    what a rule names does this first, since the auditor would judge the past by what is named then.
+
+    Sets columns; the caller saves. Requires a transaction that holds the rows. Bounded: `AT_MOST` occurrences and
+    `SPEND` seconds between all of them, with a share for each. Of what cannot be looked at a warning tells.
+    """
+    ends_at = time.monotonic() + SPEND
+    unseen = [schedule for schedule in schedules if _has_unseen(schedule)]
+    stretches: list[Stretch] = []
+    left = AT_MOST
+    for number, schedule in enumerate(unseen):
+        try:
+            stretch = stretch_of(schedule, now=now, limit=max(1, left // (len(unseen) - number)), ends_at=ends_at)
+        except UNCOMPUTABLE as error:
+            warn_of_unseen(schedule, repr(error))
+            continue
+        if stretch is not None:
+            stretches.append(stretch)
+            left -= len(stretch.occurrences)
+            if stretch.is_cut:
+                warn_of_unseen(schedule, "too many to look for before a change", since=stretch.until)
+    if not stretches:
+        return
+    with connection.cursor() as cursor:
+        holes = holes_among(cursor, stretches)
+    for stretch in stretches:
+        schedule = stretch.schedule
+        schedule.accounted_until = stretch.until
+        missing = holes.get(schedule.pk)
+        if missing:
+            schedule.missed_count += len(missing)
+            transaction.on_commit(partial(_announce_to_all, tell(stretch, missing)), robust=True)
+
+
+def _has_unseen(schedule: Schedule) -> bool:
+    """True where its mark has moved, or it was completed, since its occurrences were looked for."""
+    seen, mark = seen_until(schedule), schedule.next_fire_at
+    return seen < ACCOUNTED_FOR_EVER if mark is None else seen < mark - _SMALLEST
+
+
+def warn_of_unseen(schedule: Schedule, detail: str, *, since: datetime | None = None) -> None:
+    """Say that from `since` (None: from what was seen) up to the mark nobody will look for holes, where there is
+    something to look for."""
+    if _has_unseen(schedule):
+        logger.warning(
+            "schedule.not_audited",
+            schedule=str(schedule.pk),
+            since=(since or seen_until(schedule)).isoformat(),
+            mark=None if schedule.next_fire_at is None else schedule.next_fire_at.isoformat(),
+            detail=detail[:300],
+        )
+
+
+def _announce_to_all(event: Event) -> None:
+    announce(event)
+    with transaction.atomic():
+        start_runs_of(event)
+
+
+def announce(event: Event) -> None:
+    """Say and count what `tell` has written, when that is committed."""
+    metrics.DID_NOT_RUN.inc(event.payload["count"])
+    logger.warning(TOPIC, **event.payload)
+
+
 def tell(stretch: Stretch, missing: Sequence[datetime]) -> Event:
-    """Write one miss for each contiguous part, and one event for all of them, on its way out; return the event."""
+    """Write one miss for each contiguous part, and one event for all of them, on its way out; return the event, for
+    `announce` and for who listens. Requires an open transaction."""
     schedule = stretch.schedule
     for part in _contiguous(stretch.occurrences, missing):
         Miss.objects.create(
@@ -121,7 +196,6 @@ def tell(stretch: Stretch, missing: Sequence[datetime]) -> Event:
         "last_at": missing[-1].isoformat(),
         "count": len(missing),
     }
-    logger.warning("schedule.did_not_run", **facts)
     return store(topic=TOPIC, payload=facts, agent_id=None, depth=0)
 
 

@@ -7,6 +7,7 @@ Locks: calendars that are named, the task, then the schedule, in the clock's ord
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -22,9 +23,18 @@ from scheduling.definitions.strict import parse, problems_in
 from scheduling.errors import Conflict, IllegalTransition, LimitReached, NotValid, VersionMismatch
 from scheduling.instants import database_moment, database_now
 from scheduling.schedules.definition import ScheduleChanges, ScheduleDefinition, apply, build, refused, require_whole
+from scheduling.schedules.holes import account_for_past, seen_until
 from scheduling.schedules.limits import require_spacing
 from scheduling.schedules.models import Miss, MissReason, Schedule, ScheduleKind, ScheduleState
-from scheduling.schedules.rules import RULE_COLUMNS, count_passed, first_mark, recurrence_of, rule_of, set_mark
+from scheduling.schedules.rules import (
+    ACCOUNTED_FOR_EVER,
+    RULE_COLUMNS,
+    count_passed,
+    first_mark,
+    recurrence_of,
+    rule_of,
+    set_mark,
+)
 from scheduling.tasks.models import Task, TaskState
 from scheduling.triggers.connections import connect
 from scheduling.wakeup import SCHEDULES_CHANNEL, after_commit
@@ -87,6 +97,7 @@ def update_schedule(
     if unchanged_since is not None and held.updated_at != unchanged_since:
         raise VersionMismatch(hint="Read the schedule again and apply the change to what it is now.")
     before = snapshot(held)
+    was = copy(held)
     passed = _passed_under_the_old_rule(held, now)
     try:
         apply(held, values)
@@ -102,11 +113,13 @@ def update_schedule(
             held.condition_met, held.condition_checked_for = None, None
         held.starts_at = anchored(rule_of(held), at=held.created_at).starts_at
         if any(before[column] != snapshot(held)[column] for column in RULE_COLUMNS):
+            _account_for_past(held, was, now)
             # What a rule that cannot be read would have named, the one that mends it does.
             _record_passed(held, _passed(held, now) if passed is None else passed, _reason(held))
             set_mark(held, first_mark(held, now=now))
             require_spacing(held, agent=held.task.agent, now=now)
         elif before["max_occurrences"] != held.max_occurrences:
+            _account_for_past(held, was, now)
             _heed_maximum(held, now, passed or [])
     except ScheduleError as error:
         raise NotValid.because(problems_in(refused(error).detail)) from error
@@ -187,13 +200,15 @@ def last_paused(until: datetime | None, *, now: datetime) -> datetime:
 
 
 def account_for_pause(schedule: Schedule, *, now: datetime) -> None:
-    """Record what passed since the mark as one miss, and move the mark past now. Sets columns; the caller saves.
+    """Record what passed since the mark as one miss, and move the mark past now. Sets columns; the caller saves. The
+    rule is what it was: the auditor goes on from where it had come to.
 
     One that has had all its runs is completed. Requires a transaction that holds the schedule's row. ScheduleError
     where the rule is not valid, or has come to nothing.
     """
     passed = _passed(schedule, now)
     _record_passed(schedule, passed, MissReason.PAUSED)
+    seen = ACCOUNTED_FOR_EVER if schedule.next_fire_at is None else seen_until(schedule)
     if schedule.remaining == 0:
         set_mark(schedule, None)
     elif _is_due(schedule, now):
@@ -201,6 +216,7 @@ def account_for_pause(schedule: Schedule, *, now: datetime) -> None:
         set_mark(schedule, recurrence.next_after(now) if passed else recurrence.require_next(now))
     else:
         set_mark(schedule, schedule.next_fire_at)
+    schedule.accounted_until = min(seen, seen_until(schedule))
 
 
 def reopen(schedule_ids: Iterable[UUID]) -> None:
@@ -211,9 +227,18 @@ def reopen(schedule_ids: Iterable[UUID]) -> None:
     now = database_moment()
     completed = Schedule.objects.filter(pk__in=schedule_ids, state=ScheduleState.COMPLETED)
     for schedule in completed.exclude(kind=ScheduleKind.ONCE).exclude(max_occurrences=None).order_by("pk"):
+        was = copy(schedule)
+        was.fired_count = was.max_occurrences or 0  # when it was completed it had had its runs
+        _account_for_past(schedule, was, now)
         _heed_maximum(schedule, now, [])
         schedule.version += 1
         schedule.save(force_update=True)
+
+
+def _account_for_past(schedule: Schedule, was: Schedule, now: datetime) -> None:
+    """Look for holes behind the mark by what the schedule `was`."""
+    account_for_past([was], now=now)
+    schedule.accounted_until, schedule.missed_count = was.accounted_until, was.missed_count
 
 
 def _passed_under_the_old_rule(schedule: Schedule, now: datetime) -> list[datetime] | None:

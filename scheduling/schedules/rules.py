@@ -112,7 +112,8 @@ def set_mark(schedule: Schedule, mark: datetime | None) -> None:
     """Move the mark; without one the schedule is completed, unless its kind has none. A paused one stays paused, and
     is completed when it is resumed.
 
-    Whoever does this has accounted for what lies before the mark; the clock's auditor begins there.
+    Whoever does this has accounted for what lies before the mark (see `holes.account_for_past`); the clock's auditor
+    begins there.
     """
     schedule.next_fire_at = mark
     account_up_to_mark(schedule)

@@ -180,7 +180,7 @@ def test_what_nobody_fires_is_measured() -> None:
 
 OPERATIONS = (
     *("pass", "late_pass", "pause", "resume", "edit_rule", "edit_policy", "hold", "release", "add", "delete"),
-    *("snooze", "limit", "close_days", "open_days"),
+    *("snooze", "limit", "close_days", "open_days", "quarantine"),
 )
 RULES = ("* * * * *", "*/7 * * * *", "0 * * * *", "30 2 * * *", "0 9 * * 1")
 
@@ -253,6 +253,8 @@ def change(operation: str, schedule: Schedule, now: datetime, rng: random.Random
             resume_schedule(actor=ACTOR, schedule=schedule)
         case "snooze" if schedule.state == ScheduleState.ACTIVE:
             pause_schedule(actor=ACTOR, schedule=schedule, until=now + timedelta(hours=1))
+        case "quarantine" if schedule.state == ScheduleState.ACTIVE:
+            Schedule.objects.filter(pk=schedule.pk).update(state=ScheduleState.QUARANTINED, version=F("version") + 1)
         case "limit":
             update_schedule(actor=ACTOR, schedule=schedule, changes={"max_occurrences": rng.choice([1, 5, 50, None])})
         case "edit_rule":

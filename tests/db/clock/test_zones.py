@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from scheduling.audit.models import AuditEntry
 from scheduling.clock import zones
@@ -55,6 +56,20 @@ def test_new_zone_data_moves_the_marks_that_lie_ahead_once_and_says_so(monkeypat
     entries = AuditEntry.objects.filter(action="schedule.move")
     assert {entry.object_id for entry in entries} == {str(wrong.pk), str(paused.pk)}
     assert Auditor().round() == 0
+
+
+def test_what_nobody_has_looked_for_before_new_zone_data_is_said() -> None:
+    seen = datetime.now(UTC) - timedelta(days=1)
+    unseen = daily(off_by=timedelta(hours=1), accounted_until=seen)
+    looked_at = daily(off_by=timedelta(hours=1))
+    assert looked_at.next_fire_at is not None
+    Schedule.objects.filter(pk=looked_at.pk).update(accounted_until=looked_at.next_fire_at - timedelta(microseconds=1))
+
+    with capture_logs() as logs:
+        assert apply_zone_data("2990a") == 2
+
+    (word,) = [entry for entry in logs if entry["event"] == "schedule.not_audited"]
+    assert (word["schedule"], word["since"]) == (str(unseen.pk), seen.isoformat())
 
 
 def test_what_is_due_fires_as_it_stood() -> None:
