@@ -9,9 +9,10 @@ normal event, counted and not logged as an error.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -245,9 +246,7 @@ class JournalWriter:
             await self._database.fetch(
                 KEEP_ARTIFACT, {"digests": Texts(artifacts.keys()), "contents": Blobs(artifacts.values())}
             )
-        parameters: dict[str, Any] = {"boot_id": self._boot_id}
-        _add_columns(parameters, _RUN_COLUMNS, [entry.row() for entry in batch])
-        _add_columns(parameters, _STEP_COLUMNS, [step for entry in batch for step in entry.steps])
+        parameters = {"boot_id": self._boot_id, **columns_of(batch)}
         reach("before-journal")
         rows = await self._database.fetch(JOURNAL, parameters)
         reach("after-journal")
@@ -341,14 +340,18 @@ class RunJournal:
         riding.size += sum(len(text) for text in (input_text, output, error) if text is not None)
 
 
-def _add_columns(
-    parameters: dict[str, Any], columns: tuple[tuple[str, type[Column]], ...], rows: Sequence[tuple[Any, ...]]
-) -> None:
+def columns_of(batch: Sequence[Entry]) -> dict[str, Column]:
+    """The parameters of JOURNAL but for the process's own."""
+    steps = [step for entry in batch for step in entry.steps]
+    return dict(chain(_columns(_RUN_COLUMNS, [entry.row() for entry in batch]), _columns(_STEP_COLUMNS, steps)))
+
+
+def _columns(
+    columns: tuple[tuple[str, type[Column]], ...], rows: Sequence[tuple[Any, ...]]
+) -> Iterator[tuple[str, Column]]:
     if not rows:
-        parameters.update((name, column()) for name, column in columns)
-        return
-    for (name, column), values in zip(columns, zip(*rows, strict=True), strict=True):
-        parameters[name] = column(values)
+        return ((name, column()) for name, column in columns)
+    return ((name, column(values)) for (name, column), values in zip(columns, zip(*rows, strict=True), strict=True))
 
 
 def _end(entry: Entry, error: Exception | None) -> None:

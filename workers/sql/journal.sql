@@ -13,13 +13,17 @@ WITH entry AS MATERIALIZED (
         %(delays)s::float8[], %(handbacks)s::smallint[], %(wait_paths)s::text[], %(wakes)s::bool[]
     ) AS e (run_id, epoch, action, state, cause, attempt, output, error, until, delay, handbacks, wait_path, wakes)
 ), owned AS MATERIALIZED (
-    -- With the entry's columns, so that nothing below joins the two again: the planner would do it row by row.
+    -- With the entry's columns, so that nothing below joins the two again: the planner would do it row by row. Lateral,
+    -- so that each row is found by its key: where plans are not kept (behind a pooler) the statistics, by which nothing
+    -- is leased, would have the planner read the whole queue instead.
     SELECT entry.*, work.started_at
-    FROM scheduling_duework work
-    JOIN entry ON entry.run_id = work.run_id
-    WHERE work.lease_owner = %(boot_id)s AND work.lease_epoch = entry.epoch
-    ORDER BY work.run_id
-    FOR NO KEY UPDATE OF work
+    FROM (SELECT * FROM entry ORDER BY entry.run_id) AS entry
+    CROSS JOIN LATERAL (
+        SELECT leased.started_at
+        FROM scheduling_duework leased
+        WHERE leased.run_id = entry.run_id AND leased.lease_owner = %(boot_id)s AND leased.lease_epoch = entry.epoch
+        FOR NO KEY UPDATE
+    ) AS work
 ), journaled AS (
     INSERT INTO workers_steprun AS known (
         run_id, path, attempt, run_attempt, kind, uses, state, input, output, output_artifact, error,

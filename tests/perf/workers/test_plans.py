@@ -1,21 +1,26 @@
 """The plans of the hot statements, over tables large enough to tempt the planner."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from django.db import connection
 
 from scheduling.models import DueWork
+from scheduling.runs.states import RunState
 from tests.factories import TaskFactory
 from tests.workers_support import run
 from workers.columns import Texts, Uuids
 from workers.connection import Database, conninfo
 from workers.floors import Floors
-from workers.statements import CLAIM, NEXT_DUE, WATCH
+from workers.journal import Entry, StepRow, columns_of, settlement_row
+from workers.settlement import Settlement
+from workers.statements import CLAIM, GIVE_AWAY, JOURNAL, NEXT_DUE, WATCH
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROWS = 100_000
+BOOT = "00000000-0000-0000-0000-000000000001"
 
 _FILL = """
 INSERT INTO scheduling_duework (
@@ -28,10 +33,10 @@ FROM generate_series(1, %s) AS n
 """
 
 
-def fill(offset):
+def fill(offset, *, rows=ROWS):
     task = TaskFactory()
     with connection.cursor() as cursor:
-        cursor.execute(_FILL, [task.pk, offset, ROWS])
+        cursor.execute(_FILL, [task.pk, offset, rows])
         cursor.execute("ANALYZE scheduling_duework")
 
 
@@ -68,7 +73,7 @@ def claim_parameters(limit):
         **Floors(["default"]).parameters(now=0.0),
         "limit": limit,
         "metered": Texts(),
-        "boot_id": "00000000-0000-0000-0000-000000000001",
+        "boot_id": BOOT,
     }
 
 
@@ -110,8 +115,56 @@ def test_the_watch_goes_by_the_primary_key():
     fill("-1 day")
     held = list(DueWork.objects.values_list("pk", flat=True)[:20])
 
-    plan = explain(WATCH, {"run_ids": Uuids(held), "boot_id": "00000000-0000-0000-0000-000000000001"})["Plan"]
+    plan = explain(WATCH, {"run_ids": Uuids(held), "boot_id": BOOT})["Plan"]
 
     indexes = {node["Index Name"] for node in nodes(plan) if "Index Name" in node}
     assert indexes == {"scheduling_duework_pkey"}
     assert not [kind for kind, _ in scans(plan) if kind == "Seq Scan"]
+
+
+def lease(runs):
+    """Rows of the queue that a process holds, of a table whose statistics say that nothing is leased."""
+    held = list(DueWork.objects.values_list("pk", flat=True)[:runs])
+    DueWork.objects.filter(pk__in=held).update(lease_owner=BOOT, lease_epoch=7, claimed_at=datetime.now(UTC))
+    return held
+
+
+def settling(held):
+    """What the journal is given by a process that ends these runs, one step each."""
+    entries = [
+        Entry(
+            run_id,
+            7,
+            steps=[
+                StepRow(run_id, "note", 1, 1, "set", "", "succeeded", None, b"{}", "", None, False, False, None, None)
+            ],
+            settlement=settlement_row(Settlement(state=RunState.SUCCEEDED, attempt=1, is_final=True)),
+        )
+        for run_id in held
+    ]
+    return {"boot_id": BOOT, **columns_of(entries)}
+
+
+# In a short queue, too, which the planner would rather read as a whole.
+@pytest.mark.parametrize("rows", [20_000, ROWS])
+def test_a_settlement_finds_each_of_its_rows_by_its_key(rows):
+    fill("-1 day", rows=rows)
+    held = lease(200)
+
+    plan = explain(JOURNAL, settling(held))["Plan"]
+
+    assert not DueWork.objects.filter(pk__in=held).exists()
+    assert scans(plan) == {("Index Scan", "scheduling_duework_pkey")}
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 200 * 50
+
+
+def test_a_hand_over_passes_over_the_queue_once_and_finds_the_rest_by_keys():
+    fill("-1 day")
+    held = lease(200)
+    error = b'{"code":"quarantined"}'
+
+    plan = explain(GIVE_AWAY, {"boot_ids": Uuids([UUID(BOOT)]), "limit": 3, "error": error})["Plan"]
+
+    assert DueWork.objects.filter(pk__in=held, gate="suspect").count() == 200
+    passes = [node for node in nodes(plan) if node.get("Relation Name") == "scheduling_duework"]
+    assert sum(node["Node Type"] == "Seq Scan" for node in passes) == 1
