@@ -59,10 +59,23 @@ _QUERIES = {
     "nothing is held where nothing is live": """
         SELECT held.run_id, held.task_id FROM scheduling_duework held
         JOIN scheduling_task task ON task.id = held.task_id
-        WHERE held.gate = 'overlap' AND task.state = 'active' AND NOT EXISTS (
+        JOIN scheduling_run run ON run.id = held.run_id
+        WHERE held.gate = 'overlap'
+          AND (task.state = 'active' OR (task.state = 'paused' AND run.created_at >= task.paused_at))
+          AND NOT EXISTS (
             SELECT FROM scheduling_duework live
             WHERE live.task_id = held.task_id AND live.is_exclusive AND live.gate IS DISTINCT FROM 'overlap'
         )
+    """,
+    "what is held is held by its task's policy": """
+        SELECT held.run_id, held.task_id FROM scheduling_duework held
+        JOIN scheduling_task task ON task.id = held.task_id
+        WHERE held.gate = 'overlap' AND (task.overlap = 'allow' OR NOT held.is_exclusive)
+    """,
+    "what a pause holds waits for its end": """
+        SELECT work.run_id, work.task_id FROM scheduling_duework work
+        JOIN scheduling_task task ON task.id = work.task_id
+        WHERE work.gate = 'paused' AND task.state <> 'paused'
     """,
     "a run's rows are whole": """
         SELECT run.id FROM scheduling_run run

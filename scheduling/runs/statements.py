@@ -64,11 +64,27 @@ WHERE task_id = %s AND is_exclusive <> %s AND NOT EXISTS (
 )
 """
 
-# Purpose: put what nobody has begun back behind the overlap gate, when a task becomes exclusive.
-# Index: due_work_exclusive_idx. Locks: those rows.
+# Purpose: put what nobody has begun back behind the overlap gate, when a task becomes exclusive; a pause keeps it there
+# as well. Index: due_work_exclusive_idx. Locks: those rows.
 HOLD_UNBEGUN = """
 UPDATE scheduling_duework SET gate = 'overlap'
-WHERE is_exclusive AND task_id = %s AND lease_owner IS NULL AND (gate IS NULL OR gate = 'key')
+WHERE is_exclusive AND task_id = %s AND lease_owner IS NULL AND (gate IS NULL OR gate IN ('key', 'paused'))
+"""
+
+# Purpose: let held runs of a paused task wait for nothing but the end of the pause: the first so many, all where that
+# is NULL, none while another run of an exclusive task is live. Index: none, as above; due_work_exclusive_idx for those
+# that are live. Locks: the rows it opens.
+LEAVE_TO_PAUSE = """
+UPDATE scheduling_duework SET gate = 'paused'
+WHERE gate = 'overlap' AND run_id = ANY(ARRAY(
+    SELECT held.run_id FROM scheduling_duework held
+    WHERE held.task_id = %(task)s AND held.gate = 'overlap' AND NOT EXISTS (
+        SELECT FROM scheduling_duework live
+        WHERE live.is_exclusive AND live.task_id = %(task)s AND live.gate IS DISTINCT FROM 'overlap'
+    )
+    ORDER BY held.available_at, held.run_id
+    LIMIT %(at_most)s
+))
 """
 
 # Purpose: skip the held runs of a task past the first few, when its policy no longer lets them wait. Their schedules

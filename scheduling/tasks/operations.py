@@ -29,6 +29,7 @@ from scheduling.runs.statements import (
     HOLD_UNBEGUN,
     JOIN_KEY,
     LEAVE_KEY,
+    LEAVE_TO_PAUSE,
     MARK_EXCLUSIVE,
     RELEASE_PAUSED,
     SKIP_HELD,
@@ -144,11 +145,12 @@ def pause_task(*, actor: Actor, task: Task, reason: str = "", until: datetime | 
     held = _lock(task)
     _require_not_archived(held, "be paused")
     before = snapshot(held, leave_out=_NOT_AUDITED)
-    held.paused_at = held.paused_at or now
-    held.state, held.pause_reason, held.paused_until = TaskState.PAUSED, reason[:500], until
-    _hold_schedules(held, now)
-    with connection.cursor() as cursor:
-        cursor.execute(HOLD_PAUSED, [held.pk])
+    if held.state == TaskState.ACTIVE:
+        held.state, held.paused_at = TaskState.PAUSED, now
+        _hold_schedules(held, now)
+        with connection.cursor() as cursor:
+            cursor.execute(HOLD_PAUSED, [held.pk])
+    held.pause_reason, held.paused_until = reason[:500], until
     return _save(actor=actor, action="task.pause", task=held, before=before)
 
 
@@ -261,13 +263,18 @@ def _void_plans(task: Task) -> None:
 
 def _judge_overlap_anew(task: Task) -> None:
     """A changed policy holds for the runs that wait, too. Those that it frees are let go while they still are marked
-    as exclusive: gates are looked for among the marked rows."""
+    as exclusive: gates are looked for among the marked rows.
+
+    In a pause that lets go what was started since by hand. What was queued before is judged now all the same, and
+    stands behind the gate that the resumption opens: of an exclusive task one run, unless another is live already."""
     with connection.cursor() as cursor:
         release_gated(cursor, task_ids=[task.pk])
         cursor.execute(MARK_EXCLUSIVE, [task.is_exclusive, task.pk, task.is_exclusive])
         if task.is_exclusive:
             cursor.execute(HOLD_UNBEGUN, [task.pk])
             release_gated(cursor, task_ids=[task.pk])
+        if task.state == TaskState.PAUSED:
+            cursor.execute(LEAVE_TO_PAUSE, {"task": task.pk, "at_most": 1 if task.is_exclusive else None})
         if task.overlap in _MAY_WAIT:
             cursor.execute(SKIP_HELD, [task.pk, _MAY_WAIT[OverlapPolicy(task.overlap)]])
             reopen([schedule_id for (schedule_id,) in cursor.fetchall()])

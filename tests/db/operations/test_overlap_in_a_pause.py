@@ -1,0 +1,217 @@
+"""Another overlap policy, and another pause, for a task that is paused: what was queued before waits for the end of the
+pause, and is judged as it would be without one."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import connection, transaction
+
+from scheduling.audit.operations import Actor
+from scheduling.clock.firing import run_pass
+from scheduling.models import DueWork, Run, Schedule, Task
+from scheduling.queues.models import Queue
+from scheduling.runs.gates import release_gated
+from scheduling.runs.operations import cancel_run, start_run
+from scheduling.runs.states import Gate
+from scheduling.tasks.operations import pause_task, resume_task, update_task
+from tests.factories import ScheduleFactory, TaskFactory
+from tests.invariants import broken_invariants
+from workers.gates import sweep_gates
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ACTOR = Actor.system("tests")
+KEY = {"concurrency_key": "api", "concurrency_limit": 5}
+EXCLUSIVE = ("skip", "queue_one", "queue_all", "cancel_running")
+
+
+def fired_three_times(**columns: Any) -> tuple[Task, Schedule]:
+    """A task three of whose occurrences were due at once, and made all the runs that its schedule may have."""
+    task = TaskFactory(**columns)
+    now = datetime.now(UTC).replace(second=30)
+    schedule = ScheduleFactory(
+        task=task,
+        next_fire_at=(now - timedelta(minutes=2)).replace(second=0, microsecond=0),
+        misfire_grace=timedelta(hours=1),
+        max_occurrences=3,
+    )
+    run_pass(now=now)
+    return task, schedule
+
+
+def edit(task: Task, **changes: Any) -> None:
+    update_task(actor=ACTOR, task=task, changes=changes)
+
+
+def gates(task: Task) -> list[str | None]:
+    """Of the task's live runs, in the order of their making."""
+    return list(DueWork.objects.filter(task=task).order_by("run_id").values_list("gate", flat=True))
+
+
+def gate_of(run: Run) -> str | None:
+    return DueWork.objects.get(pk=run.pk).gate
+
+
+def standing(task: Task, schedule: Schedule) -> dict[str, Any]:
+    """What has become of the runs and their schedule, without names and times."""
+    now = Schedule.objects.get(pk=schedule.pk)
+    return {
+        "runs": list(Run.objects.filter(task=task).order_by("pk").values_list("state", "skip_reason")),
+        "gates": gates(task),
+        "marks": set(DueWork.objects.filter(task=task).values_list("is_exclusive", flat=True)),
+        "schedule": (now.state, now.fired_count, now.skipped_count, now.next_fire_at is None),
+    }
+
+
+def end_the_live_one(task: Task) -> UUID:
+    (run_id,) = DueWork.objects.filter(task=task, gate=None).values_list("pk", flat=True)
+    Run.objects.filter(pk=run_id).update(state="succeeded", finished_at=datetime.now(UTC))
+    DueWork.objects.filter(pk=run_id).delete()
+    with transaction.atomic(), connection.cursor() as cursor:
+        release_gated(cursor, task_ids=[task.pk])
+    return run_id
+
+
+@pytest.mark.parametrize("columns", [{}, KEY, {"queue": "fair"}], ids=["plain", "keyed", "fair"])
+@pytest.mark.parametrize("former", ["queue_all", "queue_one"])
+def test_all_that_was_held_starts_after_a_pause_in_which_the_task_came_to_allow_overlap(
+    former: str, columns: dict[str, Any]
+) -> None:
+    Queue.objects.create(name="fair", is_fair=True)
+    task, _ = fired_three_times(overlap=former, **columns)
+    held = 1 if former == "queue_one" else 2
+    pause_task(actor=ACTOR, task=task)
+
+    edit(task, overlap="allow")
+
+    assert gates(task) == [Gate.PAUSED] * (1 + held)
+    assert broken_invariants() == {}
+
+    resume_task(actor=ACTOR, task=task)
+
+    assert gates(task) == [None] * (1 + held)
+    assert broken_invariants() == {}
+    assert sweep_gates() == 0
+
+
+@pytest.mark.parametrize("columns", [{}, KEY, {"queue": "fair"}], ids=["plain", "keyed", "fair"])
+@pytest.mark.parametrize("overlap", EXCLUSIVE)
+def test_a_task_that_forbids_overlap_in_a_pause_is_as_one_that_did_so_without(
+    overlap: str, columns: dict[str, Any]
+) -> None:
+    Queue.objects.create(name="fair", is_fair=True)
+    expected = fired_three_times(overlap="allow", **columns)
+    edit(expected[0], overlap=overlap)
+    task, schedule = fired_three_times(overlap="allow", **columns)
+    pause_task(actor=ACTOR, task=task)
+
+    edit(task, overlap=overlap)
+
+    assert gates(task)[0] == Gate.PAUSED
+    assert broken_invariants() == {}
+
+    resume_task(actor=ACTOR, task=task)
+
+    assert standing(task, schedule) == standing(*expected)
+    assert broken_invariants() == {}
+
+
+def test_held_runs_follow_one_by_one_after_the_pause() -> None:
+    task, _ = fired_three_times(overlap="allow")
+    pause_task(actor=ACTOR, task=task)
+    edit(task, overlap="queue_all")
+    resume_task(actor=ACTOR, task=task)
+
+    ended = [end_the_live_one(task) for _ in range(3)]
+
+    assert ended == list(Run.objects.filter(task=task).order_by("scheduled_for").values_list("pk", flat=True))
+
+
+def test_forbidding_and_allowing_overlap_in_one_pause_changes_nothing() -> None:
+    task, _ = fired_three_times(overlap="allow")
+    pause_task(actor=ACTOR, task=task)
+
+    edit(task, overlap="queue_all")
+    edit(task, overlap="allow")
+
+    assert gates(task) == [Gate.PAUSED] * 3
+
+
+@pytest.mark.parametrize("overlap", EXCLUSIVE)
+def test_a_run_by_hand_keeps_its_start_when_the_paused_task_comes_to_forbid_overlap(overlap: str) -> None:
+    task, _ = fired_three_times(overlap="allow")
+    pause_task(actor=ACTOR, task=task)
+    by_hand = start_run(actor=ACTOR, task=task)
+
+    edit(task, overlap=overlap)
+
+    assert gate_of(by_hand) is None
+    assert set(gates(task)) <= {None, Gate.OVERLAP}
+    assert broken_invariants() == {}
+    cancel_run(actor=ACTOR, run=by_hand)
+    assert set(gates(task)) <= {Gate.OVERLAP}
+    resume_task(actor=ACTOR, task=task)
+    waiting = {"skip": 0, "queue_one": 1}.get(overlap, 3)
+    assert gates(task) == [None, *[Gate.OVERLAP] * (waiting - 1)][:waiting]
+
+
+def test_a_run_by_hand_that_waits_in_a_pause_starts_when_the_task_comes_to_allow_overlap() -> None:
+    task, _ = fired_three_times(overlap="queue_all")
+    pause_task(actor=ACTOR, task=task)
+    by_hand = start_run(actor=ACTOR, task=task)
+    assert gate_of(by_hand) == Gate.OVERLAP
+
+    edit(task, overlap="allow")
+
+    assert gates(task) == [*[Gate.PAUSED] * 3, None]
+
+
+def test_one_of_the_held_runs_is_kept_where_the_one_before_them_ended_in_the_pause() -> None:
+    task, _ = fired_three_times(overlap="queue_all")
+    pause_task(actor=ACTOR, task=task)
+    cancel_run(actor=ACTOR, run=Run.objects.get(due_work__gate=Gate.PAUSED))
+
+    edit(task, overlap="skip")
+    resume_task(actor=ACTOR, task=task)
+
+    assert gates(task) == [None]
+    assert Run.objects.filter(task=task, state="skipped").count() == 1
+
+
+@pytest.mark.parametrize("overlap", EXCLUSIVE)
+def test_a_suspect_is_the_live_one(overlap: str) -> None:
+    task, _ = fired_three_times(overlap="allow")
+    suspect = DueWork.objects.filter(task=task).order_by("-run_id")[0]
+    DueWork.objects.filter(pk=suspect.pk).update(gate=Gate.SUSPECT, is_suspect=True)
+    pause_task(actor=ACTOR, task=task)
+
+    edit(task, overlap=overlap)
+    resume_task(actor=ACTOR, task=task)
+
+    suspect.refresh_from_db()
+    assert suspect.gate == Gate.SUSPECT
+    assert gates(task).count(Gate.OVERLAP) == {"skip": 0, "queue_one": 1}.get(overlap, 2)
+    assert broken_invariants() == {}
+
+
+@pytest.mark.parametrize("columns", [{}, {"overlap": "queue_all"}, KEY], ids=["allow", "queue_all", "keyed"])
+def test_another_pause_holds_nothing_that_was_started_by_hand_in_this_one(columns: dict[str, Any]) -> None:
+    task = TaskFactory(**columns)
+    pause_task(actor=ACTOR, task=task, reason="holidays")
+    by_hand = start_run(actor=ACTOR, task=task)
+
+    paused = pause_task(actor=ACTOR, task=task, reason="longer holidays")
+
+    assert paused.pause_reason == "longer holidays"
+    assert gate_of(by_hand) is None
+
+
+def test_a_stranded_run_is_found() -> None:
+    task, _ = fired_three_times(overlap="queue_all")
+    assert broken_invariants() == {}
+
+    Task.objects.filter(pk=task.pk).update(overlap="allow")
+
+    assert list(broken_invariants()) == ["what is held is held by its task's policy"]
