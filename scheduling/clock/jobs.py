@@ -7,7 +7,6 @@ from typing import TypeVar
 import structlog
 from django.db import transaction
 
-from scheduling.audit.operations import Actor
 from scheduling.bulk.operations import carry_on
 from scheduling.calendars.models import Calendar
 from scheduling.calendars.operations import expand_on
@@ -22,7 +21,7 @@ from scheduling.instants import database_now
 from scheduling.schedules.models import Schedule
 from scheduling.schedules.operations import end_snooze
 from scheduling.tasks.models import Task, TaskState
-from scheduling.tasks.operations import resume_task
+from scheduling.tasks.operations import end_snooze as end_task_snooze
 
 logger = structlog.get_logger(__name__)
 
@@ -38,13 +37,13 @@ def end_snoozes() -> int:
     with session.hurried(), alone("end_snoozes") as is_alone:
         if not is_alone:
             return 0
-        clock, now = Actor.system("clock"), database_now()
+        now = database_now()
         tasks = list(Task.objects.filter(state=TaskState.PAUSED, paused_until__lte=now).order_by("id")[:BATCH])
-        ended = _one_by_one(tasks, lambda task: resume_task(actor=clock, task=task))
+        ended = _one_by_one(tasks, lambda task: end_task_snooze(task=task))
         # Tasks come first: a schedule that was held with its task is accounted for once, by whichever ends last.
         snoozed = Schedule.objects.filter(paused_until__lte=now).exclude(task__state=TaskState.ARCHIVED)
         schedules = list(snoozed.select_related("task").order_by("id")[:BATCH])
-        return ended + _one_by_one(schedules, lambda schedule: end_snooze(actor=clock, schedule=schedule))
+        return ended + _one_by_one(schedules, lambda schedule: end_snooze(schedule=schedule))
 
 
 def _one_by_one(rows: Sequence[Row], act: Callable[[Row], object]) -> int:

@@ -17,7 +17,7 @@ from scheduling.core.recurrence import Recurrence, compile_rule, settled_anchor
 from scheduling.events.models import Event
 from scheduling.events.operations import store
 from scheduling.schedules.models import Miss, MissReason, Schedule
-from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, rule_of
+from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, rule_of, seen_until
 from scheduling.triggers.events import start_runs_of
 
 logger = structlog.get_logger(__name__)
@@ -58,11 +58,6 @@ class Stretch:
     occurrences: list[datetime]
     until: datetime
     is_cut: bool
-
-
-def seen_until(schedule: Schedule) -> datetime:
-    """Up to where its occurrences have been looked for."""
-    return schedule.accounted_until or max(schedule.created_at, schedule.updated_at)
 
 
 def stretch_of(schedule: Schedule, *, now: datetime, limit: int, ends_at: float) -> Stretch | None:

@@ -1,46 +1,41 @@
 """Make, change, pause and remove schedules. Each function is one transaction and one audit entry.
 
 Editing is never retroactive: the mark moves to the first occurrence after now. Every write raises `version`, which
-voids the plans of a clock that read the schedule before.
+voids the plans of a clock that read the schedule before. Where the schedule or its task was snoozed, and that is over
+and no clock has come to it yet, it is ended before anything else is done.
 
-Locks: calendars that are named, the task, then the schedule, in the clock's order.
+Locks: calendars that are named, the task, then the schedule, in the clock's order; where a task's snooze is over, all
+its schedules and its due work in between.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 
 from scheduling.audit.operations import Actor, record
-from scheduling.audit.snapshots import difference, snapshot
+from scheduling.audit.snapshots import snapshot
 from scheduling.calendars.selectors import lock_named
-from scheduling.core.planning import last_occurrence
 from scheduling.core.recurrence import ScheduleError, anchored
 from scheduling.definitions.strict import parse, problems_in
 from scheduling.errors import Conflict, IllegalTransition, LimitReached, NotValid, VersionMismatch
 from scheduling.instants import database_moment, database_now
+from scheduling.schedules.accounts import passed_since_mark, record_passed
 from scheduling.schedules.definition import ScheduleChanges, ScheduleDefinition, apply, build, refused, require_whole
-from scheduling.schedules.holes import account_for_past, seen_until
+from scheduling.schedules.holes import account_for_past
 from scheduling.schedules.limits import require_spacing
-from scheduling.schedules.models import Miss, MissReason, Schedule, ScheduleKind, ScheduleState
-from scheduling.schedules.rules import (
-    ACCOUNTED_FOR_EVER,
-    RULE_COLUMNS,
-    count_passed,
-    first_mark,
-    recurrence_of,
-    rule_of,
-    set_mark,
-)
+from scheduling.schedules.models import MissReason, Schedule, ScheduleKind, ScheduleState
+from scheduling.schedules.resuming import end_snooze_if_over, resume, save
+from scheduling.schedules.rules import RULE_COLUMNS, first_mark, rule_of, set_mark
+from scheduling.tasks import resuming as resuming_tasks
 from scheduling.tasks.models import Task, TaskState
 from scheduling.triggers.connections import connect
 from scheduling.wakeup import SCHEDULES_CHANNEL, after_commit
 
 SCHEDULES_LIMIT = 100
-_COUNTING_STOPS_AT = 10_000
 
 
 @transaction.atomic
@@ -92,10 +87,8 @@ def update_schedule(
     """
     values = parse(ScheduleChanges, changes, partial=True)
     calendars = lock_named(schedule.task.agent_id, values.get("calendars", ()))
-    held = _lock(schedule)
+    held = _lock(schedule, unchanged_since=unchanged_since)
     now = database_moment()  # a firing that was waited for is later than the transaction
-    if unchanged_since is not None and held.updated_at != unchanged_since:
-        raise VersionMismatch(hint="Read the schedule again and apply the change to what it is now.")
     before = snapshot(held)
     was = copy(held)
     passed = _passed_under_the_old_rule(held, now)
@@ -115,7 +108,7 @@ def update_schedule(
         if any(before[column] != snapshot(held)[column] for column in RULE_COLUMNS):
             _account_for_past(held, was, now)
             # What a rule that cannot be read would have named, the one that mends it does.
-            _record_passed(held, _passed(held, now) if passed is None else passed, _reason(held))
+            record_passed(held, passed_since_mark(held, now) if passed is None else passed, _reason(held))
             set_mark(held, first_mark(held, now=now))
             require_spacing(held, agent=held.task.agent, now=now)
         elif before["max_occurrences"] != held.max_occurrences:
@@ -123,7 +116,7 @@ def update_schedule(
             _heed_maximum(held, now, passed or [])
     except ScheduleError as error:
         raise NotValid.because(problems_in(refused(error).detail)) from error
-    return _save(actor=actor, action="schedule.update", schedule=held, before=before)
+    return save(actor=actor, action="schedule.update", schedule=held, before=before)
 
 
 @transaction.atomic
@@ -139,14 +132,14 @@ def pause_schedule(*, actor: Actor, schedule: Schedule, reason: str = "", until:
     before = snapshot(held)
     held.state = ScheduleState.PAUSED
     held.state_reason, held.paused_until = reason[:500], until
-    return _save(actor=actor, action="schedule.pause", schedule=held, before=before)
+    return save(actor=actor, action="schedule.pause", schedule=held, before=before)
 
 
 @transaction.atomic
 def resume_schedule(*, actor: Actor, schedule: Schedule) -> Schedule:
     """Fire again, from the first occurrence after now. What passed meanwhile is counted as missed, not replayed.
 
-    A snooze that is over ended at its own instant, however late that is noticed: what came from then on is due. A
+    A snooze that is over ended at its own instant, however late that is noticed, and there is nothing left to do. A
     quarantined schedule is tried again; NotValid when its rule still cannot be understood. While its task is
     paused the schedule stays held, and the count is made when the task resumes.
     """
@@ -154,30 +147,16 @@ def resume_schedule(*, actor: Actor, schedule: Schedule) -> Schedule:
     _require(held, "resume", ScheduleState.PAUSED, ScheduleState.QUARANTINED, ScheduleState.ACTIVE)
     if held.state == ScheduleState.ACTIVE:
         return held
-    before = snapshot(held)
-    last = last_paused(held.paused_until, now=database_moment())
-    held.state = ScheduleState.ACTIVE
-    held.state_reason, held.paused_until = "", None
-    if held.held_at is None:
-        try:
-            account_for_pause(held, now=last)
-        except ScheduleError as error:
-            raise NotValid.because(problems_in(refused(error).detail)) from error
-    return _save(actor=actor, action="schedule.resume", schedule=held, before=before)
+    try:
+        return resume(actor=actor, schedule=held, last=database_moment())
+    except ScheduleError as error:
+        raise NotValid.because(problems_in(refused(error).detail)) from error
 
 
 @transaction.atomic
-def end_snooze(*, actor: Actor, schedule: Schedule) -> Schedule:
-    """Resume a schedule whose snooze is over. One that cannot be planned any more is set aside with its reason, so
-    that it does not come back every second."""
-    try:
-        return resume_schedule(actor=actor, schedule=schedule)
-    except NotValid as error:
-        held = _lock(schedule)
-        before = snapshot(held)
-        held.state, held.paused_until = ScheduleState.QUARANTINED, None
-        held.state_reason = f"{error.problems[0].code}: {error.problems[0].detail}"[:500]
-        return _save(actor=actor, action="schedule.quarantine", schedule=held, before=before)
+def end_snooze(*, schedule: Schedule) -> None:
+    """Resume a schedule whose snooze is over; one that somebody has paused anew meanwhile is left alone."""
+    _lock(schedule)
 
 
 @transaction.atomic
@@ -192,31 +171,6 @@ def delete_schedule(*, actor: Actor, schedule: Schedule) -> None:
     record(actor=actor, action="schedule.delete", target=held, before=snapshot(held))
     held.delete()
     after_commit(SCHEDULES_CHANNEL)
-
-
-def last_paused(until: datetime | None, *, now: datetime) -> datetime:
-    """The last instant that a pause takes, which had this end and is ended at `now`. The end itself is not paused."""
-    return now if until is None or until > now else until - timedelta(microseconds=1)
-
-
-def account_for_pause(schedule: Schedule, *, now: datetime) -> None:
-    """Record what passed since the mark as one miss, and move the mark past now. Sets columns; the caller saves. The
-    rule is what it was: the auditor goes on from where it had come to.
-
-    One that has had all its runs is completed. Requires a transaction that holds the schedule's row. ScheduleError
-    where the rule is not valid, or has come to nothing.
-    """
-    passed = _passed(schedule, now)
-    _record_passed(schedule, passed, MissReason.PAUSED)
-    seen = ACCOUNTED_FOR_EVER if schedule.next_fire_at is None else seen_until(schedule)
-    if schedule.remaining == 0:
-        set_mark(schedule, None)
-    elif _is_due(schedule, now):
-        recurrence = recurrence_of(schedule)
-        set_mark(schedule, recurrence.next_after(now) if passed else recurrence.require_next(now))
-    else:
-        set_mark(schedule, schedule.next_fire_at)
-    schedule.accounted_until = min(seen, seen_until(schedule))
 
 
 def reopen(schedule_ids: Iterable[UUID]) -> None:
@@ -245,33 +199,9 @@ def _passed_under_the_old_rule(schedule: Schedule, now: datetime) -> list[dateti
     """What was due and has not been fired: an edit takes it out of the new rule's reach, and must not lose it. None
     where the old rule cannot be read: the schedule is quarantined, or about to be."""
     try:
-        return _passed(schedule, now)
+        return passed_since_mark(schedule, now)
     except ScheduleError:
         return None
-
-
-def _passed(schedule: Schedule, now: datetime) -> list[datetime]:
-    """The occurrences from the mark up to `now`; where they are too many to count, one more than is counted, which is
-    the last of all: the miss reaches as far as the mark moves."""
-    passed = count_passed(schedule, now=now, limit=_COUNTING_STOPS_AT + 1)
-    if len(passed) > _COUNTING_STOPS_AT:
-        passed[-1] = last_occurrence(recurrence_of(schedule), passed[0], now + timedelta(microseconds=1))
-    return passed
-
-
-def _record_passed(schedule: Schedule, passed: Sequence[datetime], reason: MissReason) -> None:
-    """One miss for all of these, which is counted on the schedule; the caller saves it."""
-    if passed:
-        count = min(len(passed), _COUNTING_STOPS_AT)
-        Miss.objects.create(
-            schedule=schedule,
-            first_at=passed[0],
-            last_at=passed[-1],
-            count=count,
-            is_at_least=len(passed) > count,
-            reason=reason,
-        )
-        schedule.missed_count += count
 
 
 def _reason(schedule: Schedule) -> MissReason:
@@ -283,7 +213,7 @@ def _heed_maximum(schedule: Schedule, now: datetime, passed: Sequence[datetime])
     """Complete a schedule that has had its runs, `passed` being due; bring one back that may have more. Another mark
     stays: the rule is what it was."""
     if schedule.remaining == 0:
-        _record_passed(schedule, passed, _reason(schedule))
+        record_passed(schedule, passed, _reason(schedule))
         set_mark(schedule, None)
         return
     is_over = schedule.state == ScheduleState.COMPLETED or (
@@ -303,10 +233,6 @@ def allowed_actions(schedule: Schedule) -> tuple[str, ...]:
     }[ScheduleState(schedule.state)]
 
 
-def _is_due(schedule: Schedule, now: datetime) -> bool:
-    return schedule.next_fire_at is None or schedule.next_fire_at <= now
-
-
 def _require(schedule: Schedule, action: str, *states: ScheduleState) -> None:
     if schedule.state not in states:
         raise IllegalTransition(
@@ -318,24 +244,17 @@ def _lock_task(task: Task) -> Task:
     held = Task.objects.select_for_update(no_key=True).get(pk=task.pk)
     if held.state == TaskState.ARCHIVED:
         raise IllegalTransition("The task is archived; its schedules do not change any more.", allowed_actions=())
+    resuming_tasks.end_snooze_if_over(held, now=database_moment())
     return held
 
 
-def _lock(schedule: Schedule) -> Schedule:
+def _lock(schedule: Schedule, *, unchanged_since: datetime | None = None) -> Schedule:
+    """The schedule as it is by now: where it or its task was snoozed and that is over, it fires again, and what has
+    come since is live. VersionMismatch where its `updated_at` was another before."""
     task = _lock_task(schedule.task)
     held = Schedule.objects.select_for_update(no_key=True).get(pk=schedule.pk)
+    if unchanged_since is not None and held.updated_at != unchanged_since:
+        raise VersionMismatch(hint="Read the schedule again and apply the change to what it is now.")
     held.task = task
+    end_snooze_if_over(held, now=database_moment())
     return held
-
-
-def _save(*, actor: Actor, action: str, schedule: Schedule, before: dict[str, Any]) -> Schedule:
-    """Write what changed, with the next version; nothing changed: write nothing."""
-    old, new = difference(before, snapshot(schedule))
-    if not new:
-        return schedule
-    schedule.version += 1
-    schedule.updated_at = database_now()
-    schedule.save(force_update=True)
-    record(actor=actor, action=action, target=schedule, before=old, after=new)
-    after_commit(SCHEDULES_CHANNEL)
-    return schedule

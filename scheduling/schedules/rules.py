@@ -108,6 +108,11 @@ def account_up_to_mark(schedule: Schedule) -> None:
     schedule.accounted_until = ACCOUNTED_FOR_EVER if mark is None else mark - timedelta(microseconds=1)
 
 
+def seen_until(schedule: Schedule) -> datetime:
+    """Up to where its occurrences have been looked for by the audit."""
+    return schedule.accounted_until or max(schedule.created_at, schedule.updated_at)
+
+
 def set_mark(schedule: Schedule, mark: datetime | None) -> None:
     """Move the mark; without one the schedule is completed, unless its kind has none. A paused one stays paused, and
     is completed when it is resumed.

@@ -2,10 +2,11 @@
 
 from datetime import UTC, datetime
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from scheduling.agents.models import Agent
-from scheduling.schedules.models import Schedule
+from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
+from scheduling.tasks.models import TaskState
 
 
 def visible_schedules(agent: Agent | None) -> QuerySet[Schedule]:
@@ -17,6 +18,20 @@ def visible_schedules(agent: Agent | None) -> QuerySet[Schedule]:
 def upcoming(schedule: Schedule) -> datetime | None:
     """When it fires next; None while it is paused, held by its task, or over."""
     return schedule.next_fire_at if schedule.is_firing else None
+
+
+def firing_at(now: datetime) -> Q:
+    """The schedules that neither a pause nor their task's keeps from firing. One that is over keeps none, though no
+    clock may have come to it yet. (Only what is paused has an end of its pause.)"""
+    own = Q(state=ScheduleState.ACTIVE) | Q(paused_until__lte=now)
+    return own & (Q(held_at=None) | Q(task__paused_until__lte=now))
+
+
+def resumed_unnoticed(kind: ScheduleKind, now: datetime) -> QuerySet[Schedule]:
+    """Those of them that still stand as paused: few, as long as clocks run. Each half is found by ends of pauses."""
+    firing = Schedule.objects.filter(firing_at(now), kind=kind)
+    own = firing.filter(paused_until__lte=now)
+    return own.union(firing.filter(held_at__isnull=False, task__state=TaskState.PAUSED, task__paused_until__lte=now))
 
 
 def edit_mark(schedule: Schedule) -> int:

@@ -8,15 +8,14 @@ that clocks have made: a plain firing locks no task (`scheduling.runs.plain`).
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
 
 from scheduling.agents.models import Agent
 from scheduling.audit.operations import Actor, record
-from scheduling.audit.snapshots import difference, snapshot
-from scheduling.core.recurrence import ScheduleError
+from scheduling.audit.snapshots import snapshot
 from scheduling.definitions.strict import parse
 from scheduling.errors import IllegalTransition, KeyTaken, LimitReached, NotValid, Problem, VersionMismatch
 from scheduling.instants import database_moment, database_now
@@ -31,19 +30,16 @@ from scheduling.runs.statements import (
     LEAVE_KEY,
     LEAVE_TO_PAUSE,
     MARK_EXCLUSIVE,
-    RELEASE_PAUSED,
     SKIP_HELD,
 )
-from scheduling.schedules.models import ScheduleState
-from scheduling.schedules.operations import account_for_pause, attach, last_paused, reopen
+from scheduling.schedules.operations import attach, reopen
 from scheduling.tasks.definition import TaskChanges, TaskDefinition, apply
 from scheduling.tasks.models import OverlapPolicy, Task, TaskState
+from scheduling.tasks.resuming import NOT_AUDITED, end_snooze_if_over, resume, save
 from scheduling.tasks.revisions import require_fitting_params, revise
 from scheduling.triggers.connections import watch
 from scheduling.wakeup import DUE_CHANNEL, SCHEDULES_CHANNEL, after_commit
 
-# What changes by itself and says nothing in the audit trail.
-_NOT_AUDITED = frozenset({"updated_at", "version"})
 # The fields of a definition that decide about starts, and the columns in which they do.
 _DECIDING_FIELDS = ("overlap", "concurrency", "dedupe")
 _DECIDE = ("overlap", "concurrency_key", "dedupe_key")
@@ -75,7 +71,7 @@ def create_task(*, actor: Actor, agent: Agent, definition: Mapping[str, Any]) ->
     task.save(force_insert=True)
     revise(actor=actor, task=task, document=values["pipeline"])
     task.save(update_fields=["current_revision"])
-    record(actor=actor, action="task.create", target=task, after=snapshot(task, leave_out=_NOT_AUDITED))
+    record(actor=actor, action="task.create", target=task, after=snapshot(task, leave_out=NOT_AUDITED))
     problems: list[Problem] = []
     for position, schedule in enumerate(values["schedules"]):
         try:
@@ -109,7 +105,7 @@ def update_task(
             hint=f"The task is at version {held.version}. Read it again and apply the change to that."
         )
     _require_not_archived(held, "be changed")
-    before = snapshot(held, leave_out=_NOT_AUDITED)
+    before = snapshot(held, leave_out=NOT_AUDITED)
     former_overlap, former_limits, former_key = held.overlap, _limits_of(held), held.concurrency_key
     deciding = [getattr(held, name) for name in _DECIDE]
     apply(held, values)
@@ -119,7 +115,7 @@ def update_task(
         revise(actor=actor, task=held, document=values["pipeline"])
     if ("pipeline" in values or "params" in values) and held.schedules.exists():
         require_fitting_params(_document_of(held), held.params)
-    _save(actor=actor, action="task.update", task=held, before=before)
+    save(actor=actor, action="task.update", task=held, before=before)
     if deciding != [getattr(held, name) for name in _DECIDE]:
         _void_plans(held)
     if held.overlap != former_overlap:
@@ -144,14 +140,15 @@ def pause_task(*, actor: Actor, task: Task, reason: str = "", until: datetime | 
         raise NotValid.at("/until", "in_the_past", "The end of a pause must lie ahead.")
     held = _lock(task)
     _require_not_archived(held, "be paused")
-    before = snapshot(held, leave_out=_NOT_AUDITED)
+    end_snooze_if_over(held, now=database_moment())
+    before = snapshot(held, leave_out=NOT_AUDITED)
     if held.state == TaskState.ACTIVE:
         held.state, held.paused_at = TaskState.PAUSED, now
         _hold_schedules(held, now)
         with connection.cursor() as cursor:
             cursor.execute(HOLD_PAUSED, [held.pk])
     held.pause_reason, held.paused_until = reason[:500], until
-    return _save(actor=actor, action="task.pause", task=held, before=before)
+    return save(actor=actor, action="task.pause", task=held, before=before)
 
 
 @transaction.atomic
@@ -166,19 +163,13 @@ def resume_task(*, actor: Actor, task: Task) -> Task:
     _require_not_archived(held, "be resumed")
     if held.state == TaskState.ACTIVE:
         return held
-    before = snapshot(held, leave_out=_NOT_AUDITED)
-    last = last_paused(held.paused_until, now=now)
-    held.state, held.paused_at, held.paused_until, held.pause_reason = TaskState.ACTIVE, None, None, ""
-    held.resumed_at = now
-    _save(actor=actor, action="task.resume", task=held, before=before)
-    _release_schedules(held, last)
-    with connection.cursor() as cursor:
-        cursor.execute(RELEASE_PAUSED, [held.pk])
-        released = cursor.fetchall()
-        release_gated(cursor, task_ids=[held.pk], keys={key for _, key in released if key is not None})
-    for queue in {queue for queue, key in released if key is None}:
-        after_commit(DUE_CHANNEL, queue)
-    return held
+    return resume(actor=actor, task=held, now=now)
+
+
+@transaction.atomic
+def end_snooze(*, task: Task) -> None:
+    """Resume a task whose snooze is over; one that somebody has paused anew meanwhile is left alone."""
+    end_snooze_if_over(_lock(task), now=database_moment())
 
 
 @transaction.atomic
@@ -191,7 +182,7 @@ def archive_task(*, actor: Actor, task: Task) -> Task:
     held = _lock(task)
     if held.state == TaskState.ARCHIVED:
         return held
-    before = snapshot(held, leave_out=_NOT_AUDITED)
+    before = snapshot(held, leave_out=NOT_AUDITED)
     held.state, held.archived_at = TaskState.ARCHIVED, now
     held.paused_at, held.paused_until, held.pause_reason = None, None, ""
     _hold_schedules(held, now)
@@ -199,7 +190,7 @@ def archive_task(*, actor: Actor, task: Task) -> Task:
         cursor.execute(CANCEL_RUNS_OF_TASK, [held.pk])
         keys = {key for _, key in cursor.fetchall() if key is not None}
         release_gated(cursor, keys=keys)
-    return _save(actor=actor, action="task.archive", task=held, before=before)
+    return save(actor=actor, action="task.archive", task=held, before=before)
 
 
 def allowed_actions(task: Task) -> tuple[str, ...]:
@@ -315,33 +306,3 @@ def _hold_schedules(task: Task, now: datetime) -> None:
         schedule.held_at = now
         schedule.version += 1
         schedule.save(update_fields=["held_at", "version"])
-
-
-def _release_schedules(task: Task, last: datetime) -> None:
-    """Let the schedules fire again, from after `last` on. One that cannot be planned any more is set aside with its
-    reason; one whose own snooze was over before is paused until here."""
-    for schedule in task.schedules.select_for_update(no_key=True).filter(held_at__isnull=False).order_by("pk"):
-        schedule.held_at = None
-        schedule.version += 1
-        if schedule.state == ScheduleState.ACTIVE:
-            try:
-                account_for_pause(schedule, now=last)
-            except ScheduleError as error:
-                schedule.state = ScheduleState.QUARANTINED
-                schedule.state_reason = f"{error.code}: {error.detail}"[:500]
-        elif schedule.paused_until is not None and schedule.paused_until <= last:
-            schedule.paused_until = last + timedelta(microseconds=1)
-        schedule.save(force_update=True)
-    after_commit(SCHEDULES_CHANNEL)
-
-
-def _save(*, actor: Actor, action: str, task: Task, before: dict[str, Any]) -> Task:
-    """Write what changed, with the next version; nothing changed: write nothing."""
-    old, new = difference(before, snapshot(task, leave_out=_NOT_AUDITED))
-    if not new:
-        return task
-    task.version += 1
-    task.updated_at = database_now()
-    task.save(force_update=True)
-    record(actor=actor, action=action, target=task, before=old, after=new)
-    return task

@@ -17,10 +17,13 @@ from scheduling import conf
 from scheduling.clock import metrics
 from scheduling.clock.faults import Fault, fault_of
 from scheduling.events.models import Event
+from scheduling.instants import database_now
 from scheduling.runs.admission import Admitted, Start, admit, lock_tasks
 from scheduling.runs.states import RunState, TriggerKind
-from scheduling.schedules.models import Schedule, ScheduleState
-from scheduling.schedules.rules import ACCOUNTED_FOR_EVER
+from scheduling.schedules.models import Schedule
+from scheduling.schedules.resuming import end_snooze_if_over
+from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, pause_end
+from scheduling.tasks.models import Task
 from scheduling.triggers.filters import FilterError, is_met
 
 logger = structlog.get_logger(__name__)
@@ -59,15 +62,22 @@ class Started:
 
 
 def locked(schedule_ids: Sequence[UUID], task_ids: Sequence[UUID]) -> list[Schedule]:
-    """The schedules that still may fire, locked, with their tasks, in the order of their ids."""
+    """The schedules that still may fire, locked, with their tasks, in the order of their ids.
+
+    One whose snooze is over is among them, and is resumed; one whose task's is, too, and the task is left to the clock:
+    resuming it would take locks out of their order.
+    """
     with connection.cursor() as cursor:
         lock_tasks(cursor, sorted(set(task_ids)))
-    return list(
-        Schedule.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("task")
-        .filter(pk__in=schedule_ids, state=ScheduleState.ACTIVE, held_at=None)
-        .order_by("pk")
-    )
+    rows = Schedule.objects.select_for_update(no_key=True).filter(pk__in=schedule_ids).order_by("pk")
+    schedules, now = list(rows), database_now()
+    # Read after those locks, which a pause of the task waits for: a joined row would be older than they are.
+    tasks = Task.objects.in_bulk({schedule.task_id for schedule in schedules})
+    for schedule in schedules:
+        schedule.task = tasks[schedule.task_id]
+        if pause_end(schedule) <= now:
+            end_snooze_if_over(schedule, now=now)
+    return [schedule for schedule in schedules if pause_end(schedule) <= now]
 
 
 def fire(schedules: Sequence[Schedule], moment: Moment) -> list[UUID]:

@@ -1,6 +1,6 @@
 """Schedules of kind `event`: from a stored event to the runs that it starts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -8,8 +8,10 @@ from django.db import connection
 
 from scheduling.core.topics import patterns_of
 from scheduling.events.models import Event
+from scheduling.instants import database_now
 from scheduling.runs.states import TriggerKind
 from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
+from scheduling.schedules.selectors import resumed_unnoticed
 from scheduling.triggers.admitting import Moment, fire, locked
 
 WAIT_FOR_LISTENERS = 2000  # milliseconds, for each that somebody holds
@@ -29,21 +31,28 @@ def start_runs_of(event: Event) -> list[UUID]:
     Requires the transaction that stores the event: an event that is acknowledged has started its runs. Where somebody
     holds one of them for long, the database's error of a lock time-out is the caller's: nothing is stored.
     """
-    listening = Schedule.objects.filter(
-        kind=ScheduleKind.EVENT,
-        state=ScheduleState.ACTIVE,
-        held_at=None,
-        expression__in=patterns_of(event.topic),
-    ).values_list("pk", "task_id")
-    found = list(listening)
+    matching = set(patterns_of(event.topic))
+    found = _listening(matching)
     if not found:
         return []
     with _bounded_wait():
         schedules = locked([schedule_id for schedule_id, _ in found], [task_id for _, task_id in found])
-        matching = set(patterns_of(event.topic))
         # Asked again under the lock: an edit may have come in between.
         still = [each for each in schedules if each.kind == ScheduleKind.EVENT and each.expression in matching]
         return fire(still, Moment(event=event, trigger_kind=TriggerKind.EVENT))
+
+
+def _listening(patterns: Set[str]) -> list[tuple[UUID, UUID]]:
+    """The schedules that wait for one of these, with their tasks. In two questions: those that stand as paused, and are
+    not any more, are not in the index by patterns."""
+    active = Schedule.objects.filter(
+        kind=ScheduleKind.EVENT, state=ScheduleState.ACTIVE, held_at=None, expression__in=patterns
+    )
+    resumed = resumed_unnoticed(ScheduleKind.EVENT, database_now()).values_list("pk", "task_id", "expression")
+    return [
+        *active.values_list("pk", "task_id"),
+        *((schedule_id, task_id) for schedule_id, task_id, expression in resumed if expression in patterns),
+    ]
 
 
 @contextmanager

@@ -19,9 +19,11 @@ from scheduling.clock import metrics, session
 from scheduling.clock.faults import fault_of
 from scheduling.clock.points import reach
 from scheduling.events.operations import store
+from scheduling.instants import database_now
 from scheduling.runs.models import Run
 from scheduling.runs.states import FINAL_STATES, RunState, TriggerKind
-from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
+from scheduling.schedules.models import Schedule, ScheduleKind
+from scheduling.schedules.selectors import firing_at
 from scheduling.tasks.models import Task, TaskState
 from scheduling.tasks.operations import pause_task
 from scheduling.triggers.admitting import Moment, fire, locked
@@ -160,11 +162,7 @@ def start_followers(run: Run) -> list[UUID]:
     wanted = _WANTED.get(RunState(run.state), ())
     followers = list(
         Schedule.objects.filter(
-            kind=ScheduleKind.AFTER,
-            after_task=run.task_id,
-            state=ScheduleState.ACTIVE,
-            held_at=None,
-            expression__in=wanted,
+            firing_at(database_now()), kind=ScheduleKind.AFTER, after_task=run.task_id, expression__in=wanted
         ).values_list("pk", "task_id")
     )
     if not followers:

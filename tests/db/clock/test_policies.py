@@ -12,9 +12,9 @@ from scheduling.instants import database_now
 from scheduling.models import Calendar, DueWork, Miss, Run, Schedule, Task
 from scheduling.runs.operations import start_run
 from scheduling.runs.states import RunState, SkipReason
+from scheduling.schedules.accounts import account_for_pause
 from scheduling.schedules.models import MissReason, ScheduleState
 from scheduling.schedules.operations import (
-    account_for_pause,
     delete_schedule,
     pause_schedule,
     resume_schedule,
