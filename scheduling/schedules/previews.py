@@ -14,7 +14,7 @@ from scheduling.core.recurrence.zones import get_zone
 from scheduling.errors import NotValid
 from scheduling.schedules.limits import CALENDARS_LIMIT, spacing_words
 from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
-from scheduling.schedules.rules import pause_end, rule_of
+from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, pause_end, rule_of
 from scheduling.tasks.models import TaskState
 
 # So many occurrences before the time that is asked about are counted against the maximum.
@@ -59,7 +59,7 @@ def preview_of_schedule(schedule: Schedule, *, after: datetime, now: datetime, c
     found = preview(rule_of(schedule), after=after, now=now, count=count if left is None else max(1, min(count, left)))
     if left == 0:
         found = replace(found, next=(), notes=())
-    return replace(found, notes=(*found.notes, *_maximum_notes(schedule), *_state_notes(schedule, found)))
+    return replace(found, notes=(*found.notes, *_maximum_notes(schedule), *_state_notes(schedule, found, now=now)))
 
 
 def _left(schedule: Schedule, *, after: datetime, now: datetime) -> int | None:
@@ -78,29 +78,38 @@ def _maximum_notes(schedule: Schedule) -> list[str]:
     if remaining is None:
         return []
     if remaining:
-        return [f"It ends after {remaining} more run{_s(remaining)} (max_occurrences: {most})."]
+        return [f"It ends after {remaining} more run{_s(remaining)} at the latest (max_occurrences: {most})."]
     had = "its 1 run" if most == 1 else f"all its {most} runs"
     return [f"It has had {had} (max_occurrences: {most})."]
 
 
-def _state_notes(schedule: Schedule, found: Preview) -> list[str]:
-    """Why none of what is shown fires as things are; nothing for a schedule that is active."""
+def _state_notes(schedule: Schedule, found: Preview, *, now: datetime) -> list[str]:
+    """Why none of what is shown fires as things are; nothing for a schedule that is active, or is about to be."""
     none = "none of these fires" if found.next else "nothing fires"
     match schedule.state:
         case ScheduleState.COMPLETED:
             return ["It is completed: it fires no more."]
         case ScheduleState.QUARANTINED:
             return [f"It is quarantined: {none} until it is resumed."]
-        case ScheduleState.PAUSED if schedule.paused_until is not None:
-            until = schedule.paused_until.astimezone(get_zone(schedule.timezone).info)
-            return [f"It is paused until {until:%Y-%m-%d %H:%M}: {none} before it is resumed."]
-        case ScheduleState.PAUSED:
-            return [f"It is paused: {none} until it is resumed."]
-    if schedule.held_at is None:
-        return []
-    if schedule.task.state == TaskState.ARCHIVED:
+    if schedule.held_at is not None and schedule.task.state == TaskState.ARCHIVED:
         return [f"Its task is archived: {none}."]
-    return [f"Its task is paused: {none} until the task is resumed."]
+    until = pause_end(schedule)
+    if until <= now:
+        return []
+    paused, resumed = _who(schedule)
+    if until == ACCOUNTED_FOR_EVER:
+        return [f"{paused} paused: {none} until {resumed} resumed."]
+    local = until.astimezone(get_zone(schedule.timezone).info)
+    return [f"{paused} paused until {local:%Y-%m-%d %H:%M}: {none} before {resumed} resumed."]
+
+
+def _who(schedule: Schedule) -> tuple[str, str]:
+    """Who is paused, and who has to be resumed."""
+    if schedule.held_at is None:
+        return "It is", "it is"
+    if schedule.state == ScheduleState.ACTIVE:
+        return "Its task is", "the task is"
+    return "It and its task are", "both are"
 
 
 def _s(count: int) -> str:

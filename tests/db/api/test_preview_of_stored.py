@@ -29,8 +29,8 @@ def shown(api: Any, schedule: Any, query: str = "count=9") -> tuple[int, list[st
 def test_no_more_than_the_remaining_runs_are_shown(api):
     schedule = stored(api, max_occurrences=10, fired_count=7)
 
-    assert shown(api, schedule) == (3, ["It ends after 3 more runs (max_occurrences: 10)."])
-    assert shown(api, schedule, "count=2") == (2, ["It ends after 3 more runs (max_occurrences: 10)."])
+    assert shown(api, schedule) == (3, ["It ends after 3 more runs at the latest (max_occurrences: 10)."])
+    assert shown(api, schedule, "count=2") == (2, ["It ends after 3 more runs at the latest (max_occurrences: 10)."])
 
 
 @pytest.mark.django_db
@@ -39,7 +39,10 @@ def test_what_runs_before_the_time_that_is_asked_about_is_taken_off(api):
     tomorrow = (datetime.now(UTC) + timedelta(days=2)).strftime("%Y-%m-%dT00:30:00Z")
 
     assert shown(api, schedule, f"after={tomorrow}&count=9")[0] in (1, 2)
-    assert shown(api, schedule, f"after={AFTER}&count=9") == (0, ["It ends after 3 more runs (max_occurrences: 10)."])
+    assert shown(api, schedule, f"after={AFTER}&count=9") == (
+        0,
+        ["It ends after 3 more runs at the latest (max_occurrences: 10)."],
+    )
 
 
 @pytest.mark.django_db
@@ -212,3 +215,34 @@ def test_preview_and_save_take_as_many_calendars(api):
     ]
 
     assert [answer.json()["errors"][0]["pointer"] for answer in answers] == ["/calendars", "/calendars"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("own", "of_task", "words"),
+    [
+        ("2090-01-01", "2091-01-01", "It and its task are paused until 2091-01-01 01:00"),
+        ("2091-01-01", "2090-01-01", "It and its task are paused until 2091-01-01 01:00"),
+        ("2090-01-01", None, "It and its task are paused"),
+        (None, "2090-01-01", "It and its task are paused"),
+    ],
+)
+def test_of_two_pauses_the_one_that_decides_is_told(api, own, of_task, words):
+    def at(day: str | None) -> datetime | None:
+        return None if day is None else datetime.fromisoformat(f"{day}T00:00:00+00:00")
+
+    now = datetime.now(UTC)
+    task = TaskFactory(agent=api.agent, state="paused", paused_at=now, paused_until=at(of_task))
+    schedule = stored(api, task=task, held_at=now, state="paused", paused_until=at(own), timezone="Europe/Berlin")
+
+    [note] = shown(api, schedule)[1]
+
+    preposition = "before" if "until" in words else "until"
+    assert note == f"{words}: none of these fires {preposition} both are resumed."
+
+
+@pytest.mark.django_db
+def test_a_snooze_that_is_over_keeps_nothing_from_firing(api):
+    over = datetime.now(UTC) - timedelta(minutes=1)
+
+    assert shown(api, stored(api, state="paused", paused_until=over))[1] == []
