@@ -5,7 +5,8 @@ settings, and so the addresses, while the first conftests load. Under xdist the 
 workers inherit their addresses; each worker has a database of its own (pytest-django's doing) and a Redis database of
 its own (ours). The servers end with the run, also with a killed one.
 
-With ORDINAUT_TEST_DATABASE_URL and ORDINAUT_TEST_REDIS_URL set, the tests run on those servers and none is started.
+With ORDINAUT_TEST_DATABASE_URL set, the tests run on that PostgreSQL, which may be of another version; with
+ORDINAUT_TEST_REDIS_URL on that Redis. What is not given is started.
 """
 
 import os
@@ -72,9 +73,10 @@ def _prepare_controller(config: pytest.Config, *, start_servers: bool) -> None:
     # A shell that is set up for a real installation must not leak into the tests.
     for name in [name for name in os.environ if name.startswith("ORDINAUT_") and "_TEST_" not in name]:
         del os.environ[name]
-    if start_servers and not database_url:
+    if start_servers and not (database_url and redis_url):
         try:
-            database_url, redis_url = _start_servers(config)
+            started = _start_servers(config)
+            database_url, redis_url = database_url or started[0], redis_url or started[1]
         except (EmbeddedError, SupervisorError) as error:
             raise pytest.UsageError(str(error)) from error
     os.environ.update(_ENVIRONMENT, DATABASE_URL=database_url, REDIS_URL=redis_url)
