@@ -30,11 +30,13 @@ def dice(name: str) -> random.Random:
 
 
 def make_due(how_many: int) -> set[tuple[object, datetime]]:
-    """Schedules that are due now: by turns plain ones, exclusive ones, and ones that were missed for two hours.
+    """Schedules that are due now and each minute: by turns plain ones, exclusive ones, and ones that were missed for
+    two hours.
 
     Returns the occurrences that must have exactly one run each.
     """
-    at = datetime.now(UTC).replace(second=0, microsecond=0)
+    # At this second and not at the full minute: whether an occurrence is late changes a minute after it.
+    at = datetime.now(UTC).replace(microsecond=0)
     tasks = [TaskFactory(overlap=overlap) for overlap in ("allow", "queue_all", "skip", "allow")]
     schedules = []
     for number in range(how_many):
@@ -42,13 +44,14 @@ def make_due(how_many: int) -> set[tuple[object, datetime]]:
         rule = (
             {"kind": "interval", "expression": "PT1M"}
             if number % 5 == 0
-            else {"kind": "cron", "expression": "* * * * *"}
+            else {"kind": "rrule", "expression": f"FREQ=MINUTELY;BYSECOND={at.second}"}
         )
         ends_at = at + timedelta(seconds=1)
         schedules.append(
             ScheduleFactory.build(
                 task=tasks[number % 4],
                 **rule,
+                starts_at=(at - timedelta(hours=3)).replace(tzinfo=None),
                 next_fire_at=mark,
                 accounted_until=mark - timedelta(microseconds=1),
                 ends_at=ends_at,
