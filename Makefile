@@ -39,11 +39,10 @@ $(VENV)/.embedded-%: ; $(call install,requirements-embedded.txt)
 up: $(UP) ## start everything on this machine: make up ARGS='--port 8911'
 	@$(IN_VENV) manage.py up --stop-with-parent $(ARGS)
 
-# Three at a time on two cores: tests of real processes wait for most of their time. In the order in which they lie: the
-# files of the fewest and longest tests would else come last, one after the other.
+# Three at a time on two cores: tests of real processes wait for most of their time.
 .PHONY: test
 test: $(DEV) ## run the tests on embedded servers: make test ARGS='tests/unit -k cron'
-	@$(IN_VENV) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(IN_VENV) -m pytest -n 3 --dist loadfile $(ARGS)
 
 # Checks: each can be run alone; `make -k check` runs on after a failure.
 
