@@ -6,7 +6,7 @@ from django.db.models import Q, QuerySet
 
 from scheduling.agents.models import Agent
 from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
-from scheduling.tasks.models import TaskState
+from scheduling.tasks.models import Task, TaskState
 
 
 def visible_schedules(agent: Agent | None) -> QuerySet[Schedule]:
@@ -28,10 +28,12 @@ def firing_at(now: datetime) -> Q:
 
 
 def resumed_unnoticed(kind: ScheduleKind, now: datetime) -> QuerySet[Schedule]:
-    """Those of them that still stand as paused: few, as long as clocks run. Each half is found by ends of pauses."""
+    """Those of them that still stand as paused: few, where clocks run. They are found by the ends of the pauses; tasks
+    are asked for first, because joined to them all schedules may be read."""
     firing = Schedule.objects.filter(firing_at(now), kind=kind)
     own = firing.filter(paused_until__lte=now)
-    return own.union(firing.filter(held_at__isnull=False, task__state=TaskState.PAUSED, task__paused_until__lte=now))
+    tasks = list(Task.objects.filter(state=TaskState.PAUSED, paused_until__lte=now).values_list("pk", flat=True))
+    return own.union(firing.filter(held_at__isnull=False, task__in=tasks)) if tasks else own
 
 
 def edit_mark(schedule: Schedule) -> int:

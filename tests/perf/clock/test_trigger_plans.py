@@ -1,6 +1,7 @@
 """Finding who listens to an event or follows a task, at a size at which a scan would hurt."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from django.db import connection, transaction
 
 from scheduling.core.topics import patterns_of
 from scheduling.events.operations import publish
+from scheduling.instants import database_now
 from scheduling.models import Run, RunEnd, Schedule
 from scheduling.runs.operations import start_run
 from scheduling.triggers.run_ends import act_on_run_ends
@@ -22,12 +24,12 @@ LONG_TOPIC = ".".join("abcdefghij")
 
 
 def plans_of(work: Callable[[], Any]) -> str:
-    """The plans of the reads of schedules and ends of runs that the work makes."""
+    """The plans of the reads of schedules, tasks and ends of runs that the work makes."""
     found: list[str] = []
 
     def explain(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.startswith(("SELECT", "\nDELETE FROM scheduling_runend")) and (
-            'FROM "scheduling_schedule"' in sql or "scheduling_runend" in sql
+        if sql.startswith(("SELECT", "(SELECT", "\nDELETE FROM scheduling_runend")) and any(
+            table in sql for table in ('FROM "scheduling_schedule"', 'FROM "scheduling_task"', "scheduling_runend")
         ):
             with connection.connection.cursor() as cursor:
                 cursor.execute(f"EXPLAIN {sql}", params)
@@ -46,11 +48,14 @@ def test_listeners_and_followers_are_found_by_their_indexes() -> None:
     copies_of(other_listener, HOW_MANY, expression="expression || '-' || n")
     copies_of(ScheduleFactory(task=task), HOW_MANY)
     listener = ScheduleFactory(task=task, kind="event", expression="*.b.**", next_fire_at=None)
+    later = database_now() + timedelta(days=1)
+    copies_of(ScheduleFactory(task=task, state="paused", paused_until=later), HOW_MANY)
+    copies_of(TaskFactory(state="paused", paused_at=database_now(), paused_until=later), HOW_MANY, key="key || n")
     follower = ScheduleFactory(task=task, kind="after", expression="end", after_task=followed, next_fire_at=None)
     run = start_run(actor=ACTOR, task=followed)
     RunEnd.objects.bulk_create(RunEnd(run_id=run.pk, task_id=followed.pk) for _ in range(HOW_MANY))
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM (ANALYZE) scheduling_schedule, scheduling_runend")
+        cursor.execute("VACUUM (ANALYZE) scheduling_task, scheduling_schedule, scheduling_runend")
     assert len(patterns_of(LONG_TOPIC)) > 400
 
     listeners = plans_of(lambda: publish(actor=ACTOR, topic=LONG_TOPIC))
@@ -61,8 +66,11 @@ def test_listeners_and_followers_are_found_by_their_indexes() -> None:
     assert Run.objects.filter(schedule=follower).count() == 1
     for plan in (listeners, followers):
         assert "Seq Scan on scheduling_schedule" not in plan, plan
+        assert "Seq Scan on scheduling_task" not in plan, plan
         assert "Seq Scan on scheduling_runend" not in plan, plan
     assert "schedule_event_idx" in listeners
+    assert "schedule_snoozed_until_idx" in listeners
+    assert "task_snoozed_until_idx" in listeners
     assert "schedule_after_idx" in followers
     assert "scheduling_runend_pkey" in followers
 
