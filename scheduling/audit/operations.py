@@ -9,6 +9,8 @@ from django.http import HttpRequest
 
 from scheduling.agents.models import Agent, Operator
 from scheduling.audit.models import ActorKind, AuditEntry
+from scheduling.audit.snapshots import difference, snapshot
+from scheduling.instants import database_now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,26 @@ def record(
         request_id=actor.request_id,
         address=actor.address,
     )
+
+
+def save_changes(
+    *,
+    actor: Actor,
+    action: str,
+    target: Any,
+    before: Mapping[str, Any],
+    leave_out: frozenset[str] = frozenset(),
+) -> bool:
+    """Write a versioned row as it has become since the snapshot `before`, with its next version, and one entry of what
+    has changed; False, and nothing, where nothing has. Requires a transaction that holds the row."""
+    old, new = difference(before, snapshot(target, leave_out=leave_out))
+    if not new:
+        return False
+    target.version += 1
+    target.updated_at = database_now()
+    target.save(force_update=True)
+    record(actor=actor, action=action, target=target, before=old, after=new)
+    return True
 
 
 def _origin(request: HttpRequest | None) -> dict[str, Any]:

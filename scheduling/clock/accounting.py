@@ -30,6 +30,7 @@ from scheduling.clock.faults import fault_of
 from scheduling.clock.hearing import let_hear
 from scheduling.clock.isolation import Isolation
 from scheduling.clock.overdue import Overdue, tell_each_overdue, tell_overdue
+from scheduling.clock.quarantine import quarantine
 from scheduling.core.recurrence import ScheduleError
 from scheduling.events.models import Event
 from scheduling.schedules.holes import UNCOMPUTABLE, Stretch, announce, holes_among, stretch_of, tell
@@ -81,12 +82,6 @@ UPDATE scheduling_schedule schedule
 SET accounted_until = seen.until, missed_count = schedule.missed_count + seen.missed
 FROM unnest(%s::uuid[], %s::timestamptz[], %s::int[]) AS seen (id, until, missed)
 WHERE schedule.id = seen.id
-"""
-
-# Purpose: set one aside that nobody can compute. Index: primary key. Locks: the schedule.
-_QUARANTINE = """
-UPDATE scheduling_schedule SET state = 'quarantined', state_reason = %s, version = version + 1, updated_at = now()
-WHERE id = %s AND version = %s AND state = 'active'
 """
 
 
@@ -219,13 +214,9 @@ def _stretch_of(schedule: Schedule, now: datetime, limit: int, ends_at: float) -
 def _pass_over(row: _Row, error: Exception) -> None:
     """Say that a schedule was left out, and why. An active one whose values are to blame is quarantined, as the pass
     does when it comes to it; a paused one stays paused."""
-    reason = f"cannot be audited: {type(error).__name__}: {error}"[:500]
-    if isinstance(error, _OF_THE_ROW):
-        with session.bounded() as cursor:
-            cursor.execute(_QUARANTINE, [reason, row.id, row.version])
-            if cursor.rowcount:
-                logger.error("schedule.quarantined", schedule=str(row.id), reason=reason)
-                return
+    reason = f"cannot be audited: {type(error).__name__}: {error}"
+    if isinstance(error, _OF_THE_ROW) and quarantine(row.id, row.version, reason):
+        return
     logger.warning("schedule.not_audited", schedule=str(row.id), detail=repr(error)[:300])
 
 

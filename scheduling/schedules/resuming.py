@@ -6,10 +6,9 @@ Both require a transaction that holds the schedule's row, write it with its next
 from datetime import datetime
 from typing import Any
 
-from scheduling.audit.operations import Actor, record
-from scheduling.audit.snapshots import difference, snapshot
+from scheduling.audit.operations import Actor, save_changes
+from scheduling.audit.snapshots import snapshot
 from scheduling.core.recurrence import ScheduleError
-from scheduling.instants import database_now
 from scheduling.schedules.accounts import account_for_pause, last_paused
 from scheduling.schedules.models import Schedule, ScheduleState
 from scheduling.wakeup import SCHEDULES_CHANNEL, after_commit
@@ -42,13 +41,7 @@ def end_snooze_if_over(schedule: Schedule, *, now: datetime) -> None:
 
 
 def save(*, actor: Actor, action: str, schedule: Schedule, before: dict[str, Any]) -> Schedule:
-    """Write what changed, with the next version; nothing changed: write nothing."""
-    old, new = difference(before, snapshot(schedule))
-    if not new:
-        return schedule
-    schedule.version += 1
-    schedule.updated_at = database_now()
-    schedule.save(force_update=True)
-    record(actor=actor, action=action, target=schedule, before=old, after=new)
-    after_commit(SCHEDULES_CHANNEL)
+    """Write what has changed, and have clocks look at it."""
+    if save_changes(actor=actor, action=action, target=schedule, before=before):
+        after_commit(SCHEDULES_CHANNEL)
     return schedule

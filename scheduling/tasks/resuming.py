@@ -8,10 +8,9 @@ from typing import Any
 
 from django.db import connection
 
-from scheduling.audit.operations import Actor, record
-from scheduling.audit.snapshots import difference, snapshot
+from scheduling.audit.operations import Actor, save_changes
+from scheduling.audit.snapshots import snapshot
 from scheduling.core.recurrence import ScheduleError
-from scheduling.instants import database_now
 from scheduling.runs.gates import release_gated
 from scheduling.runs.statements import RELEASE_PAUSED
 from scheduling.schedules.accounts import account_for_pause, last_paused
@@ -48,14 +47,8 @@ def end_snooze_if_over(task: Task, *, now: datetime) -> None:
 
 
 def save(*, actor: Actor, action: str, task: Task, before: dict[str, Any]) -> Task:
-    """Write what changed, with the next version; nothing changed: write nothing."""
-    old, new = difference(before, snapshot(task, leave_out=NOT_AUDITED))
-    if not new:
-        return task
-    task.version += 1
-    task.updated_at = database_now()
-    task.save(force_update=True)
-    record(actor=actor, action=action, target=task, before=old, after=new)
+    """Write what has changed."""
+    save_changes(actor=actor, action=action, target=task, before=before, leave_out=NOT_AUDITED)
     return task
 
 
