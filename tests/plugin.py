@@ -75,20 +75,18 @@ def _prepare_controller(config: pytest.Config, *, start_servers: bool) -> None:
         del os.environ[name]
     if start_servers and not (database_url and redis_url):
         try:
-            started = _start_servers(config)
-            database_url, redis_url = database_url or started[0], redis_url or started[1]
+            database_url, redis_url = _start_servers(config, database_url, redis_url)
         except (EmbeddedError, SupervisorError) as error:
             raise pytest.UsageError(str(error)) from error
     os.environ.update(_ENVIRONMENT, DATABASE_URL=database_url, REDIS_URL=redis_url)
 
 
-def _start_servers(config: pytest.Config) -> tuple[str, str]:
+def _start_servers(config: pytest.Config, database_url: str, redis_url: str) -> tuple[str, str]:
+    """The addresses of both, started where they are empty."""
     _sweep_abandoned()
     folder = Path(tempfile.mkdtemp(prefix=_prefix()))
     lock = FolderLock(folder)
     lock.acquire()
-    postgres = Postgres(folder / "postgres", settings=THROWAWAY_SETTINGS)
-    valkey = Valkey(folder / "valkey", durable=False, databases=_REDIS_DATABASES)
     supervisor = Supervisor()
 
     def stop() -> None:
@@ -97,12 +95,16 @@ def _start_servers(config: pytest.Config) -> tuple[str, str]:
         shutil.rmtree(folder, ignore_errors=True)
 
     config.add_cleanup(stop)
-    valkey_child = supervisor.start(valkey.spec())
-    postgres.prepare()
-    postgres_child = supervisor.start(postgres.spec())
-    postgres.wait_until_ready(postgres_child)
-    valkey.wait_until_ready(valkey_child)
-    return postgres.url(), valkey.url()
+    if not redis_url:
+        valkey = Valkey(folder / "valkey", durable=False, databases=_REDIS_DATABASES)
+        valkey.wait_until_ready(supervisor.start(valkey.spec()))
+        redis_url = valkey.url()
+    if not database_url:
+        postgres = Postgres(folder / "postgres", settings=THROWAWAY_SETTINGS)
+        postgres.prepare()
+        postgres.wait_until_ready(supervisor.start(postgres.spec()))
+        database_url = postgres.url()
+    return database_url, redis_url
 
 
 def _prefix() -> str:

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,6 +34,21 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counted
 
 
+@pytest.fixture
+def dear(monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
+    """Each answer of a rule takes a second of a clock that nothing else moves, which is returned."""
+    now = [1000.0]
+    next_after = Recurrence.next_after
+
+    def answer(self: Recurrence, after: datetime) -> datetime | None:
+        now[0] += 1.0
+        return next_after(self, after)
+
+    monkeypatch.setattr(Recurrence, "next_after", answer)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return lambda: now[0]
+
+
 def moved(expression: str = "0 * * * *", *, to: datetime = NINE + timedelta(hours=1), **fields: Any) -> Schedule:
     """A schedule whose occurrences from nine on were passed over without a run or a reason."""
     return ScheduleFactory(expression=expression, next_fire_at=to, accounted_until=JUST_BEFORE, **fields)
@@ -61,7 +77,7 @@ def test_one_that_is_far_behind_is_carried_on_in_the_same_round(monkeypatch: pyt
     assert spans == [(NINE + timedelta(minutes=at), min(300, 1000 - at)) for at in (0, 300, 600, 900)]
 
 
-def test_a_second_of_spending_is_enough_for_hours_of_every_second() -> None:
+def test_hours_of_every_second_are_looked_over_in_one_round() -> None:
     to = NINE + timedelta(hours=2)
     schedule = moved("FREQ=SECONDLY", kind="rrule", to=to)
     Miss.objects.create(schedule=schedule, first_at=NINE, last_at=to, count=7201, reason="paused")
@@ -83,17 +99,7 @@ def test_one_that_is_far_behind_leaves_the_walk_to_the_others(monkeypatch: pytes
     assert sum(miss.count for miss in behind.misses.all()) == 250
 
 
-def test_the_time_of_a_round_is_heeded_within_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each answer of these rules takes a second; two and a half are to be spent."""
-    now = [1000.0]
-    next_after = Recurrence.next_after
-
-    def dear(self: Recurrence, after: datetime) -> datetime | None:
-        now[0] += 1.0
-        return next_after(self, after)
-
-    monkeypatch.setattr(Recurrence, "next_after", dear)
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+def test_the_time_of_a_round_is_heeded_within_a_batch(dear: Callable[[], float]) -> None:
     for _ in range(10):
         moved()
     auditor = Auditor()
@@ -101,25 +107,17 @@ def test_the_time_of_a_round_is_heeded_within_a_batch(monkeypatch: pytest.Monkey
     took: list[float] = []
     told: list[int] = []
     while sum(told) < 10:
-        began = now[0]
+        began = dear()
         told.append(auditor.round(spend=2.5))
-        took.append(now[0] - began)
+        took.append(dear() - began)
 
     assert max(took) <= 4.0
     assert told == [2, 2, 2, 2, 2]
     assert Miss.objects.count() == 10
 
 
-def test_a_single_rule_that_is_dear_is_cut_short_and_carried_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [1000.0]
-    next_after = Recurrence.next_after
-
-    def dear(self: Recurrence, after: datetime) -> datetime | None:
-        now[0] += 1.0
-        return next_after(self, after)
-
-    monkeypatch.setattr(Recurrence, "next_after", dear)
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+@pytest.mark.usefixtures("dear")
+def test_a_single_rule_that_is_dear_is_cut_short_and_carried_on() -> None:
     schedule = moved("* * * * *", to=NINE + timedelta(minutes=9))
     auditor = Auditor()
 

@@ -192,9 +192,20 @@ def test_an_edit_mends_a_schedule_that_could_not_be_resumed() -> None:
     assert missed(schedule) == {"paused": 5}
 
 
-def test_a_resumption_by_hand_of_a_task_whose_snooze_is_over_replays_what_came_since() -> None:
+def test_a_resumption_by_hand_of_a_task_whose_snooze_is_over_counts_what_came_before_as_missed() -> None:
     schedule = snoozed(own=False, of_task=True)
 
     resume_task(actor=ACTOR, task=schedule.task)
 
+    assert missed(schedule) == {"paused": 3}
+
+
+def test_a_resumption_by_hand_of_a_schedule_whose_snooze_is_over_leaves_what_came_since_to_the_clock() -> None:
+    schedule = snoozed(own=True, of_task=False)
+
+    assert resume_schedule(actor=ACTOR, schedule=schedule).state == "active"
+    run_pass()
+
+    fired = Run.objects.filter(schedule=schedule).order_by("scheduled_for").values_list("scheduled_for", flat=True)
+    assert list(fired) == [this_hour() - HOUR, this_hour()]
     assert missed(schedule) == {"paused": 3}
