@@ -35,8 +35,6 @@ _SHOWN = 5
 _NOT_AUDITED = frozenset({"days", "spans_from", "spans_to", "expanded_until", "version", "updated_at"})
 _MARK_COLUMNS = ("next_fire_at", "accounted_until", "state", "state_reason", "paused_until", "version", "missed_count")
 _EXPANDED = ("key", "days", "spans_from", "spans_to")
-# A completed one among them: a calendar may have taken its last occurrences away, and give them back.
-_MOVABLE = (ScheduleState.ACTIVE, ScheduleState.PAUSED, ScheduleState.COMPLETED)
 
 
 class CalendarInUse(Conflict):
@@ -151,17 +149,16 @@ def _save(calendar: Calendar, was: Exclusions, *, now: datetime, changed: Mappin
 def _move_marks(calendar: Calendar, was: Exclusions) -> None:
     """Set the marks that lie ahead anew. What they have passed is accounted for by the days that `was` had. A mark that
     is due stays: the pass accounts for it by the new days. A schedule that was completed and occurs again goes on from
-    now.
+    now: the calendar may have taken its last occurrences away, and give them back.
 
     NotValid where a schedule would have more to leave out, with its other calendars, than a search can pass over.
     """
-    naming = schedules_naming(calendar).filter(state__in=_MOVABLE)
-    task_ids = sorted(set(naming.values_list("task_id", flat=True)))
+    task_ids = sorted(set(schedules_naming(calendar).values_list("task_id", flat=True)))
     for at in range(0, len(task_ids), _BATCH):
         held = Task.objects.select_for_update(no_key=True).filter(pk__in=task_ids[at : at + _BATCH]).order_by("pk")
         tasks = [task.pk for task in held.only("pk")]
         rows = Schedule.objects.select_for_update(no_key=True).filter(
-            task_id__in=tasks, calendars__contains=[calendar.pk], state__in=_MOVABLE
+            task_id__in=tasks, calendars__contains=[calendar.pk]
         )
         _set_marks(list(rows.order_by("pk")), {calendar.pk: was})
     after_commit(SCHEDULES_CHANNEL)
@@ -191,6 +188,8 @@ def _set_marks(schedules: Sequence[Schedule], before: Mapping[UUID, Exclusions])
             upcoming = None if schedule.remaining == 0 else recurrence.next_after(now)
             if upcoming is not None:
                 set_mark(schedule, upcoming)
+        elif schedule.state == ScheduleState.QUARANTINED:
+            continue  # its mark is set when it is resumed
         elif schedule.next_fire_at is not None and schedule.next_fire_at > now:
             set_mark(schedule, recurrence.next_after(now))
     Schedule.objects.bulk_update(

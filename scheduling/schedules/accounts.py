@@ -27,13 +27,11 @@ def account_for_pause(schedule: Schedule, *, now: datetime) -> None:
     """
     passed = passed_since_mark(schedule, now)
     seen = ACCOUNTED_FOR_EVER if schedule.next_fire_at is None else seen_until(schedule)
-    if schedule.remaining == 0:
-        mark = None
-    elif schedule.next_fire_at is None or schedule.next_fire_at <= now:
+    mark = None
+    if schedule.remaining != 0:
         recurrence = recurrence_of(schedule)
+        # A mark that lies ahead too: zone data or a calendar may have changed while the schedule was quarantined.
         mark = recurrence.next_after(now) if passed else recurrence.require_next(now)
-    else:
-        mark = schedule.next_fire_at
     record_passed(schedule, passed, MissReason.PAUSED)
     set_mark(schedule, mark)
     schedule.accounted_until = min(seen, seen_until(schedule))

@@ -31,7 +31,7 @@ UNCOMPUTABLE = (ValueError, TypeError, AttributeError, ArithmeticError)
 _SMALLEST = timedelta(microseconds=1)
 
 # Purpose: the occurrences that have neither a run nor a miss. Index: run_occurrence_unique, run_check_unique, the
-# schedule's misses. A miss that stopped counting reaches to when it was written. Locks: none.
+# schedule's misses. Locks: none.
 _HOLES = """
 SELECT asked.schedule_id, asked.at
 FROM unnest(%s::uuid[], %s::timestamptz[]) AS asked (schedule_id, at)
@@ -43,8 +43,7 @@ WHERE NOT EXISTS (
     WHERE run.schedule_id = asked.schedule_id AND run.scheduled_for = asked.at AND run.trigger_kind = 'check'
 ) AND NOT EXISTS (
     SELECT FROM scheduling_miss miss
-    WHERE miss.schedule_id = asked.schedule_id AND asked.at >= miss.first_at
-      AND asked.at <= CASE WHEN miss.is_at_least THEN GREATEST(miss.last_at, miss.recorded_at) ELSE miss.last_at END
+    WHERE miss.schedule_id = asked.schedule_id AND asked.at >= miss.first_at AND asked.at <= miss.last_at
 )
 """
 

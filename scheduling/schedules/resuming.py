@@ -11,14 +11,18 @@ from scheduling.audit.snapshots import snapshot
 from scheduling.core.recurrence import ScheduleError
 from scheduling.schedules.accounts import account_for_pause, last_paused
 from scheduling.schedules.models import Schedule, ScheduleState
+from scheduling.schedules.rules import activate
 from scheduling.wakeup import SCHEDULES_CHANNEL, after_commit
 
 
 def resume(*, actor: Actor, schedule: Schedule, last: datetime) -> Schedule:
     """Fire again after `last`. While its task is paused the schedule stays held, and the count of what passed is made
-    when the task resumes. ScheduleError where the rule cannot be understood; nothing is written then."""
+    when the task resumes. ScheduleError where the rule cannot be understood; nothing is written then.
+
+    One that came to its end while it was paused is completed.
+    """
     before = snapshot(schedule)
-    schedule.state, schedule.state_reason, schedule.paused_until = ScheduleState.ACTIVE, "", None
+    activate(schedule)
     if schedule.held_at is None:
         account_for_pause(schedule, now=last)
     return save(actor=actor, action="schedule.resume", schedule=schedule, before=before)

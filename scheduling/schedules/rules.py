@@ -122,13 +122,15 @@ def set_mark(schedule: Schedule, mark: datetime | None) -> None:
     """
     schedule.next_fire_at = mark
     account_up_to_mark(schedule)
-    if schedule.state == ScheduleState.PAUSED:
-        return
-    if mark is None and (schedule.kind not in WAITING_KINDS or schedule.remaining == 0):
-        schedule.state, schedule.state_reason = ScheduleState.COMPLETED, ""
-        schedule.paused_until = None
-    else:
-        schedule.state, schedule.state_reason = ScheduleState.ACTIVE, ""
+    if schedule.state != ScheduleState.PAUSED:
+        activate(schedule)
+
+
+def activate(schedule: Schedule) -> None:
+    """Let it fire at its mark, whatever its state was; one that has nothing to wait for is completed."""
+    is_over = schedule.next_fire_at is None and (schedule.kind not in WAITING_KINDS or schedule.remaining == 0)
+    schedule.state = ScheduleState.COMPLETED if is_over else ScheduleState.ACTIVE
+    schedule.state_reason, schedule.paused_until = "", None
 
 
 def count_passed(schedule: Schedule, *, now: datetime, limit: int) -> list[datetime]:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
+from django.db.models import F
 
 from scheduling import conf
 from scheduling.clock import metrics
@@ -24,7 +25,7 @@ from scheduling.schedules.models import Schedule
 from scheduling.schedules.resuming import end_snooze_if_over
 from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, pause_end
 from scheduling.tasks.models import Task
-from scheduling.triggers.filters import FilterError, is_met
+from scheduling.triggers.filters import NOT_EVALUATED, FilterError, is_met
 
 logger = structlog.get_logger(__name__)
 
@@ -167,10 +168,14 @@ def task_context(schedule: Schedule) -> Mapping[str, Any]:
 
 def _is_met(schedule: Schedule, event: Mapping[str, Any]) -> bool:
     try:
-        return is_met(schedule, {"event": event, "task": task_context(schedule), "now": event["at"]})
+        has_come = is_met(schedule, {"event": event, "task": task_context(schedule), "now": event["at"]})
     except FilterError as error:
         refuse(schedule, error)
         return False
+    if not has_come and schedule.state_reason.startswith(NOT_EVALUATED):
+        # What it says of an earlier event does not hold any more; why a start was refused stays.
+        Schedule.objects.filter(pk=schedule.pk).update(state_reason="", version=F("version") + 1)
+    return has_come
 
 
 def _start(schedule: Schedule, moment: Moment) -> Start:

@@ -6,8 +6,10 @@ import structlog
 from django.db.models import Q
 
 from scheduling.events.operations import store
+from scheduling.instants import database_now
 from scheduling.runs.models import Run
 from scheduling.runs.states import RunState, TriggerKind
+from scheduling.schedules.holes import account_for_past
 from scheduling.schedules.models import Schedule, ScheduleKind
 from scheduling.triggers.admitting import Moment, locked, refuse, start, task_context
 from scheduling.triggers.filters import FilterError, is_met
@@ -58,6 +60,7 @@ def settle_check(run: Run) -> None:
         agent_id=run.agent_id,
         depth=1,
     )
+    _account_before_last(schedule)
     started = start(
         [schedule],
         Moment(
@@ -72,3 +75,10 @@ def settle_check(run: Run) -> None:
         # would be told with each of them.
         event.delete()
         Schedule.objects.filter(pk=schedule.pk).update(condition_met=False)
+
+
+def _account_before_last(schedule: Schedule) -> None:
+    """Look for holes behind the mark of a locked schedule that its next run completes: its mark goes with it."""
+    if schedule.remaining == 1:
+        account_for_past([schedule], now=database_now())
+        schedule.save(update_fields=["accounted_until", "missed_count"])

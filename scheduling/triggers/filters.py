@@ -11,6 +11,7 @@ from scheduling.schedules.models import Schedule, ScheduleKind
 logger = structlog.get_logger(__name__)
 
 DEFAULT_CHECK_FILTER = "outputs.met"
+NOT_EVALUATED = "The filter cannot be evaluated: "
 
 # What an expression may speak of, by the kind of its schedule.
 NAMES: Mapping[str, Collection[str]] = {
@@ -37,4 +38,4 @@ def is_met(schedule: Schedule, context: Mapping[str, Any]) -> bool:
     try:
         return pipeline_port().is_true(text, context)
     except ValueError as error:
-        raise FilterError(f"The filter cannot be evaluated: {error}") from error
+        raise FilterError(f"{NOT_EVALUATED}{error}") from error

@@ -339,3 +339,15 @@ def test_who_listens_for_what_is_overdue_is_started() -> None:
     overdue.tell_each_overdue()
 
     assert Run.objects.get().schedule_id == listener.pk
+
+
+def test_a_hole_behind_a_miss_that_stopped_counting_is_told() -> None:
+    schedule = hourly(next_fire_at=at(6))
+    Miss.objects.create(
+        schedule=schedule, first_at=at(0), last_at=at(3), count=2, is_at_least=True, reason=MissReason.SUPERSEDED
+    )
+
+    assert Auditor().round() == 2
+
+    (hole,) = Miss.objects.filter(reason=MissReason.UNACCOUNTED)
+    assert (hole.first_at, hole.last_at) == (at(4), at(5))

@@ -132,13 +132,13 @@ def test_a_change_of_one_that_ran_is_no_alarm(name: str) -> None:
     assert not Event.objects.filter(topic="schedule.did_not_run").exists()
 
 
-def test_what_is_still_to_come_when_a_pause_ends_is_told_when_its_time_has_come() -> None:
+def test_a_mark_that_lies_too_far_ahead_is_set_right_when_a_pause_ends() -> None:
     schedule = skipping(next_fire_at=this_hour() + 10 * HOUR)
 
     pause_and_resume(schedule)
 
     assert Auditor().round(spend=5) == 4
-    assert fresh(schedule).accounted_until == this_hour()
+    assert fresh(schedule).next_fire_at == this_hour() + HOUR
 
 
 def test_one_that_is_completed_keeps_its_holes_when_it_goes_on() -> None:
@@ -222,3 +222,36 @@ def test_the_time_that_a_change_takes_is_bounded(monkeypatch: pytest.MonkeyPatch
     assert Miss.objects.get().count == 1
     (word,) = [entry for entry in logs if entry["event"] == "schedule.not_audited"]
     assert word["since"] == (this_hour() - 3 * HOUR).isoformat()
+
+
+@pytest.mark.parametrize("resumes", [False, True])
+def test_a_calendar_that_changes_under_a_quarantined_schedule_hides_no_hole_and_makes_none(resumes: bool) -> None:
+    at = this_hour()
+    schedule = skipping(state="quarantined", state_reason="x", fired_count=3)
+    calendar = CalendarFactory(agent=schedule.task.agent, dates=["2030-12-26"], days=["2030-12-26"])
+    Schedule.objects.filter(pk=schedule.pk).update(calendars=[calendar.pk])
+    soon = {at.date().isoformat(), (at + HOUR).date().isoformat()}
+
+    update_calendar(actor=ACTOR, calendar=calendar, changes={"dates": sorted(soon)})
+    if resumes:
+        resume_schedule(actor=ACTOR, schedule=fresh(schedule))
+    Auditor().round(spend=5)
+
+    assert Miss.objects.get().count == 4
+    now = fresh(schedule)
+    assert now.state == ("active" if resumes else "quarantined")
+    assert now.next_fire_at is not None
+    assert (now.next_fire_at.date().isoformat() in soon) is not resumes
+
+
+def test_days_that_a_calendar_gives_back_make_no_hole_of_a_quarantined_schedule() -> None:
+    at = this_hour()
+    days = sorted({(at - each * HOUR).date().isoformat() for each in range(5)})
+    schedule = skipping(state="quarantined", state_reason="x")
+    calendar = CalendarFactory(agent=schedule.task.agent, dates=days, days=days)
+    Schedule.objects.filter(pk=schedule.pk).update(calendars=[calendar.pk])
+
+    update_calendar(actor=ACTOR, calendar=calendar, changes={"dates": ["2030-12-26"]})
+
+    assert Auditor().round(spend=5) == 0
+    assert not Miss.objects.exists()

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from scheduling.clock.accounting import Auditor
 from scheduling.clock.firing import run_pass
 from scheduling.errors import NotValid
-from scheduling.models import DueWork, Event, Run, Schedule, Task
+from scheduling.models import DueWork, Event, Miss, Run, Schedule, Task
 from scheduling.runs.states import RunState, SkipReason
 from scheduling.schedules.operations import add_schedule, update_schedule
 from scheduling.triggers.run_ends import act_on_run_ends
@@ -251,3 +252,27 @@ def test_an_edge_whose_start_is_refused_is_not_used_up() -> None:
     see(schedule, met)
     schedule.refresh_from_db()
     assert (len(fired(schedule)), schedule.state_reason, schedule.condition_met) == (1, "", True)
+
+
+@pytest.mark.parametrize("overlap", ["allow", "skip"])
+def test_a_hole_before_the_last_run_of_a_condition_is_told(overlap: str) -> None:
+    schedule = watch(TaskFactory(overlap=overlap), max_occurrences=1)
+    if overlap == "skip":  # the edge starts nothing, and the schedule goes on
+        DueWorkFactory(run=RunFactory(task=schedule.task), is_exclusive=True)
+    schedule.refresh_from_db()
+    assert schedule.next_fire_at is not None
+    first = schedule.next_fire_at - timedelta(hours=1)
+    Schedule.objects.filter(pk=schedule.pk).update(
+        starts_at=datetime(2026, 1, 1),
+        accounted_until=first - timedelta(microseconds=1),
+        next_fire_at=first + timedelta(minutes=10),
+    )
+
+    see(schedule, {"met": True})
+
+    schedule.refresh_from_db()
+    assert (schedule.state, schedule.missed_count) == ("completed" if overlap == "allow" else "active", 2)
+    (hole,) = Miss.objects.all()
+    assert (hole.reason, hole.first_at, hole.count) == ("unaccounted", first, 2)
+    assert Event.objects.filter(topic="schedule.did_not_run").count() == 1
+    assert Auditor().round() == 0

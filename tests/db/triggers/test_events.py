@@ -72,6 +72,29 @@ def test_a_filter_lets_only_those_through_that_it_holds_for() -> None:
     assert tell(payload={}) == []
 
 
+def test_a_filter_that_failed_once_is_well_when_it_lets_an_event_go_by() -> None:
+    schedule = listen(filter="div(10, event.payload.parts) > 100")
+
+    tell(payload={"parts": 0})
+    schedule.refresh_from_db()
+    failed = schedule.state_reason
+    tell(payload={"parts": 5})
+
+    schedule.refresh_from_db()
+    assert "cannot be evaluated" in failed
+    assert (schedule.state_reason, schedule.fired_count) == ("", 0)
+
+
+def test_why_a_start_was_refused_is_not_forgotten_for_an_event_that_is_let_by() -> None:
+    schedule = listen(filter="event.payload.parts > 100")
+    Schedule.objects.filter(pk=schedule.pk).update(state_reason="The run cannot be started: no key")
+
+    tell(payload={"parts": 5})
+
+    schedule.refresh_from_db()
+    assert schedule.state_reason == "The run cannot be started: no key"
+
+
 def test_a_filter_that_fails_starts_nothing_and_says_so() -> None:
     schedule = listen(filter="div(10, event.payload.parts) > 1")
     other = listen()
