@@ -18,7 +18,7 @@ from scheduling.audit.snapshots import difference, snapshot
 from scheduling.calendars.definition import CalendarDefinition, apply, expand_columns
 from scheduling.calendars.exclusions import value_of
 from scheduling.calendars.models import Calendar
-from scheduling.core.recurrence import Exclusions, ScheduleError
+from scheduling.core.recurrence import Exclusions, Recurrence, ScheduleError
 from scheduling.definitions.strict import parse
 from scheduling.errors import Conflict, KeyTaken, LimitReached, NotValid, VersionMismatch
 from scheduling.instants import database_moment, database_now
@@ -167,32 +167,37 @@ def _move_marks(calendar: Calendar, was: Exclusions) -> None:
 def _set_marks(schedules: Sequence[Schedule], before: Mapping[UUID, Exclusions]) -> None:
     now = database_moment()  # with the locks: a firing that was waited for is later than the transaction
     load_calendars(schedules)
+    _account_for_past(schedules, before, now)
+    for schedule in schedules:
+        schedule.version += 1
+        if schedule.state != ScheduleState.COMPLETED:
+            account_up_to_mark(schedule)
+        try:
+            _set_mark(schedule, recurrence_of(schedule), now)
+        except ScheduleError as error:
+            # Any other was broken before: the clock sets it aside, with its reason.
+            if error.code == "too_many_stretches":
+                detail = f"The schedule {schedule.pk} names other calendars too: {error.detail}."
+                raise NotValid.at("", error.code, detail, error.hint) from error
+    Schedule.objects.bulk_update(schedules, _MARK_COLUMNS)
+
+
+def _account_for_past(schedules: Sequence[Schedule], before: Mapping[UUID, Exclusions], now: datetime) -> None:
+    """Look for holes by the days that the calendars had `before`."""
     known = [schedule.known_calendars for schedule in schedules]
     for schedule in schedules:
         schedule.known_calendars = {**schedule.known_calendars, **before}
     account_for_past(schedules, now=now)
     for schedule, calendars in zip(schedules, known, strict=True):
         schedule.known_calendars = calendars
-    for schedule in schedules:
-        schedule.version += 1
-        if schedule.state != ScheduleState.COMPLETED:
-            account_up_to_mark(schedule)
-        try:
-            recurrence = recurrence_of(schedule)
-        except ScheduleError as error:
-            if error.code == "too_many_stretches":
-                detail = f"The schedule {schedule.pk} names other calendars too: {error.detail}."
-                raise NotValid.at("", error.code, detail, error.hint) from error
-            continue  # it was broken before; the clock sets it aside, with its reason
-        if schedule.state == ScheduleState.COMPLETED:
-            upcoming = None if schedule.remaining == 0 else recurrence.next_after(now)
-            if upcoming is not None:
-                set_mark(schedule, upcoming)
-        elif schedule.state == ScheduleState.QUARANTINED:
-            continue  # its mark is set when it is resumed
-        elif schedule.next_fire_at is not None and schedule.next_fire_at > now:
-            set_mark(schedule, recurrence.next_after(now))
-    Schedule.objects.bulk_update(
-        schedules,
-        ["next_fire_at", "accounted_until", "state", "state_reason", "paused_until", "version", "missed_count"],
-    )
+
+
+def _set_mark(schedule: Schedule, recurrence: Recurrence, now: datetime) -> None:
+    """Of one that goes on or occurs again. A quarantined schedule gets its mark when it is resumed."""
+    is_ahead = schedule.next_fire_at is not None and schedule.next_fire_at > now
+    if schedule.state == ScheduleState.COMPLETED:
+        upcoming = None if schedule.remaining == 0 else recurrence.next_after(now)
+        if upcoming is not None:
+            set_mark(schedule, upcoming)
+    elif is_ahead and schedule.state != ScheduleState.QUARANTINED:
+        set_mark(schedule, recurrence.next_after(now))
