@@ -25,6 +25,7 @@ class Ear:
     """One listening connection, opened when it is first asked for and again after a loss. For one thread."""
 
     def __init__(self) -> None:
+        self.has_heard = False  # whether the last wait ended with a notification
         self._open: psycopg.Connection[Any] | None = None
         self._opening: threading.Thread | None = None
         self._wait = _FIRST_WAIT
@@ -48,11 +49,13 @@ class Ear:
 
     def wait(self, seconds: float) -> bool:
         """Wait for a notification at most so long; False where there is no connection to wait on, or no longer."""
+        self.has_heard = False
         listening = self.connection()
         if listening is None:
             return False
         try:
             for _ in listening.notifies(timeout=seconds, stop_after=1):
+                self.has_heard = True
                 break
         except psycopg.Error as error:
             self._lose(error)

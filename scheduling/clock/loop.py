@@ -176,6 +176,8 @@ class Clock:
         if not self._ear.wait(pause):
             # There is no ear, or it was lost in the middle of the pause.
             self._stopping.wait(min(pause, max(until - time.monotonic(), 0.0)))
+        if self._ear.has_heard:
+            self._horizon.told()
         # Whatever woke the clock before the mark may be a change of what is planned.
         if planned and time.monotonic() >= until and not self._stopping.is_set():
             metrics.RUNS.inc(fire_ahead(planned).runs)

@@ -33,8 +33,11 @@ def test_a_notification_ends_the_wait(ear: Ear) -> None:
 
     began = time.monotonic()
     assert ear.wait(30)
+    assert ear.has_heard
 
     assert time.monotonic() - began < 10
+    assert ear.wait(0.01)
+    assert not ear.has_heard
 
 
 def test_a_server_that_says_nothing_is_not_waited_for(ear: Ear, settings: Any) -> None:

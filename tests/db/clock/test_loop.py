@@ -79,6 +79,32 @@ def test_what_becomes_due_just_after_an_idle_pass_has_looked_is_fired_at_once(mo
     assert clock.run_once().runs == 1
 
 
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_mark_below_where_a_look_begins_is_found_as_soon_as_its_change_is_told(
+    is_told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    now = time.monotonic()
+    # The last look from the beginning has taken a second, and nothing was due since.
+    monkeypatch.setattr(clock._horizon, "_now", lambda: now)
+    with clock._horizon.look("due"):
+        now += 1.0
+    with clock._horizon.look("earliest"):
+        now += 1.0
+    clock._horizon.settled(datetime.now(UTC))
+    now += 0.5
+    ScheduleFactory(next_fire_at=datetime.now(UTC) - timedelta(minutes=5), expression="*/5 * * * *")
+
+    def hear(seconds: float) -> bool:
+        clock._ear.has_heard = is_told
+        return True
+
+    monkeypatch.setattr(clock._ear, "wait", hear)
+    clock._sleep()
+
+    assert clock.run_once().runs == int(is_told)
+
+
 def test_what_somebody_holds_is_looked_at_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     pauses: list[float] = []

@@ -56,3 +56,35 @@ def test_each_kind_of_look_has_its_own_turn(settled: World) -> None:
     assert settled.look(takes=1.0) is None
     assert settled.look("earliest", takes=1.0) is None
     assert settled.look() is not None
+
+
+def test_a_long_look_from_the_beginning_comes_again_after_two_seconds_or_its_own_duration(settled: World) -> None:
+    assert settled.look(takes=1.0) is None
+    settled.at += 1.9
+    assert settled.look() is not None
+    settled.at += 0.2
+    assert settled.look(takes=5.0) is None
+    settled.at += 4.9
+    assert settled.look() is not None
+    settled.at += 0.2
+    assert settled.look() is None
+
+
+def test_a_change_that_is_told_is_looked_for_at_once_but_for_half_of_the_time_at_most(settled: World) -> None:
+    assert settled.look(takes=0.5) is None
+    settled.horizon.told()
+    settled.at += 0.4
+    assert settled.look() is not None
+    settled.at += 0.2
+    assert settled.look(takes=0.5) is None
+    settled.at += 0.6
+    assert settled.look() is not None
+
+
+def test_a_change_that_is_told_during_a_look_from_the_beginning_is_looked_for_again(settled: World) -> None:
+    with settled.horizon.look("due") as floor:
+        settled.at += 0.5
+        settled.horizon.told()
+    assert floor is None
+    settled.at += 0.6
+    assert settled.look() is None
