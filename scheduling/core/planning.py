@@ -241,16 +241,20 @@ class UnknownOverlapPolicyError(ValueError):
     """An overlap policy is not one of allow, skip, queue_one, queue_all, cancel_running."""
 
 
-def decide_overlap(policy: str, *, live: int, held: int) -> OverlapDecision:
+def decide_overlap(policy: str, *, live: int, held: int, is_backfilled: bool = False) -> OverlapDecision:
     """Decide about one more start, given how many runs are live (parked ones too) and how many are held back.
 
-    `queue_one` keeps the first that waits; `cancel_running` makes room for the newest.
+    `queue_one` keeps the first that waits; `cancel_running` makes room for the newest. `is_backfilled`: the start is
+    none of a backfill, and all that is live is; then it waits where it would be skipped, as live firing does not fall
+    out for the sake of a backfill.
     """
     is_free = not (live or held)
     match policy:
         case "allow":
             return OverlapDecision.START
         case "skip":
+            if is_backfilled and not held:
+                return OverlapDecision.HOLD
             return OverlapDecision.START if is_free else OverlapDecision.SKIP
         case "queue_one":
             return OverlapDecision.START if is_free else OverlapDecision.SKIP if held else OverlapDecision.HOLD

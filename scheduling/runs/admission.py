@@ -105,6 +105,7 @@ class _Row:
     concurrency_key: str | None = None
     skip_reason: str = ""
     duplicate_of: UUID | None = None
+    waits_for_backfill: bool = False
 
     @property
     def is_exclusive(self) -> bool:
@@ -126,11 +127,13 @@ class _RunsOfTask:
     """What is known of an exclusive task while the starts of a batch are decided on, one after the other.
 
     `decided` are those of this batch that start or wait, which the newest replaces under `cancel_running`;
-    `is_canceled`: the runs that were there before it are ended or asked to stop.
+    `is_canceled`: the runs that were there before it are ended or asked to stop; `is_backfilled`: all that is live is
+    of backfills.
     """
 
     live: int = 0
     held: int = 0
+    is_backfilled: bool = False
     is_canceled: bool = False
     decided: list[_Row] = field(default_factory=list)
 
@@ -157,6 +160,7 @@ def admit(cursor: Any, starts: Sequence[Start]) -> list[Admitted]:
         task_ids={row.facts.id for row in held if row.gate is Gate.OVERLAP},
         keys={row.concurrency_key for row in held if row.concurrency_key is not None},
     )
+    _hurry_backfills(cursor, held)
     for queue in {row.facts.queue for row in rows if row.gate is None and not row.skip_reason}:
         after_commit(DUE_CHANNEL, queue)
     return [
@@ -207,22 +211,23 @@ def _apply_overlap(cursor: Any, rows: list[_Row]) -> None:
     if not tasks:
         return
     cursor.execute(statements.LIVE_RUNS, [sorted(tasks)])
-    for task_id, live, held in cursor.fetchall():
-        tasks[task_id].live, tasks[task_id].held = live, held
+    for task_id, *known in cursor.fetchall():
+        tasks[task_id] = _RunsOfTask(*known)
     for row in rows:
         if row.is_exclusive and not row.skip_reason:
             _decide(cursor, row, tasks[row.facts.id])
 
 
 def _decide(cursor: Any, row: _Row, task: _RunsOfTask) -> None:
-    match decide_overlap(row.facts.overlap, live=task.live, held=task.held):
+    is_backfilled = task.is_backfilled and row.start.backfill_id is None
+    match decide_overlap(row.facts.overlap, live=task.live, held=task.held, is_backfilled=is_backfilled):
         case OverlapDecision.START:
             task.live += 1
         case OverlapDecision.SKIP:
             row.skip_reason = SkipReason.OVERLAP
             return
         case OverlapDecision.HOLD:
-            row.gate = Gate.OVERLAP
+            row.gate, row.waits_for_backfill = Gate.OVERLAP, is_backfilled
             task.held += 1
         case OverlapDecision.CANCEL_AND_HOLD:
             if not task.is_canceled:
@@ -234,6 +239,19 @@ def _decide(cursor: Any, row: _Row, task: _RunsOfTask) -> None:
             row.gate = Gate.OVERLAP
             task.held = 1
     task.decided.append(row)
+
+
+def _hurry_backfills(cursor: Any, held: Sequence[_Row]) -> None:
+    """What a backfill has queued with the lowest priority gets that of the start which waits for it."""
+    waiting = [row for row in held if row.waits_for_backfill]
+    if waiting:
+        cursor.execute(
+            statements.HURRY_BACKFILLED,
+            {
+                "tasks": [row.facts.id for row in waiting],
+                "priorities": [row.start.priority or row.facts.priority for row in waiting],
+            },
+        )
 
 
 def _skip_checks_that_overlap(cursor: Any, rows: list[_Row]) -> None:

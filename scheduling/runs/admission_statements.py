@@ -30,14 +30,37 @@ SELECT id FROM scheduling_task
 WHERE id = ANY(%(tasks)s::uuid[]) AND id NOT IN (SELECT id FROM free UNION ALL SELECT id FROM shared)
 """
 
-# Purpose: live and held runs of exclusive tasks. Index: due_work_exclusive_idx. Locks: none; the tasks are locked.
+# Purpose: live and held runs of exclusive tasks, and whether all that are live are of backfills. Index:
+# due_work_exclusive_idx; the primary key of runs, for each that is live. Locks: none; the tasks are locked.
 LIVE_RUNS = """
-SELECT task_id,
-       count(*) FILTER (WHERE gate IS DISTINCT FROM 'overlap'),
-       count(*) FILTER (WHERE gate = 'overlap')
-FROM scheduling_duework
-WHERE is_exclusive AND task_id = ANY(%s)
-GROUP BY task_id
+SELECT work.task_id,
+       count(*) FILTER (WHERE work.gate IS DISTINCT FROM 'overlap'),
+       count(*) FILTER (WHERE work.gate = 'overlap'),
+       COALESCE(bool_and((SELECT run.backfill_id FROM scheduling_run run WHERE run.id = work.run_id) IS NOT NULL)
+           FILTER (WHERE work.gate IS DISTINCT FROM 'overlap'), false)
+FROM scheduling_duework work
+WHERE work.is_exclusive AND work.task_id = ANY(%s)
+GROUP BY work.task_id
+"""
+
+# Purpose: give backfilled runs that nobody has claimed the priority of the starts that wait for their end: these would
+# else wait behind everything that workers have to do. Index: due_work_exclusive_idx; the primary key of runs. Locks:
+# those rows, by id; one that is being claimed is left.
+HURRY_BACKFILLED = """
+WITH late AS (
+    SELECT work.run_id, (
+        SELECT min(asked.priority) FROM unnest(%(tasks)s::uuid[], %(priorities)s::smallint[]) AS asked (task, priority)
+        WHERE asked.task = work.task_id
+    ) AS priority
+    FROM scheduling_duework work
+    WHERE work.is_exclusive AND work.task_id = ANY(%(tasks)s::uuid[]) AND work.gate IS DISTINCT FROM 'overlap'
+      AND work.lease_owner IS NULL
+      AND (SELECT run.backfill_id FROM scheduling_run run WHERE run.id = work.run_id) IS NOT NULL
+    ORDER BY work.run_id
+    FOR NO KEY UPDATE OF work SKIP LOCKED
+)
+UPDATE scheduling_duework work SET priority = late.priority
+FROM late WHERE work.run_id = late.run_id AND work.priority > late.priority
 """
 
 # Purpose: end the runs of a task that no worker holds. A row that is being claimed is waited for and then left.

@@ -16,7 +16,7 @@ from scheduling.backfills.pacing import BackfillPacer, TurnResult, advance, plan
 from scheduling.clock.firing import run_pass
 from scheduling.models import DueWork, Run
 from scheduling.runs.admission import Start, admit
-from scheduling.runs.states import RunState, SkipReason, TriggerKind
+from scheduling.runs.states import Gate, RunState, TriggerKind
 from scheduling.tasks.operations import pause_task
 from tests.factories import BackfillFactory, ScheduleFactory, TaskFactory
 from tests.races.test_starts import somebody_waits_for_us
@@ -137,8 +137,9 @@ def test_live_firing_of_an_exclusive_task_sees_the_backfilled_run() -> None:
         wait_until(somebody_waits_for_us, what="the live firing to wait for the task")
     thread.join(10)
 
-    assert DueWork.objects.get().run.backfill_id == backfill.pk
-    assert Run.objects.get(schedule=live).skip_reason == SkipReason.OVERLAP
+    held = DueWork.objects.get(run__schedule=live)
+    assert DueWork.objects.get(gate=None).run.backfill_id == backfill.pk
+    assert held.gate == Gate.OVERLAP
 
 
 def test_a_pause_that_comes_during_a_turn_holds_what_the_turn_queued() -> None:

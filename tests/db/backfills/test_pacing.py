@@ -1,6 +1,5 @@
 """A backfill's runs: never more at once than its pace, each occurrence once, and nothing live behind them."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,33 +17,15 @@ from scheduling.core.backfill import rule_words
 from scheduling.errors import Conflict
 from scheduling.models import DueWork, Run, Schedule, Task
 from scheduling.runs import admission
-from scheduling.runs.states import Gate, RunState, SkipReason, TriggerKind
+from scheduling.runs.states import SkipReason, TriggerKind
 from scheduling.schedules.models import ScheduleState
 from scheduling.schedules.operations import delete_schedule
 from scheduling.schedules.rules import rule_of
 from scheduling.tasks.models import TaskState
-from scheduling.tasks.operations import update_task
-from tests.factories import BackfillFactory, DueWorkFactory, RunFactory, ScheduleFactory, TaskFactory
+from tests.db.backfills.conftest import FIRST, backfilled, days, end_runs
+from tests.factories import BackfillFactory, RunFactory, ScheduleFactory
 
 pytestmark = pytest.mark.django_db
-
-FIRST = datetime(2026, 3, 1, 9, tzinfo=UTC)
-
-
-def days(*numbers: int) -> list[datetime]:
-    return [FIRST + timedelta(days=number) for number in numbers]
-
-
-def backfilled(backfill: Backfill) -> list[datetime | None]:
-    return list(Run.objects.filter(backfill=backfill).order_by("scheduled_for").values_list("scheduled_for", flat=True))
-
-
-def end_runs(runs: Sequence[Run] | None = None) -> int:
-    """What the workers do: the run ends and its due work is gone."""
-    ended = [run.pk for run in runs] if runs is not None else list(DueWork.objects.values_list("pk", flat=True))
-    DueWork.objects.filter(pk__in=ended).delete()
-    Run.objects.filter(pk__in=ended).update(state=RunState.SUCCEEDED, finished_at=timezone.now())
-    return len(ended)
 
 
 def run_to_its_end(backfill: Backfill) -> int:
@@ -294,63 +275,6 @@ def test_a_schedule_is_not_deleted_under_a_running_backfill_and_its_runs_stay_wh
 
     assert not Backfill.objects.exists()
     assert Run.objects.get().scheduled_for == FIRST
-
-
-class TestExclusiveTasks:
-    """What the two overlap policies mean where the task itself forbids overlap."""
-
-    def test_queue_all_starts_while_no_other_run_is_live(self) -> None:
-        task = TaskFactory(overlap="skip")
-        backfill = BackfillFactory(schedule=ScheduleFactory(task=task, next_fire_at=FIRST.replace(2100)))
-        live = DueWorkFactory(run=RunFactory(task=task))
-        Backfill.objects.filter(pk=backfill.pk).update(
-            overlap="queue_all", rule=rule_words(rule_of(backfill.schedule)), end_at=FIRST + timedelta(minutes=9)
-        )
-        pacer = BackfillPacer()
-        pacer.turn()
-        assert backfilled(backfill) == []
-
-        end_runs([live.run])
-        pacer.turn()
-        pacer.turn()
-
-        (work,) = DueWork.objects.all()
-        assert backfilled(backfill) == [FIRST]
-        assert (work.is_exclusive, work.gate) == (True, None)
-
-    def test_queue_all_waits_for_held_runs_too(self) -> None:
-        task = TaskFactory(overlap="queue_one")
-        DueWorkFactory(run=RunFactory(task=task), gate=Gate.OVERLAP)
-        backfill = BackfillFactory(
-            schedule=ScheduleFactory(task=task, next_fire_at=FIRST.replace(2100)), overlap="queue_all"
-        )
-
-        BackfillPacer().turn()
-
-        assert backfilled(backfill) == []
-
-    def test_allow_stands_beside_the_others(self) -> None:
-        task = TaskFactory(overlap="skip")
-        DueWorkFactory(run=RunFactory(task=task))
-        backfill = BackfillFactory(
-            schedule=ScheduleFactory(task=task, expression="0 9 * * *", next_fire_at=FIRST.replace(2100)), max_active=2
-        )
-
-        BackfillPacer().turn()
-
-        assert backfilled(backfill) == days(0, 1)
-        assert not DueWork.objects.filter(run__backfill=backfill).exclude(is_exclusive=False).exists()
-
-    @pytest.mark.parametrize(("overlap", "is_exclusive"), [("queue_all", True), ("allow", False)])
-    def test_a_policy_that_forbids_overlap_from_now_on_counts_runs_of_queue_all(
-        self, overlap: str, is_exclusive: bool
-    ) -> None:
-        backfill = BackfillFactory(overlap=overlap)
-        BackfillPacer().turn()
-
-        update_task(actor=Actor.system("tests"), task=backfill.schedule.task, changes={"overlap": "skip"})
-
-        assert DueWork.objects.get().is_exclusive == is_exclusive
 
 
 def test_what_deduplication_skips_is_counted_as_skipped() -> None:

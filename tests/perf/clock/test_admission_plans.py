@@ -15,11 +15,12 @@ from django.db import connection, transaction
 from scheduling.clock.firing import run_pass
 from scheduling.clock.planned import PassResult
 from scheduling.ids import new_id
-from scheduling.models import DueWork, Task
+from scheduling.models import DueWork, Run, Task
 from scheduling.runs.admission import Start, admit
+from scheduling.runs.admission_statements import HURRY_BACKFILLED, LIVE_RUNS
 from scheduling.runs.gates import OPEN_KEYS, OPEN_OVERLAP
 from scheduling.runs.states import TriggerKind
-from tests.factories import AgentFactory, ScheduleFactory, TaskFactory
+from tests.factories import AgentFactory, RunFactory, ScheduleFactory, TaskFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,7 +51,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(child)
 
 
-def explained(statement: str, parameters: list[Any]) -> dict[str, Any]:
+def explained(statement: str, parameters: Any) -> dict[str, Any]:
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", parameters)
         ((document,),) = cursor.fetchall()
@@ -73,6 +74,30 @@ def statistics_of_a_quiet_hour() -> None:
     fill([TaskFactory()], 500, gate=None, is_exclusive=False)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM (ANALYZE) scheduling_duework, scheduling_run, scheduling_task")
+
+
+@pytest.mark.usefixtures("statistics_of_a_quiet_hour")
+@pytest.mark.parametrize(("many", "each"), SHAPES)
+def test_the_live_runs_of_rows_that_were_just_written_are_counted_in_one_walk(many: int, each: int) -> None:
+    """And of these alone it is asked whether a backfill made them."""
+    tasks = [TaskFactory(overlap="skip") for _ in range(many)]
+    ids = [task.pk for task in tasks]
+    ended = RunFactory(task=tasks[0])
+    Run.objects.bulk_create(
+        RunFactory.build(task=ended.task, agent=ended.agent, revision=ended.revision) for _ in range(3000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE scheduling_run")
+    with transaction.atomic():
+        fill(tasks, each)
+        counted = explained(LIVE_RUNS, [ids])
+        hurried = explained(HURRY_BACKFILLED, {"tasks": ids, "priorities": [1] * many})
+
+    for plan in (counted, hurried):
+        assert looked_at(plan) <= 2 * many * each + 500
+        runs = [node for node in nodes(plan) if node.get("Relation Name") == "scheduling_run"]
+        assert {node["Node Type"] for node in runs} <= {"Index Scan"}
+        assert sum(node["Actual Loops"] for node in runs) <= many
 
 
 @pytest.mark.usefixtures("statistics_of_a_quiet_hour")

@@ -225,6 +225,21 @@ def test_overlap_is_decided_by_what_runs_and_what_waits(policy, live, held, deci
     assert decide_overlap(policy, live=live, held=held) is decision
 
 
+@pytest.mark.parametrize(
+    ("policy", "held", "decision"),
+    [
+        ("skip", 0, OverlapDecision.HOLD),
+        ("skip", 1, OverlapDecision.SKIP),
+        ("queue_one", 0, OverlapDecision.HOLD),
+        ("queue_one", 1, OverlapDecision.SKIP),
+        ("queue_all", 3, OverlapDecision.HOLD),
+        ("cancel_running", 0, OverlapDecision.CANCEL_AND_HOLD),
+    ],
+)
+def test_the_first_that_comes_while_a_backfilled_run_is_live_waits_for_it(policy, held, decision):
+    assert decide_overlap(policy, live=1, held=held, is_backfilled=True) is decision
+
+
 def test_an_unknown_overlap_policy_is_refused():
     with pytest.raises(UnknownOverlapPolicyError):
         decide_overlap("sometimes", live=0, held=0)
