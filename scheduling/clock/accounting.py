@@ -31,6 +31,7 @@ from scheduling.clock.hearing import let_hear
 from scheduling.clock.isolation import Isolation
 from scheduling.clock.overdue import Overdue, tell_each_overdue, tell_overdue
 from scheduling.clock.quarantine import quarantine
+from scheduling.clock.zones import is_outdated
 from scheduling.core.recurrence import ScheduleError
 from scheduling.events.models import Event
 from scheduling.schedules.holes import UNCOMPUTABLE, Stretch, announce, holes_among, stretch_of, tell
@@ -124,9 +125,9 @@ _latest: list[Overdue] = []
 
 def audit() -> int:
     """The housekeeping job: what is overdue, by count and by name, and one round of the walk. Returns how many
-    occurrences were told."""
+    occurrences were told. What newer zone data names is for the auditor of a clock that has it."""
     _latest[:] = [tell_overdue()]
-    return tell_each_overdue() + _auditor.round()
+    return tell_each_overdue() + (0 if is_outdated() else _auditor.round())
 
 
 def latest_overdue() -> Overdue | None:

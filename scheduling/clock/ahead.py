@@ -48,7 +48,7 @@ def _planned(schedule: DueSchedule) -> Planned | None:
     except Exception:
         logger.exception("schedule.not_planned_ahead", schedule=str(schedule.id))
         return None
-    return planned if planned.lane is Lane.PLAIN else None
+    return planned if planned.lane is Lane.PLAIN and not planned.is_stray else None
 
 
 def fire_ahead(planned: Sequence[Planned]) -> PassResult:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfoNotFoundError
@@ -20,6 +20,8 @@ from scheduling.clock.lanes import Lanes, Ways
 from scheduling.clock.planned import PassResult, Planned, total
 from scheduling.clock.points import reach
 from scheduling.clock.quarantine import quarantine
+from scheduling.clock.strays import earlier_mark, is_young
+from scheduling.clock.zones import is_outdated
 from scheduling.core.planning import Plan, plan
 from scheduling.core.recurrence import ScheduleError, compile_rule
 from scheduling.runs.admission import Admitted, Start, admit, lock_free_tasks, lock_tasks
@@ -186,7 +188,31 @@ def _plan_all(due: Sequence[DueSchedule], left_alone: SteppedOver) -> tuple[list
             continue
         planned.append(Planned(schedule, known))
         starts += len(known.fire)
-    return planned, PassResult(schedules=tried, quarantined=quarantined, stepped_over=stepped_over)
+    planned, left = _settle_strays(planned, left_alone)
+    return planned, PassResult(schedules=tried + left, quarantined=quarantined, stepped_over=stepped_over + left)
+
+
+def _settle_strays(planned: list[Planned], left_alone: SteppedOver) -> tuple[list[Planned], int]:
+    """Plan those whose rule does not name their mark from the occurrence on that it has passed over, if any. Return the
+    plans, and how many schedules are left to clocks with newer zone data; what the time does not allow stays due."""
+    if not any(item.is_stray for item in planned):
+        return planned, 0
+    ends_at = time.monotonic() + PLANNING_TIME
+    is_for_others = cache(is_outdated)
+    settled: list[Planned] = []
+    left = 0
+    for item in planned:
+        if item.is_stray:
+            if is_young(item.schedule) and is_for_others():
+                left_alone.add([item.schedule.id])
+                left += 1
+                continue
+            if time.monotonic() > ends_at:
+                continue
+            if (earlier := earlier_mark(item.schedule)) is not None:
+                item = Planned(item.schedule, plan_schedule(replace(item.schedule, next_fire_at=earlier)))
+        settled.append(item)
+    return settled, left
 
 
 def _plan_twice(schedule: DueSchedule) -> Plan:

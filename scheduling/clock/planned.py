@@ -53,6 +53,12 @@ class Planned:
         return self.schedule.id, self.schedule.task_id
 
     @property
+    def is_stray(self) -> bool:
+        """True where the rule does not name the mark, in a zone whose data may have changed (`clock.strays`)."""
+        schedule = self.schedule
+        return schedule.timezone != "UTC" and schedule.remaining != 0 and self.plan.first != schedule.next_fire_at
+
+    @property
     def lane(self) -> Lane:
         if self.schedule.may_wait:
             return Lane.WAITING

@@ -2,9 +2,9 @@
 
 A schedule's mark is an instant; when a government changes its clocks, and the zone data is updated, the wall time that
 it stood for is another instant. The release of the data that marks agree with is told by the newest event
-`zones.updated`. A clock that carries a later one moves the marks that are still to come, once, and says so. What is
-due already is fired as it stood; what has passed is history. A clock that carries an older release (while an update is
-rolled out) changes nothing.
+`zones.updated`. A clock that carries a later one moves the marks that are still to come, once, and says so. Of what is
+due already the pass finds out (`scheduling.clock.strays`); what has passed is history, and is not judged by the new
+rules. A clock that carries an older release (while an update is rolled out) moves nothing, and does not audit.
 """
 
 import re
@@ -22,9 +22,9 @@ from scheduling.events.models import Event
 from scheduling.events.operations import publish
 from scheduling.housekeeping import alone
 from scheduling.instants import database_now
-from scheduling.schedules.holes import warn_of_unseen
+from scheduling.schedules.holes import has_unseen, warn_of_unseen
 from scheduling.schedules.models import WAITING_KINDS, Schedule, ScheduleState
-from scheduling.schedules.rules import load_calendars, recurrence_of, set_mark
+from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, account_up_to_mark, load_calendars, recurrence_of, set_mark
 from scheduling.wakeup import SCHEDULES_CHANNEL, after_commit
 
 logger = structlog.get_logger(__name__)
@@ -45,6 +45,12 @@ def carried_release() -> str:
     return str(import_module("tzdata").IANA_VERSION)
 
 
+def is_outdated() -> bool:
+    """True where marks agree with a later release than the one that this process plans by."""
+    known = _known_release()
+    return known is not None and known > carried_release()
+
+
 def apply_zone_data(release: str | None = None) -> int:
     """Move the marks that the zone data of `release` (None: the carried one) sees elsewhere; return how many.
 
@@ -58,7 +64,7 @@ def apply_zone_data(release: str | None = None) -> int:
     if known is not None and known >= release:
         _applied.add(release)
         return 0
-    moved = _move_all()
+    moved = _move_all(is_first=known is None)
     with alone("zone_data") as is_alone:
         if is_alone and _known_release() == known:
             _remember(release, known, moved)
@@ -83,29 +89,32 @@ def _known_release() -> str | None:
     return found if _RELEASE.fullmatch(found) else None
 
 
-def _move_all() -> int:
+def _move_all(*, is_first: bool) -> int:
     moved, after = 0, _FIRST_ID
     while True:
         now = database_now()
         schedules = list(
-            Schedule.objects.filter(pk__gt=after, state__in=(ScheduleState.ACTIVE, ScheduleState.PAUSED))
+            Schedule.objects.filter(pk__gt=after)
             .exclude(timezone="UTC")
             .exclude(kind__in=WAITING_KINDS)
+            .exclude(state=ScheduleState.COMPLETED, accounted_until=ACCOUNTED_FOR_EVER)
             .order_by("pk")[:BATCH]
         )
         if not schedules:
             return moved
         load_calendars(schedules)
-        elsewhere = [schedule for schedule in schedules if _lies_elsewhere(schedule, now)]
-        if elsewhere:
-            moved += _move(elsewhere)
+        concerned = [each for each in schedules if _lies_elsewhere(each, now) or (not is_first and has_unseen(each))]
+        if concerned:
+            moved += _move(concerned)
         after = schedules[-1].pk
 
 
 def _lies_elsewhere(schedule: Schedule, now: datetime) -> bool:
     """True where the mark lies ahead, and its place is another by the present rules. A rule that cannot be read any
-    more, or that never occurs any more, is left for the pass to quarantine."""
-    if schedule.next_fire_at is None or schedule.next_fire_at <= now:
+    more, or that never occurs any more, is left for the pass to quarantine; one that is quarantined gets its mark when
+    it is resumed."""
+    is_ahead = schedule.next_fire_at is not None and schedule.next_fire_at > now
+    if not is_ahead or schedule.state == ScheduleState.QUARANTINED:
         return False
     try:
         return recurrence_of(schedule).require_next(now) != schedule.next_fire_at
@@ -120,22 +129,24 @@ def _move(schedules: Sequence[Schedule]) -> int:
     with session.bounded():
         now = database_now()
         for schedule in Schedule.objects.select_for_update(no_key=True).filter(pk__in=versions).order_by("pk"):
-            if schedule.version != versions[schedule.pk] or not _lies_elsewhere(schedule, now):
+            if schedule.version != versions[schedule.pk]:
                 continue
             before = schedule.next_fire_at
             # The rules that it has been fired by went with the older data; the new ones may name other instants.
             warn_of_unseen(schedule, "the zone data has changed")
-            set_mark(schedule, recurrence_of(schedule).next_after(now))
-            schedule.version += 1
+            account_up_to_mark(schedule)
+            if _lies_elsewhere(schedule, now):
+                set_mark(schedule, recurrence_of(schedule).next_after(now))
+                schedule.version += 1
+                record(
+                    actor=_ACTOR,
+                    action="schedule.move",
+                    target=schedule,
+                    before={"next_fire_at": _text(before)},
+                    after={"next_fire_at": _text(schedule.next_fire_at)},
+                )
+                moved += 1
             schedule.save(force_update=True)
-            record(
-                actor=_ACTOR,
-                action="schedule.move",
-                target=schedule,
-                before={"next_fire_at": _text(before)},
-                after={"next_fire_at": _text(schedule.next_fire_at)},
-            )
-            moved += 1
         after_commit(SCHEDULES_CHANNEL)
     return moved
 

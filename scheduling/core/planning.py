@@ -80,6 +80,12 @@ class Plan:
     next_fire_at: datetime | None
     is_completed: bool
 
+    @property
+    def first(self) -> datetime | None:
+        """The earliest occurrence that it accounts for: the mark that it was made for, where the rule names that."""
+        firsts = [each.scheduled_for for each in self.fire[:1]] + [each.first for each in self.missed[:1]]
+        return min(firsts, default=None)
+
 
 def plan(
     recurrence: Recurrence,
@@ -202,12 +208,12 @@ def _is_outside(occurrence: datetime, misfire: MisfirePolicy, now: datetime) -> 
 
 
 def last_occurrence(recurrence: Recurrence, start: datetime, end: datetime) -> datetime:
-    """The last of the occurrences in [start, end), of which there are at least two."""
+    """The last of the occurrences in [start, end), of which there is one."""
     return _newest(recurrence, 1, start, end)[-1]
 
 
 def _newest(recurrence: Recurrence, count: int, start: datetime, end: datetime) -> list[datetime]:
-    """The newest `count` occurrences in [start, end), of which there are more, found by bisection over seconds."""
+    """The newest `count` occurrences in [start, end), of which there are as many, found by bisection over seconds."""
 
     def overshoots(seconds: int) -> bool:
         found = recurrence.occurrences(start + timedelta(seconds=seconds) - _SMALLEST, count)

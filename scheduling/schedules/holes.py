@@ -117,7 +117,7 @@ def account_for_past(schedules: Sequence[Schedule], *, now: datetime) -> None:
     `SPEND` seconds between all of them, with a share for each. Of what cannot be looked at a warning tells.
     """
     ends_at = time.monotonic() + SPEND
-    unseen = [schedule for schedule in schedules if _has_unseen(schedule)]
+    unseen = [schedule for schedule in schedules if has_unseen(schedule)]
     stretches: list[Stretch] = []
     left = AT_MOST
     for number, schedule in enumerate(unseen):
@@ -144,7 +144,7 @@ def account_for_past(schedules: Sequence[Schedule], *, now: datetime) -> None:
             transaction.on_commit(partial(_announce_to_all, tell(stretch, missing)), robust=True)
 
 
-def _has_unseen(schedule: Schedule) -> bool:
+def has_unseen(schedule: Schedule) -> bool:
     """True where its mark has moved, or it was completed, since its occurrences were looked for."""
     seen, mark = seen_until(schedule), schedule.next_fire_at
     return seen < ACCOUNTED_FOR_EVER if mark is None else seen < mark - _SMALLEST
@@ -153,7 +153,7 @@ def _has_unseen(schedule: Schedule) -> bool:
 def warn_of_unseen(schedule: Schedule, detail: str, *, since: datetime | None = None) -> None:
     """Say that from `since` (None: from what was seen) up to the mark nobody will look for holes, where there is
     something to look for."""
-    if _has_unseen(schedule):
+    if has_unseen(schedule):
         logger.warning(
             "schedule.not_audited",
             schedule=str(schedule.pk),

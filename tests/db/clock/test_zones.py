@@ -7,13 +7,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from scheduling.audit.models import AuditEntry
+from scheduling.audit.operations import Actor
 from scheduling.clock import zones
 from scheduling.clock.accounting import Auditor
 from scheduling.clock.firing import run_pass
 from scheduling.clock.zones import apply_zone_data
 from scheduling.events.models import Event, Outbox
-from scheduling.models import Run, Schedule
+from scheduling.models import Miss, Run, Schedule
 from scheduling.schedules.models import ScheduleState
+from scheduling.schedules.operations import resume_schedule
 from scheduling.schedules.rules import recurrence_of
 from tests.factories import AgentFactory, OperatorFactory, ScheduleFactory
 
@@ -72,14 +74,37 @@ def test_what_nobody_has_looked_for_before_new_zone_data_is_said() -> None:
     assert (word["schedule"], word["since"]) == (str(unseen.pk), seen.isoformat())
 
 
-def test_what_is_due_fires_as_it_stood() -> None:
-    due = daily(off_by=-timedelta(days=4))
-    before = due.next_fire_at
+def test_what_nobody_has_looked_for_is_not_judged_by_new_zone_data_though_the_mark_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    apply_zone_data("2990a")
+    monkeypatch.setattr(zones, "_applied", set())
+    seen = datetime.now(UTC) - timedelta(days=3)
+    hourly = {"expression": "0 * * * *", "timezone": "Europe/Berlin", "accounted_until": seen}
+    soon = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    active = ScheduleFactory(**hourly, next_fire_at=soon)
+    due = ScheduleFactory(**hourly, next_fire_at=soon - timedelta(hours=1))
+    quarantined = ScheduleFactory(**hourly, next_fire_at=soon, state=ScheduleState.QUARANTINED)
+    over = ScheduleFactory(**hourly, next_fire_at=None, state=ScheduleState.COMPLETED)
+    of_no_zone = ScheduleFactory(**{**hourly, "timezone": "UTC"}, next_fire_at=soon)
+
+    with capture_logs() as logs:
+        assert apply_zone_data("2990b") == 0
+
+    words = {entry["schedule"]: entry["since"] for entry in logs if entry["event"] == "schedule.not_audited"}
+    assert words == {str(each.pk): seen.isoformat() for each in (active, due, quarantined, over)}
+    Auditor().round(spend=5)
+    assert {miss.schedule_id for miss in Miss.objects.all()} == {of_no_zone.pk}
+
+
+def test_a_quarantined_schedule_gets_its_mark_by_new_zone_data_when_it_is_resumed() -> None:
+    schedule = daily(off_by=timedelta(hours=1), state=ScheduleState.QUARANTINED, state_reason="x")
 
     assert apply_zone_data("2990a") == 0
+    resume_schedule(actor=Actor.system("tests"), schedule=schedule)
 
-    due.refresh_from_db()
-    assert due.next_fire_at == before
+    schedule.refresh_from_db()
+    assert schedule.next_fire_at == recurrence_of(schedule).next_after(datetime.now(UTC))
 
 
 def test_a_clock_with_older_data_changes_nothing_nor_does_an_agents_event(monkeypatch: pytest.MonkeyPatch) -> None:
