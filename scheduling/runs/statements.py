@@ -88,8 +88,9 @@ WHERE gate = 'overlap' AND run_id = ANY(ARRAY(
 """
 
 # Purpose: skip the held runs of a task past the first few, when its policy no longer lets them wait. Their schedules
-# have counted them as fired, and count them as skipped from now on. Index: due_work_exclusive_idx; primary keys.
-# Locks: the due work it deletes, the runs, the schedules, which its transaction has locked before.
+# have counted them as fired, and count them as skipped from now on; not those that were redriven, which have fired.
+# Index: due_work_exclusive_idx; primary keys. Locks: the due work it deletes, the runs, the schedules, which its
+# transaction has locked before.
 SKIP_HELD = """
 WITH ranked AS (
     SELECT run_id, row_number() OVER (ORDER BY available_at, run_id) AS place
@@ -97,14 +98,14 @@ WITH ranked AS (
 ), dropped AS (
     DELETE FROM scheduling_duework work USING ranked
     WHERE work.run_id = ranked.run_id AND ranked.place > %s AND work.gate = 'overlap'
-    RETURNING work.run_id
+    RETURNING work.run_id, work.redriven_at
 ), skipped AS (
     UPDATE scheduling_run run SET state = 'skipped', skip_reason = 'overlap', finished_at = now()
     FROM dropped WHERE run.id = dropped.run_id
-    RETURNING run.schedule_id, run.backfill_id
+    RETURNING run.schedule_id, run.backfill_id, dropped.redriven_at
 ), counted AS (
     SELECT schedule_id, count(*) AS runs FROM skipped
-    WHERE schedule_id IS NOT NULL AND backfill_id IS NULL
+    WHERE schedule_id IS NOT NULL AND backfill_id IS NULL AND redriven_at IS NULL
     GROUP BY schedule_id
 )
 UPDATE scheduling_schedule schedule

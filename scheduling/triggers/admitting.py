@@ -37,6 +37,7 @@ SET fired_count = fired_count + %(fired)s, skipped_count = skipped_count + %(ski
     last_fired_at = CASE WHEN %(fired)s > 0 THEN now() ELSE last_fired_at END,
     state_reason = %(reason)s,
     state = CASE WHEN max_occurrences <= fired_count + %(fired)s THEN 'completed' ELSE state END,
+    paused_until = CASE WHEN max_occurrences <= fired_count + %(fired)s THEN NULL ELSE paused_until END,
     next_fire_at = CASE WHEN max_occurrences <= fired_count + %(fired)s THEN NULL ELSE next_fire_at END,
     accounted_until = CASE WHEN max_occurrences <= fired_count + %(fired)s THEN %(for_ever)s ELSE accounted_until END,
     version = version + 1
@@ -66,7 +67,8 @@ def locked(schedule_ids: Sequence[UUID], task_ids: Sequence[UUID]) -> list[Sched
     """The schedules that still may fire, locked, with their tasks, in the order of their ids.
 
     One whose snooze is over is among them, and is resumed; one whose task's is, too, and the task is left to the clock:
-    resuming it would take locks out of their order.
+    resuming it would take locks out of their order. So is the schedule's own snooze where that was the longer one of
+    the two: what the end of the task's pause counts ends before.
     """
     with connection.cursor() as cursor:
         lock_tasks(cursor, sorted(set(task_ids)))
@@ -76,9 +78,15 @@ def locked(schedule_ids: Sequence[UUID], task_ids: Sequence[UUID]) -> list[Sched
     tasks = Task.objects.in_bulk({schedule.task_id for schedule in schedules})
     for schedule in schedules:
         schedule.task = tasks[schedule.task_id]
-        if pause_end(schedule) <= now:
+        if pause_end(schedule) <= now and not _is_outlasted(schedule):
             end_snooze_if_over(schedule, now=now)
     return [schedule for schedule in schedules if pause_end(schedule) <= now]
+
+
+def _is_outlasted(schedule: Schedule) -> bool:
+    """True where its task's snooze, which nobody has ended yet, was over before its own."""
+    own, of_task = schedule.paused_until, schedule.task.paused_until
+    return schedule.held_at is not None and own is not None and of_task is not None and of_task < own
 
 
 def fire(schedules: Sequence[Schedule], moment: Moment) -> list[UUID]:

@@ -12,10 +12,11 @@ from scheduling.clock.firing import run_pass
 from scheduling.clock.jobs import end_snoozes
 from scheduling.errors import NotValid
 from scheduling.models import Miss, Run, Schedule
+from scheduling.runs.operations import retry_run, start_run
 from scheduling.schedules.operations import pause_schedule, resume_schedule, update_schedule
 from scheduling.schedules.previews import preview_of_schedule
 from scheduling.tasks.operations import update_task
-from tests.factories import ScheduleFactory, TaskFactory
+from tests.factories import RunFactory, ScheduleFactory, TaskFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -88,6 +89,21 @@ def test_runs_that_a_late_policy_skips_count_as_skipped() -> None:
     assert (now.fired_count, now.skipped_count, now.state, now.remaining) == (1, 4, "active", 4)
     assert now.next_fire_at is not None
     assert now.next_fire_at > datetime.now(UTC)
+
+
+def test_a_redriven_run_that_a_late_policy_skips_has_fired_all_the_same() -> None:
+    task = TaskFactory(overlap="queue_all")
+    at = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=1)
+    schedule = ScheduleFactory(task=task, next_fire_at=None, state="completed", max_occurrences=2, fired_count=2)
+    failed = RunFactory(dead=True, task=task, schedule=schedule, trigger_kind="schedule", scheduled_for=at)
+    start_run(actor=ACTOR, task=task)
+    retry_run(actor=ACTOR, run=failed)
+
+    update_task(actor=ACTOR, task=task, changes={"overlap": "skip"})
+
+    now = Schedule.objects.get(pk=schedule.pk)
+    assert Run.objects.get(pk=failed.pk).state == "skipped"
+    assert (now.fired_count, now.skipped_count, now.state) == (2, 0, "completed")
 
 
 @pytest.mark.parametrize("is_of_task", [False, True])
