@@ -1,13 +1,15 @@
-"""Does the gate close? One violation of each kind is planted in a clone, and checks and tests must name each."""
+"""Does the gate close? One violation of each kind is planted in a clone, and checks and tests must name each. (That it
+is open without them is seen each time that the checks are run.)"""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.working_tree import copy_working_tree
+from tests.e2e.working_tree import ROOT, copy_working_tree
 
 _LINT = "import os\n"
 _TYPE = "def planted() -> int:\n    return 'text'\n"
@@ -26,10 +28,12 @@ _TEST = "def test_planted_failure() -> None:\n    assert 1 == 2\n"
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is under version control or about to be, as it stands in the working tree. The tests share it, since the
-    second of them has its types checked in a moment by what the first has left in the cache."""
+    """What is under version control or about to be, as it stands in the working tree."""
     target = tmp_path_factory.mktemp("gates") / "clone"
     copy_working_tree(target)
+    known_types = ROOT / ".mypy_cache"
+    if known_types.is_dir():  # of the tree's own check, which spares this one most of its time
+        shutil.copytree(known_types, target / known_types.name)
     return target
 
 
@@ -51,14 +55,6 @@ def _make(clone: Path, *targets: str) -> subprocess.CompletedProcess[str]:
     }
     command = ["make", "--keep-going", "DEV=", f"VENV={sys.prefix}", *targets]
     return subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, timeout=300)
-
-
-@pytest.mark.slow
-def test_the_gate_is_open_without_violations(clone):
-    """Else the test below would pass on a gate that is always closed."""
-    result = _make(clone, *_GATES)
-
-    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_make_check_asks_at_all_of_them(clone):
