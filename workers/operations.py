@@ -7,6 +7,7 @@ the next beat.
 from django.db import transaction
 
 from scheduling.audit.operations import Actor, record
+from scheduling.definitions.json_values import require_storable
 from scheduling.errors import IllegalTransition
 from scheduling.instants import database_now
 from workers.models import Worker, WorkerState
@@ -20,6 +21,7 @@ def drain_worker(*, actor: Actor, worker: Worker, reason: str = "", whole_host: 
     Its supervisor acts on it within a beat and starts no other in its place; with `whole_host` the same holds for every
     process of that supervisor. Asking again changes nothing. IllegalTransition where it has ended.
     """
+    require_storable(reason=reason)
     # Locked in the order of their ids, as a beat locks them; a reaper that is declaring one lost comes first or later.
     chosen = {"supervisor_id": worker.supervisor_id} if whole_host else {"pk": worker.pk}
     asked = Worker.objects.filter(**chosen)

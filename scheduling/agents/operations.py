@@ -15,6 +15,7 @@ from scheduling.agents.tokens import new_token
 from scheduling.audit.operations import Actor, record
 from scheduling.audit.snapshots import difference, snapshot
 from scheduling.definitions.durations import duration_text
+from scheduling.definitions.json_values import require_storable
 from scheduling.definitions.strict import did_you_mean, parse
 from scheduling.errors import IllegalTransition, KeyTaken, NotValid, Problem
 from scheduling.instants import database_now
@@ -79,6 +80,7 @@ def issue_token(
     expires_at: datetime | None = None,
 ) -> tuple[AgentToken, str]:
     """Make a token and return it with its text, which nobody can read again. `scopes` None: all of the agent's."""
+    require_storable(name=name)
     if scopes is not None:
         _require_no_problems(problems_of_scopes(scopes, allowed=agent.scopes))
     if expires_at is not None and expires_at <= database_now():
@@ -152,6 +154,7 @@ def create_operator(*, username: str, password: str, role: str, actor: Actor | N
 
     NotValid for a role that does not exist or a password that is too weak.
     """
+    require_storable(username=username)
     if role not in Role.values:
         raise NotValid.at("/role", "unknown_role", f"There is no role {role!r}.", did_you_mean(role, Role.values))
     if Operator.objects.filter(username__iexact=username).exists():

@@ -20,6 +20,7 @@ from scheduling.backfills.selectors import allowed_actions, have_run, live_runs
 from scheduling.core.backfill import occurrences_in, rule_words
 from scheduling.core.recurrence import Recurrence, Rule, ScheduleError, compile_rule
 from scheduling.core.recurrence.zones import get_zone
+from scheduling.definitions.json_values import require_storable
 from scheduling.definitions.strict import parse
 from scheduling.errors import Conflict, IllegalTransition, NotValid
 from scheduling.instants import database_now
@@ -105,6 +106,7 @@ def cancel_backfill(*, actor: Actor, backfill: Backfill, reason: str = "", cance
 
     Canceling a canceled one again reaches the runs that went on; one that has ended otherwise is refused.
     """
+    require_storable(reason=reason)
     schedule = _lock(backfill.schedule, even_archived=True)
     held = Backfill.objects.select_for_update(no_key=True).get(pk=backfill.pk)
     held.schedule = schedule

@@ -15,6 +15,7 @@ from scheduling.bulk.definition import RedriveFilter
 from scheduling.bulk.models import BulkOperation, BulkState
 from scheduling.bulk.selectors import allowed_actions, failed_runs
 from scheduling.clock.faults import fault_of
+from scheduling.definitions.json_values import require_storable
 from scheduling.definitions.strict import parse
 from scheduling.errors import Conflict, IllegalTransition, NotValid
 from scheduling.housekeeping import alone
@@ -83,6 +84,7 @@ def create_redrive(
 @transaction.atomic
 def cancel_operation(*, actor: Actor, operation: BulkOperation, reason: str = "") -> BulkOperation:
     """Take no further batch; what is done stays done. IllegalTransition where it has ended."""
+    require_storable(reason=reason)
     held = BulkOperation.objects.select_for_update(no_key=True).get(pk=operation.pk)
     if not allowed_actions(held):
         raise IllegalTransition(f"An operation that is {held.state} cannot be canceled.", allowed_actions=())

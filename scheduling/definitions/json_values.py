@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from scheduling.errors import Problem
+from scheduling.errors import NotValid, Problem
 
 LARGEST_INTEGER = 2**53
 DEPTH_LIMIT = 64
@@ -31,6 +31,13 @@ def problems_of(value: Any, *, pointer: str = "") -> list[Problem]:
         else:
             found.extend(_problems_of_scalar(item, place))
     return found
+
+
+def require_storable(**given: Any) -> None:
+    """NotValid, each problem at the name of what was given, where something of it cannot be kept."""
+    problems = problems_of(given)
+    if problems:
+        raise NotValid.because(problems)
 
 
 def escape(name: object) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from scheduling.audit.operations import Actor, record
-from scheduling.definitions.json_values import problems_of
+from scheduling.definitions.json_values import require_storable
 from scheduling.errors import IllegalTransition, NotValid
 from scheduling.instants import database_now
 from scheduling.runs.admission import Start, admit, lock_tasks
@@ -58,6 +58,7 @@ def cancel_run(*, actor: Actor, run: Run, reason: str = "") -> Run:
 
     IllegalTransition, with what is allowed, for a run that has ended. Asking twice changes nothing.
     """
+    require_storable(reason=reason)
     with connection.cursor() as cursor:
         # The statement looks again at a row that is being claimed, so exactly one of these two finds it.
         lock_tasks(cursor, [run.task_id])
@@ -106,6 +107,7 @@ def snooze_run(
 
     NotValid where the time does not lie ahead; IllegalTransition for a run that is held, parked or ended.
     """
+    require_storable(reason=reason)
     now = database_now()
     if (until is None) == (span is None):
         raise NotValid.at("", "one_of_two", "Say either until or for.", 'For example: "for": "PT1H".')
@@ -150,9 +152,7 @@ def _require_params(params: Any) -> None:
         return
     if not isinstance(params, Mapping):
         raise NotValid.at("/params", "not_an_object", "Params are an object.")
-    unstorable = problems_of(params, pointer="/params")
-    if unstorable:
-        raise NotValid.because(unstorable)
+    require_storable(params=params)
 
 
 def _refused(run: Run, what: str) -> IllegalTransition:

@@ -21,7 +21,6 @@ from scheduling.core.preview import MAX_COUNT, Preview
 from scheduling.core.recurrence import ScheduleError
 from scheduling.core.recurrence.zones import get_zone
 from scheduling.definitions.fields import Instant, LocalTime, Moment, Text
-from scheduling.definitions.json_values import problems_of
 from scheduling.definitions.strict import StrictSerializer, parse, problems_in
 from scheduling.errors import NotValid, VersionMismatch
 from scheduling.instants import database_now
@@ -217,11 +216,8 @@ class PreviewView(View):
     )
     def post(self, request: Request) -> Response:
         """The coming occurrences of a rule that need not be stored. Nothing is."""
-        body = body_of(request)
-        unstorable = problems_of(body)
-        if unstorable:
-            raise NotValid.because(unstorable)
-        return Response(preview_document(preview_of(body, agent=caller_of(request).agent, now=database_now())))
+        found = preview_of(body_of(request), agent=caller_of(request).agent, now=database_now())
+        return Response(preview_document(found))
 
 
 def preview_document(found: Preview) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from scheduling.audit.operations import Actor, record
 from scheduling.audit.snapshots import snapshot
 from scheduling.calendars.selectors import lock_named
 from scheduling.core.recurrence import ScheduleError, anchored
+from scheduling.definitions.json_values import require_storable
 from scheduling.definitions.strict import parse, problems_in
 from scheduling.errors import Conflict, IllegalTransition, LimitReached, NotValid, VersionMismatch
 from scheduling.instants import database_moment, database_now
@@ -125,6 +126,7 @@ def pause_schedule(*, actor: Actor, schedule: Schedule, reason: str = "", until:
 
     Pausing a paused schedule changes reason and end.
     """
+    require_storable(reason=reason)
     if until is not None and until <= database_now():
         raise NotValid.at("/until", "in_the_past", "The end of a pause must lie ahead.")
     held = _lock(schedule)

@@ -11,6 +11,7 @@ from scheduling.calendars.selectors import exclusions_named
 from scheduling.core.preview import Preview, anchoring, answer, parse_request, preview, with_objection
 from scheduling.core.recurrence import ScheduleError, anchored, compile_rule
 from scheduling.core.recurrence.zones import get_zone
+from scheduling.definitions.json_values import require_storable
 from scheduling.errors import NotValid
 from scheduling.schedules.limits import CALENDARS_LIMIT, spacing_words
 from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
@@ -29,6 +30,7 @@ def preview_of(
     NotValid with the field that is at fault. `agent` None: nobody's, so that there are no calendars to name.
     `created_at` is of the stored schedule that is to get this rule, which is anchored there without a `starts_at`.
     """
+    require_storable(**line)
     try:
         request = parse_request({name: value for name, value in line.items() if name != "calendars"})
         keys = _keys(line.get("calendars"))

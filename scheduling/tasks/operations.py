@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from scheduling.agents.models import Agent
 from scheduling.audit.operations import Actor, record
 from scheduling.audit.snapshots import snapshot
+from scheduling.definitions.json_values import require_storable
 from scheduling.definitions.strict import parse
 from scheduling.errors import IllegalTransition, KeyTaken, LimitReached, NotValid, Problem, VersionMismatch
 from scheduling.instants import database_moment, database_now
@@ -135,6 +136,7 @@ def pause_task(*, actor: Actor, task: Task, reason: str = "", until: datetime | 
 
     Pausing a paused task changes reason and end. A run started by hand starts all the same.
     """
+    require_storable(reason=reason)
     now = database_now()
     if until is not None and until <= now:
         raise NotValid.at("/until", "in_the_past", "The end of a pause must lie ahead.")
