@@ -101,7 +101,8 @@ class AgentView(View):
     def patch(self, request: Request, agent_id: UUID) -> Response:
         """Change some fields. Its tokens lose the scopes that it loses."""
         agent = Agent.objects.get(pk=agent_id)
-        _require_held(request, [*agent.scopes, *body_of(request).get("scopes", [])])
+        given = parse(AgentDefinition, body_of(request), partial=True)
+        _require_held(request, [*agent.scopes, *given.get("scopes", [])])
         changed = operations.update_agent(actor=actor_of(request), agent=agent, changes=body_of(request))
         return Response(AgentShape(changed).data)
 

@@ -1,0 +1,34 @@
+"""What nobody sends who means well: the values with which whole surfaces are walked."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import transaction
+
+NUL = "a\x00b"
+# No ids, no numbers, no patterns, no instants, and instants and numbers that are past every end.
+JUNK = (
+    "not-a-uuid",
+    "-1",
+    "9" * 5000,
+    "[" * 20_000,
+    '{"a": "\\u0000", "b": NaN}',
+    "9999-12-31T23:59:59-12:00",
+    "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59",
+    "\u00b2\u0661",
+)
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """What a request writes is taken back, and a statement that the server refused spoils no other request."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+def shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:30]}... ({len(text)})"
