@@ -56,6 +56,7 @@ MIDDLEWARE = [
     "ordinaut_project.problems.DatabaseOutageMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "ordinaut_project.console.csp.OrdinautCSPMiddleware",
+    "ordinaut_project.console.nul.NoNulMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.templatetags.static import static
+from django.urls import URLPattern, URLResolver
 from unfold.sites import UnfoldAdminSite
 
 from ordinaut_project.console.dashboard import dashboard
@@ -15,6 +16,10 @@ class ConsoleSite(UnfoldAdminSite):
     site_header = "Ordinaut"
     site_title = "Ordinaut"
     index_title = "Dashboard"
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        """Without the way to an object's page on the site: no object has one, and an id that is none upsets it."""
+        return [each for each in super().get_urls() if getattr(each, "name", None) != "view_on_site"]
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """The site's context without the theme's colours: they would be an inline style; ours are in a file."""

@@ -6,9 +6,15 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
+from django.contrib import messages
 from django.contrib.admin import ShowFacets
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ERROR_FLAG
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.db import models
+from django.db import DataError, models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from unfold.admin import ModelAdmin
@@ -19,6 +25,9 @@ from scheduling.console.words import NOTHING, moment
 from scheduling.fields import JSONBytesField
 
 _COUNTED_AT_MOST = 10_000
+_NO_NUL = "Null characters are not allowed: nothing here can store them. Remove the character."
+# What a filter raises only when it is carried out: no regular expression, no array, a year past every end.
+_NO_LOOKUP = (DataError, OverflowError, TypeError, ValueError, ValidationError)
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]
@@ -37,9 +46,24 @@ class ConsoleList(ChangeList):
     """A list that does not announce "1410 results, show all" where nothing was left out."""
 
     def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
+        try:
+            super().get_results(request)
+        except _NO_LOOKUP as error:
+            if not request.GET:
+                raise  # nothing was asked for, so that the fault is ours
+            raise IncorrectLookupParameters(error) from error
         if not self.query and not self.has_active_filters:
             self.full_result_count = self.result_count
+
+
+class IdSelect(AutocompleteSelect):
+    """Shows nothing chosen for an id that is none, for which Django asks the database all the same."""
+
+    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
+        try:
+            return super().optgroups(name, value, attr)
+        except ValidationError:
+            return super().optgroups(name, [], attr)
 
 
 class ConsoleAdmin(ModelAdmin):
@@ -55,6 +79,32 @@ class ConsoleAdmin(ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ConsoleList]:
         return ConsoleList
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if ERROR_FLAG in request.GET:  # whereto Django leads from a list that cannot be
+            words = "What the address asked for cannot be, such as an id that is none. This is the whole list."
+            self.message_user(request, words, messages.WARNING)
+        return super().changelist_view(request, extra_context)  # type: ignore[no-any-return]
+
+    def response_action(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        try:
+            for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
+                self.opts.pk.to_python(key)
+        except ValidationError:
+            self.message_user(request, "One of the chosen ids is none. Nothing was done.", messages.ERROR)
+            return None
+        return super().response_action(request, queryset)  # type: ignore[no-any-return]
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        for field in form.base_fields.values():
+            field.error_messages["null_characters_not_allowed"] = _NO_NUL
+        return form
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs.setdefault("widget", IdSelect(db_field, self.admin_site))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

@@ -1,9 +1,9 @@
 """Tasks: one page that shows what a task is and does, a form that edits it, and its revisions."""
 
 import difflib
-import json
 from typing import Any
 
+import orjson
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -193,7 +193,7 @@ class TaskAdmin(OperationAdmin):
             raise PermissionDenied
         task = self._found(request, str(object_id))
         try:
-            params = json.loads(request.POST.get("params") or "{}")
+            params = orjson.loads(request.POST.get("params") or "{}")
         except ValueError as error:
             self.message_user(request, f"The params are no JSON: {error}. Nothing was started.", messages.ERROR)
             return HttpResponseRedirect(change_url(task))

@@ -228,7 +228,7 @@ class RunAdmin(DeedsAdmin, ReadOnlyAdmin):
                     actor=actor_of(request),
                     agent=None,
                     given=chosen,
-                    expected_count=int(expected) if expected.isdecimal() else None,
+                    expected_count=int(expected) if expected.isdecimal() and len(expected) < 10 else None,
                 )
                 self.message_user(request, "The redrive runs: the clock takes batch after batch.", messages.SUCCESS)
                 return HttpResponseRedirect(change_url(operation))
