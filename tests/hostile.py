@@ -1,8 +1,9 @@
 """What nobody sends who means well: the values with which whole surfaces are walked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from zlib import crc32
 
 from django.db import transaction
 
@@ -19,6 +20,12 @@ JUNK = (
     "9999-12-31T23:59:59",
     "\u00b2\u0661",
 )
+
+
+def some_of(values: Sequence[Any], place: str, count: int = 2) -> list[Any]:
+    """A few of the values, others at each place: a walk sends each somewhere, and not all of them everywhere."""
+    first = crc32(place.encode())
+    return [values[(first + number) % len(values)] for number in range(count)]
 
 
 @contextmanager

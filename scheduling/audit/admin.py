@@ -1,9 +1,6 @@
 """The audit trail and the stored replies, read-only."""
 
-from typing import Any
-
 from django.contrib import admin
-from django.http import HttpRequest
 
 from scheduling.audit.models import AuditEntry, IdempotencyRecord
 from scheduling.console.listing import ReadOnlyAdmin, exact_time
@@ -14,13 +11,10 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = ("when", "action", "object_label", "object_kind", "actor_label", "actor_kind", "address")
     list_display_links = ("action",)
     list_filter = ("actor_kind",)  # the kinds of objects would be read from the whole table
+    linked_by = ("object_id", "object_kind", "action")  # the trail of one object, see `audit_url`
     search_fields = ("object_id__exact", "object_label", "actor_label", "action", "request_id__exact")
     ordering = ("-id",)
     when = exact_time("at", "when")
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        """The trail of one object is asked for by its id; see `scheduling.console.listing.audit_url`."""
-        return lookup in ("object_id", "object_kind", "action") or bool(super().lookup_allowed(lookup, value, request))
 
 
 @admin.register(IdempotencyRecord)

@@ -44,6 +44,7 @@ class BackfillAdmin(DeedsAdmin, ReadOnlyAdmin):
     list_display = ("schedule", "task", "state_shown", "progress", "overlap", "range_start", "range_end", "created")
     list_select_related = ("schedule__task",)
     list_filter = ("state",)
+    linked_by = ("schedule__id__exact",)
     ordering = ("-id",)
     change_form_outer_before_template = "console/backfill_before.html"
     range_start = exact_time("start_at", "from")

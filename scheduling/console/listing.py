@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -66,6 +66,13 @@ class IdSelect(AutocompleteSelect):
             return super().optgroups(name, [], attr)
 
 
+def _filtered_by(entry: Any) -> str:
+    """The column, or the parameter of its own, of an entry of `list_filter`."""
+    if isinstance(entry, type):
+        return str(getattr(entry, "parameter_name", ""))
+    return str(entry if isinstance(entry, str) else entry[0])
+
+
 class ConsoleAdmin(ModelAdmin):
     """Every list and page of the console: capped counts, history in the audit trail, deletion never in bulk."""
 
@@ -76,9 +83,18 @@ class ConsoleAdmin(ModelAdmin):
     list_fullwidth = True
     list_filter_sheet = True
     actions_on_bottom = False
+    linked_by: ClassVar[tuple[str, ...]] = ()  # what pages filter this list by that link to it, beside `list_filter`
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ConsoleList]:
         return ConsoleList
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """Only what the list offers to filter by. By any other column, such as the digest of a password, a reader could
+        find out, one letter after the other, what no page shows."""
+        if lookup in self.linked_by:
+            return True
+        offered = {_filtered_by(each) for each in self.list_filter}
+        return lookup.partition("__")[0] in offered and bool(super().lookup_allowed(lookup, value, request))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if ERROR_FLAG in request.GET:  # whereto Django leads from a list that cannot be

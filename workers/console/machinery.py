@@ -30,6 +30,7 @@ def _run_link(run_id: Any) -> SafeString:
 class StepRunAdmin(ReadOnlyAdmin):
     list_display = ("path", "state_shown", "uses", "attempt", "run_link", "started", "took")
     list_filter = ("state", "is_simulated")
+    linked_by = ("run_id",)
     search_fields = ("run_id__exact",)
     search_help_text = "The id of a run."
     ordering = ("-id",)
@@ -39,9 +40,6 @@ class StepRunAdmin(ReadOnlyAdmin):
         rows = super().get_queryset(request)
         large = [field.name for field in StepRun._meta.fields if isinstance(field, JSONBytesField)]
         return rows if request.resolver_match.kwargs else rows.defer(*large)  # type: ignore[no-any-return, union-attr]
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        return lookup == "run_id" or bool(super().lookup_allowed(lookup, value, request))
 
     @admin.display(description="state")
     def state_shown(self, step: StepRun) -> SafeString:

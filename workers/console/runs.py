@@ -112,6 +112,7 @@ class RunAdmin(DeedsAdmin, ReadOnlyAdmin):
     list_display = ("run", "state_shown", "task_link", "trigger_kind", "scheduled", "made", "took", "attempt_shown")
     list_display_links = ("run",)
     list_filter = (StateFilter, "trigger_kind", MadeFilter, "simulated")
+    linked_by = ("task__id__exact", "backfill__id__exact")
     search_fields = ("id",)
     search_help_text = "The id of a run, or the beginning of a task's key."
     ordering = ("-id",)
@@ -172,9 +173,6 @@ class RunAdmin(DeedsAdmin, ReadOnlyAdmin):
         except ValueError:
             tasks = Task.objects.filter(key__istartswith=term).values_list("pk", flat=True)[:_TASKS_SEARCHED]
             return queryset.filter(task__in=list(tasks)), False
-
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
-        return lookup == "task__id__exact" or bool(super().lookup_allowed(lookup, value, request))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
