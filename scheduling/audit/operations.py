@@ -1,6 +1,6 @@
 """Write the audit trail: who did what to which object."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +52,30 @@ def record(
 
     `action` is noun and verb, such as `task.pause`. `before` and `after` are JSON values; see `snapshot`.
     """
-    return AuditEntry.objects.create(
+    entry = _entry(actor, action, target, before, after)
+    entry.save(force_insert=True)
+    return entry
+
+
+def record_each(
+    *,
+    actor: Actor,
+    action: str,
+    targets: Iterable[tuple[models.Model, Mapping[str, Any]]],
+    after: Mapping[str, Any],
+) -> None:
+    """Add an entry for each of many, with what it was before, as `record` does for one."""
+    AuditEntry.objects.bulk_create(_entry(actor, action, target, before, after) for target, before in targets)
+
+
+def _entry(
+    actor: Actor,
+    action: str,
+    target: models.Model,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any] | None,
+) -> AuditEntry:
+    return AuditEntry(
         actor_kind=actor.kind,
         actor_id=actor.id,
         actor_label=actor.label[:160],

@@ -10,7 +10,7 @@ import structlog
 from django.db import connection, transaction
 
 from scheduling.agents.models import Agent
-from scheduling.audit.operations import Actor, record
+from scheduling.audit.operations import Actor, record, record_each
 from scheduling.bulk.definition import RedriveFilter
 from scheduling.bulk.models import BulkOperation, BulkState
 from scheduling.bulk.selectors import allowed_actions, failed_runs
@@ -21,7 +21,8 @@ from scheduling.errors import Conflict, IllegalTransition, NotValid
 from scheduling.housekeeping import alone
 from scheduling.instants import database_now
 from scheduling.runs.models import Run
-from scheduling.runs.redriving import redrive
+from scheduling.runs.redriving import before_retry, redrive
+from scheduling.runs.states import RunState
 
 logger = structlog.get_logger(__name__)
 
@@ -134,6 +135,12 @@ def _batch(pk: UUID) -> int:
     chosen = list(runs.select_related("backfill")[:size]) if size else []
     with connection.cursor() as cursor:
         done = redrive(cursor, chosen, now=now, failed_before=operation.created_at)
+    record_each(
+        actor=Actor.system("bulk operation"),
+        action="run.retry",
+        targets=[(run, before_retry(run)) for run in chosen if run.pk in done],
+        after={"state": RunState.QUEUED.value, "operation": str(pk), "asked_by": operation.created_by},
+    )
     operation.done_count += len(done)
     operation.skipped_count += len(chosen) - len(done)
     if chosen:

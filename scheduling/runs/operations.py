@@ -14,7 +14,7 @@ from scheduling.runs.admission import Start, admit, lock_tasks
 from scheduling.runs.gates import release_gated
 from scheduling.runs.keys import concurrency_key
 from scheduling.runs.models import DueWork, Run
-from scheduling.runs.redriving import redrive
+from scheduling.runs.redriving import before_retry, redrive
 from scheduling.runs.selectors import allowed_actions, effective_state, with_due_work
 from scheduling.runs.statements import CANCEL_RUN, REQUEST_CANCEL
 from scheduling.runs.states import Gate, RunState, TriggerKind
@@ -88,7 +88,7 @@ def retry_run(*, actor: Actor, run: Run) -> Run:
 
     Finished steps are not run again. IllegalTransition for a run in any other state, and where the task is archived.
     """
-    before = {"state": RunState.FAILED.value, "cause": run.cause, "attempt": run.attempt}
+    before = before_retry(run)
     with connection.cursor() as cursor:
         if not redrive(cursor, [run], now=database_now()):
             _require_key(run)

@@ -12,7 +12,7 @@ from scheduling.runs.admission import lock_tasks
 from scheduling.runs.gates import release_gated
 from scheduling.runs.keys import concurrency_key
 from scheduling.runs.models import DueWork, Run
-from scheduling.runs.states import Gate, TriggerKind
+from scheduling.runs.states import Gate, RunState, TriggerKind
 from scheduling.schedules.models import Schedule
 from scheduling.tasks.models import OverlapPolicy, Task, TaskState
 from scheduling.wakeup import DUE_CHANNEL, after_commit
@@ -66,6 +66,11 @@ def redrive(cursor: Any, runs: Sequence[Run], *, now: datetime, failed_before: d
     for queue in {work.queue for work in works if work.gate is None}:
         after_commit(DUE_CHANNEL, queue)
     return taken
+
+
+def before_retry(run: Run) -> dict[str, Any]:
+    """What a failed run was, for the audit trail."""
+    return {"state": RunState.FAILED.value, "cause": run.cause, "attempt": run.attempt}
 
 
 def _draft(run: Run, task: Task, *, now: datetime, is_followed: bool, is_fair: bool) -> DueWork | None:

@@ -83,7 +83,7 @@ def test_an_agent_redrives_its_own_runs_alone():
     assert gateway_of("runs:read").get(made["Location"]).status_code == 404
 
 
-def test_the_real_call_is_carried_out_audited_once_and_shown(gateway):
+def test_the_real_call_is_carried_out_audited_and_shown(gateway):
     runs = [dead() for _ in range(3)]
 
     made = gateway.post("runs/redrive", {"filter": {"code": "refused"}, "dry_run": False, "expected_count": 3})
@@ -94,8 +94,14 @@ def test_the_real_call_is_carried_out_audited_once_and_shown(gateway):
     assert (shown["state"], shown["total_count"], shown["done_count"], shown["skipped_count"]) == ("finished", 3, 3, 0)
     assert set(Run.objects.values_list("state", "cause", "attempt", "finished_at")) == {("queued", "", 1, None)}
     assert set(DueWork.objects.values_list("pk", flat=True)) == {run.pk for run in runs}
-    [entry] = AuditEntry.objects.exclude(action="token.issue")
+    [entry, *of_runs] = AuditEntry.objects.exclude(action="token.issue").order_by("pk")
     assert (entry.action, entry.after["count"]) == ("bulk_operation.create", 3)
+    assert {each.object_id for each in of_runs} == {str(run.pk) for run in runs}
+    assert {(each.action, each.actor_label, each.after["operation"]) for each in of_runs} == {
+        ("run.retry", "bulk operation", shown["id"])
+    }
+    assert of_runs[0].before == {"state": "failed", "cause": "permanent", "attempt": 1}
+    assert of_runs[0].after["asked_by"] == shown["created_by"]
     assert [each["id"] for each in gateway.get("bulk-operations?state=finished").json()["items"]] == [shown["id"]]
 
 
@@ -140,6 +146,7 @@ def test_batches_are_bounded_and_go_on_after_a_crash(monkeypatch):
     assert (first, after_the_crash, rest) == (2, 2, [2, 1, 0])
     assert (operation.state, operation.done_count) == ("finished", 5)
     assert DueWork.objects.count() == len(runs)
+    assert AuditEntry.objects.filter(action="run.retry").count() == len(runs)
 
 
 def _dies(*_args, **_named):
@@ -211,6 +218,7 @@ def test_one_that_a_person_retried_meanwhile_is_left_to_them():
     operation.refresh_from_db()
     assert (operation.state, operation.done_count) == ("finished", 1)
     assert DueWork.objects.filter(pk=run.pk).count() == 1
+    assert AuditEntry.objects.filter(action="run.retry", object_id=run.pk).count() == 1
 
 
 def test_the_command_previews_and_redrives():
