@@ -10,8 +10,9 @@ import pytest
 from scheduling.audit.operations import Actor
 from scheduling.models import DueWork, Run
 from tests.counterparts import free_port
-from tests.crash.workers.conftest import Fleet, wait_for_end_of, worker_pids
+from tests.crash.workers.conftest import Fleet, freeze, thaw, wait_for_end_of, worker_pids
 from tests.invariants import broken_invariants
+from tests.process_trees import is_alive
 from tests.waiting import wait_until
 from tests.workers_support import due_work, run_of
 from workers.models import StepRun, Worker
@@ -144,3 +145,22 @@ def test_a_worn_process_that_somebody_drains_has_no_follower(fleet: Fleet):
     drained = Worker.objects.get(pk=worker.pk)
     assert (drained.state, drained.state_reason) == ("stopped", "asked to drain by system:tests")
     assert Worker.objects.count() == 1
+
+
+def test_the_follower_of_a_process_that_is_drained_meanwhile_is_stopped(fleet: Fleet):
+    with fleet.host(max_runs=1, concurrency=2) as host:
+        [old] = wait_until(worker_pids, what="the first process")
+        [worker] = Worker.objects.live()
+        before = set(fleet.processes())
+        due_work({"version": 1, "steps": [{"id": "first", "uses": "test.note"}]})
+        followers = wait_until(lambda: set(fleet.processes()) - before, what="the follower's process")
+        freeze(list(followers))  # before it is ready to follow
+        drain_worker(actor=Actor.system("tests"), worker=worker)
+        wait_until(lambda: not is_alive(old), what="the end of the old process")
+        thaw(list(followers))
+        wait_until(lambda: not any(is_alive(pid) for pid in followers), what="the end of the follower")
+
+        assert host.poll() is None
+        assert not worker_pids()
+
+    assert "Traceback" not in fleet.logs()
