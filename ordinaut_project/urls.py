@@ -17,6 +17,8 @@ import scheduling.tasks.api
 import workers.api
 from ordinaut_project import documentation, health, metrics
 
+admin.autodiscover()
+
 _api: list[URLPattern | URLResolver] = [
     path("schema", documentation.SchemaView.as_view(), name="schema"),
     path("docs", documentation.DocsView.as_view(), name="docs"),

@@ -7,11 +7,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import TYPE_CHECKING
 
-import redis
 import structlog
 from django.conf import settings
 from prometheus_client import Gauge
+
+if TYPE_CHECKING:  # read when it is first used: it is a quarter of a process's start, and workers never need it
+    import redis
 
 logger = structlog.get_logger(__name__)
 
@@ -28,16 +31,20 @@ class RedisUnavailableError(Exception):
 
 
 @cache
-def client_of(url: str) -> redis.Redis:
+def client_of(url: str) -> "redis.Redis":
     """The client of an address, with its own pool of connections. Threads may share it."""
+    import redis
+
     return redis.Redis.from_url(
         url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, health_check_interval=30, decode_responses=False
     )
 
 
 @contextmanager
-def connected() -> Iterator[redis.Redis]:
+def connected() -> "Iterator[redis.Redis]":
     """A client to use inside; any failure of Redis leaves as RedisUnavailableError, logged once a change."""
+    import redis
+
     if not settings.ORDINAUT_REDIS_URL:
         _note(is_up=False, detail="REDIS_URL is not set")
         raise RedisUnavailableError("REDIS_URL is not set")

@@ -19,6 +19,7 @@ from tests.hostile import JUNK, NUL, some_of
 
 pytestmark = pytest.mark.django_db
 
+django_admin.autodiscover()
 MODELS = sorted(django_admin.site._registry, key=lambda model: model._meta.label)
 OF_EVERY_LIST = {"q", "p", "o", "all", "e", "_facets", "_popup", "_to_field", "_changelist_filters", "\x00"}
 OF_SOME_LISTS = {"state", "made", "object_id", "object_kind", "action", "run_id", "task__id__exact"}
