@@ -19,10 +19,16 @@ def resume(*, actor: Actor, schedule: Schedule, last: datetime) -> Schedule:
     """Fire again after `last`. While its task is paused the schedule stays held, and the count of what passed is made
     when the task resumes. ScheduleError where the rule cannot be understood; nothing is written then.
 
+    Where the task's snooze was over by `last`, and nobody has ended it yet, it holds the schedule no longer: its end
+    would count no further than itself, and what came since would fire.
+
     One that came to its end while it was paused is completed.
     """
     before = snapshot(schedule)
     activate(schedule)
+    of_task = schedule.task.paused_until
+    if of_task is not None and of_task <= last:
+        schedule.held_at = None
     if schedule.held_at is None:
         account_for_pause(schedule, now=last)
     return save(actor=actor, action="schedule.resume", schedule=schedule, before=before)

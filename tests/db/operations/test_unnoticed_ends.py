@@ -14,6 +14,7 @@ from scheduling.clock.jobs import end_snoozes
 from scheduling.errors import IllegalTransition, VersionMismatch
 from scheduling.instants import database_now
 from scheduling.models import DueWork, Miss, Run, Schedule, Task
+from scheduling.runs.operations import start_run
 from scheduling.runs.states import Gate
 from scheduling.schedules.operations import add_schedule, pause_schedule, resume_schedule, update_schedule
 from scheduling.tasks.operations import end_snooze, pause_task, resume_task
@@ -209,3 +210,49 @@ def test_a_resumption_by_hand_of_a_schedule_whose_snooze_is_over_leaves_what_cam
     fired = Run.objects.filter(schedule=schedule).order_by("scheduled_for").values_list("scheduled_for", flat=True)
     assert list(fired) == [this_hour() - HOUR, this_hour()]
     assert missed(schedule) == {"paused": 3}
+
+
+@pytest.mark.parametrize("first", ["own", "of the task"])
+@pytest.mark.parametrize(
+    "notice",
+    [
+        lambda _: end_snoozes(),
+        lambda schedule: change(schedule, jitter="PT1S"),
+        lambda schedule: resume_schedule(actor=ACTOR, schedule=schedule),
+        lambda schedule: resume_task(actor=ACTOR, task=schedule.task),
+        lambda schedule: start_run(actor=ACTOR, task=schedule.task),
+    ],
+    ids=["clock", "edit", "resumption", "resumption of the task", "start by hand"],
+)
+def test_of_two_snoozes_the_longer_one_counts_whoever_notices(notice: Callable[[Schedule], object], first: str) -> None:
+    schedule = snoozed(own=True, of_task=True)
+    if first == "of the task":
+        own, of_task = schedule.paused_until, schedule.task.paused_until
+        Schedule.objects.filter(pk=schedule.pk).update(paused_until=of_task)
+        Task.objects.filter(pk=schedule.task_id).update(paused_until=own)
+
+    notice(Schedule.objects.select_related("task").get(pk=schedule.pk))
+    end_snoozes()
+    run_pass()
+
+    fired = Run.objects.filter(schedule=schedule).order_by("scheduled_for").values_list("scheduled_for", flat=True)
+    assert list(fired) == [this_hour() - HOUR, this_hour()]
+    assert missed(schedule) == {"paused": 3}
+
+
+@pytest.mark.parametrize("is_noticed", [True, False])
+def test_a_plain_pause_in_place_of_the_tasks_snooze_takes_what_comes_until_somebody_resumes_it(
+    is_noticed: bool,
+) -> None:
+    schedule = snoozed(own=True, of_task=True)
+    Task.objects.filter(pk=schedule.task_id).update(paused_until=database_now() + HOUR)
+    if is_noticed:
+        end_snoozes()
+
+    pause_task(actor=ACTOR, task=schedule.task, reason="for good")
+    resume_task(actor=ACTOR, task=schedule.task)
+    end_snoozes()
+    run_pass()
+
+    assert missed(schedule) == {"paused": 5}
+    assert not Run.objects.exists()
