@@ -16,7 +16,7 @@ from scheduling.runs.operations import retry_run, start_run
 from scheduling.schedules.operations import pause_schedule, resume_schedule, update_schedule
 from scheduling.schedules.previews import preview_of_schedule
 from scheduling.tasks.operations import update_task
-from tests.factories import RunFactory, ScheduleFactory, TaskFactory
+from tests.factories import BackfillFactory, DueWorkFactory, RunFactory, ScheduleFactory, TaskFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -104,6 +104,31 @@ def test_a_redriven_run_that_a_late_policy_skips_has_fired_all_the_same() -> Non
     now = Schedule.objects.get(pk=schedule.pk)
     assert Run.objects.get(pk=failed.pk).state == "skipped"
     assert (now.fired_count, now.skipped_count, now.state) == (2, 0, "completed")
+
+
+@pytest.mark.parametrize(
+    ("kind", "counts"),
+    [("schedule", 1), ("event", 1), ("after", 1), ("condition", 1), ("backfill", 0), ("manual", 0)],
+)
+def test_a_late_policy_takes_off_the_count_what_had_counted(kind: str, counts: int) -> None:
+    task = TaskFactory(overlap="queue_all")
+    schedule = ScheduleFactory(task=task, fired_count=5)
+    start_run(actor=ACTOR, task=task)
+    if kind == "manual":
+        held = start_run(actor=ACTOR, task=task)
+        assert held.schedule_id is None
+    else:
+        backfill = BackfillFactory(schedule=schedule, overlap="queue_all") if kind == "backfill" else None
+        held = RunFactory(
+            task=task, schedule=schedule, trigger_kind=kind, backfill=backfill, scheduled_for=datetime.now(UTC)
+        )
+        DueWorkFactory(run=held, gate="overlap", is_exclusive=True, available_at=datetime.now(UTC) + HOUR)
+
+    update_task(actor=ACTOR, task=task, changes={"overlap": "skip"})
+
+    now = Schedule.objects.get(pk=schedule.pk)
+    assert Run.objects.get(pk=held.pk).state == "skipped"
+    assert (now.fired_count, now.skipped_count) == (5 - counts, counts)
 
 
 @pytest.mark.parametrize("is_of_task", [False, True])
