@@ -87,14 +87,20 @@ WHERE gate = 'overlap' AND run_id = ANY(ARRAY(
 ))
 """
 
-# Purpose: skip the held runs of a task past the first few, when its policy no longer lets them wait. Their schedules
+# Purpose: skip the held runs of a task past the first few, when its policy no longer lets them wait. The first is that
+# which starts first: in a pause one that was started since, by hand, which does not wait for the end. Their schedules
 # have counted them as fired, and count them as skipped from now on; not those that were redriven, which have fired.
 # Index: due_work_exclusive_idx; primary keys. Locks: the due work it deletes, the runs, the schedules, which its
 # transaction has locked before.
 SKIP_HELD = """
 WITH ranked AS (
-    SELECT run_id, row_number() OVER (ORDER BY available_at, run_id) AS place
-    FROM scheduling_duework WHERE is_exclusive AND task_id = %s AND gate = 'overlap'
+    SELECT held.run_id, row_number() OVER (
+        ORDER BY task.state = 'paused' AND run.created_at < task.paused_at, held.available_at, held.run_id
+    ) AS place
+    FROM scheduling_duework held
+    JOIN scheduling_task task ON task.id = held.task_id
+    JOIN scheduling_run run ON run.id = held.run_id
+    WHERE held.is_exclusive AND held.task_id = %s AND held.gate = 'overlap'
 ), dropped AS (
     DELETE FROM scheduling_duework work USING ranked
     WHERE work.run_id = ranked.run_id AND ranked.place > %s AND work.gate = 'overlap'

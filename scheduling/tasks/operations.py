@@ -258,15 +258,17 @@ def _judge_overlap_anew(task: Task) -> None:
     """A changed policy holds for the runs that wait, too. Those that it frees are let go while they still are marked
     as exclusive: gates are looked for among the marked rows.
 
-    In a pause that lets go what was started since by hand. What was queued before is judged now all the same, and
-    stands behind the gate that the resumption opens: of an exclusive task one run, unless another is live already."""
+    In a pause that lets go what was started since by hand. What was queued before is judged now all the same. All of it
+    stands behind the gate that the resumption opens where overlap is allowed. Where the policy bounds what waits, one
+    run does, unless another is live already: it is not among those that wait. Any other policy keeps all of it behind
+    the overlap gate, where it is not in the way of what is started by hand later in the pause."""
     with connection.cursor() as cursor:
         release_gated(cursor, task_ids=[task.pk])
         cursor.execute(MARK_EXCLUSIVE, [task.is_exclusive, task.pk, task.is_exclusive])
         if task.is_exclusive:
             cursor.execute(HOLD_UNBEGUN, [task.pk])
             release_gated(cursor, task_ids=[task.pk])
-        if task.state == TaskState.PAUSED:
+        if task.state == TaskState.PAUSED and (task.overlap in _MAY_WAIT or not task.is_exclusive):
             cursor.execute(LEAVE_TO_PAUSE, {"task": task.pk, "at_most": 1 if task.is_exclusive else None})
         if task.overlap in _MAY_WAIT:
             cursor.execute(SKIP_HELD, [task.pk, _MAY_WAIT[OverlapPolicy(task.overlap)]])

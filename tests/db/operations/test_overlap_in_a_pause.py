@@ -16,7 +16,7 @@ from scheduling.runs.gates import release_gated
 from scheduling.runs.operations import cancel_run, start_run
 from scheduling.runs.states import Gate
 from scheduling.tasks.operations import pause_task, resume_task, update_task
-from tests.factories import ScheduleFactory, TaskFactory
+from tests.factories import ScheduleFactory, TaskFactory, WorkerFactory
 from tests.invariants import broken_invariants
 from workers.gates import sweep_gates
 
@@ -109,7 +109,7 @@ def test_a_task_that_forbids_overlap_in_a_pause_is_as_one_that_did_so_without(
 
     edit(task, overlap=overlap)
 
-    assert gates(task)[0] == Gate.PAUSED
+    assert gates(task)[0] == (Gate.PAUSED if overlap in ("skip", "queue_one") else Gate.OVERLAP)
     assert broken_invariants() == {}
 
     resume_task(actor=ACTOR, task=task)
@@ -166,6 +166,45 @@ def test_a_run_by_hand_that_waits_in_a_pause_starts_when_the_task_comes_to_allow
     edit(task, overlap="allow")
 
     assert gates(task) == [*[Gate.PAUSED] * 3, None]
+
+
+@pytest.mark.parametrize("former", ["queue_one", "cancel_running", "allow"])
+def test_what_waits_for_the_end_of_the_pause_is_not_in_the_way_of_a_run_by_hand(former: str) -> None:
+    task, _ = fired_three_times(overlap="queue_all")
+    pause_task(actor=ACTOR, task=task)
+    cancel_run(actor=ACTOR, run=Run.objects.get(due_work__gate=Gate.PAUSED))
+    Task.objects.filter(pk=task.pk).update(overlap=former)
+    if former == "allow":
+        DueWork.objects.filter(task=task).update(gate=Gate.PAUSED, is_exclusive=False)
+
+    edit(task, overlap="queue_all")
+    by_hand = start_run(actor=ACTOR, task=task)
+
+    assert gate_of(by_hand) is None
+    resume_task(actor=ACTOR, task=task)
+    assert gates(task) == [Gate.OVERLAP, Gate.OVERLAP, None]
+    assert broken_invariants() == {}
+    assert end_the_live_one(task) == by_hand.pk
+    assert gates(task) == [None, Gate.OVERLAP]
+
+
+def test_of_those_that_wait_for_a_worker_the_run_by_hand_is_kept() -> None:
+    """What was held before the pause starts after it; the one by hand starts as soon as the worker has ended."""
+    task, schedule = fired_three_times(overlap="queue_all")
+    busy = DueWork.objects.get(task=task, gate=None)
+    leased = {"lease_owner": WorkerFactory().pk, "lease_epoch": 1, "claimed_at": datetime.now(UTC)}
+    DueWork.objects.filter(pk=busy.pk).update(**leased)
+    pause_task(actor=ACTOR, task=task)
+    by_hand = start_run(actor=ACTOR, task=task)
+    assert gate_of(by_hand) == Gate.OVERLAP
+
+    edit(task, overlap="queue_one")
+
+    assert gate_of(by_hand) == Gate.OVERLAP
+    assert Run.objects.filter(task=task, state="skipped", schedule=schedule).count() == 2
+    assert end_the_live_one(task) == busy.pk
+    assert gates(task) == [None]
+    assert broken_invariants() == {}
 
 
 def test_one_of_the_held_runs_is_kept_where_the_one_before_them_ended_in_the_pause() -> None:
