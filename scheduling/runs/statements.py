@@ -65,10 +65,12 @@ WHERE task_id = %s AND is_exclusive <> %s AND NOT EXISTS (
 """
 
 # Purpose: put what nobody has begun back behind the overlap gate, when a task becomes exclusive; a pause keeps it there
-# as well. Index: due_work_exclusive_idx. Locks: those rows.
+# as well. What is parked, or sleeps before its next try, has begun: it was claimed and not handed back.
+# Index: due_work_exclusive_idx. Locks: those rows.
 HOLD_UNBEGUN = """
 UPDATE scheduling_duework SET gate = 'overlap'
 WHERE is_exclusive AND task_id = %s AND lease_owner IS NULL AND (gate IS NULL OR gate IN ('key', 'paused'))
+  AND claim_count <= handback_count
 """
 
 # Purpose: let held runs of a paused task wait for nothing but the end of the pause: the first so many, all where that

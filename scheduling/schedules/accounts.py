@@ -18,20 +18,23 @@ def last_paused(until: datetime | None, *, now: datetime) -> datetime:
     return now if until is None or until > now else until - timedelta(microseconds=1)
 
 
-def account_for_pause(schedule: Schedule, *, now: datetime) -> None:
+def account_for_pause(schedule: Schedule, *, now: datetime, is_anew: bool = False) -> None:
     """Record what passed since the mark as one miss, and move the mark past now. The rule is what it was: the auditor
     goes on from where it had come to.
 
+    A mark that lies ahead stays, unless it is to be found anew: zone data, or a calendar, may have changed under it.
     One that has had all its runs is completed. ScheduleError where the rule is not valid, or has come to nothing;
     nothing is recorded then.
     """
     passed = passed_since_mark(schedule, now)
     seen = ACCOUNTED_FOR_EVER if schedule.next_fire_at is None else seen_until(schedule)
-    mark = None
-    if schedule.remaining != 0:
+    if schedule.remaining == 0:
+        mark = None
+    elif is_anew or schedule.next_fire_at is None or schedule.next_fire_at <= now:
         recurrence = recurrence_of(schedule)
-        # A mark that lies ahead too: zone data or a calendar may have changed while the schedule was quarantined.
         mark = recurrence.next_after(now) if passed else recurrence.require_next(now)
+    else:
+        mark = schedule.next_fire_at
     record_passed(schedule, passed, MissReason.PAUSED)
     set_mark(schedule, mark)
     schedule.accounted_until = min(seen, seen_until(schedule))

@@ -24,13 +24,13 @@ def resume(*, actor: Actor, schedule: Schedule, last: datetime) -> Schedule:
 
     One that came to its end while it was paused is completed.
     """
-    before = snapshot(schedule)
+    before, was_quarantined = snapshot(schedule), schedule.state == ScheduleState.QUARANTINED
     activate(schedule)
     of_task = schedule.task.paused_until
     if of_task is not None and of_task <= last:
         schedule.held_at = None
     if schedule.held_at is None:
-        account_for_pause(schedule, now=last)
+        account_for_pause(schedule, now=last, is_anew=was_quarantined)
     return save(actor=actor, action="schedule.resume", schedule=schedule, before=before)
 
 

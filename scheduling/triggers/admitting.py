@@ -67,8 +67,7 @@ def locked(schedule_ids: Sequence[UUID], task_ids: Sequence[UUID]) -> list[Sched
     """The schedules that still may fire, locked, with their tasks, in the order of their ids.
 
     One whose snooze is over is among them, and is resumed; one whose task's is, too, and the task is left to the clock:
-    resuming it would take locks out of their order. So is the schedule's own snooze where that was the longer one of
-    the two: what the end of the task's pause counts ends before.
+    resuming it would take locks out of their order.
     """
     with connection.cursor() as cursor:
         lock_tasks(cursor, sorted(set(task_ids)))
@@ -78,15 +77,9 @@ def locked(schedule_ids: Sequence[UUID], task_ids: Sequence[UUID]) -> list[Sched
     tasks = Task.objects.in_bulk({schedule.task_id for schedule in schedules})
     for schedule in schedules:
         schedule.task = tasks[schedule.task_id]
-        if pause_end(schedule) <= now and not _is_outlasted(schedule):
+        if pause_end(schedule) <= now:
             end_snooze_if_over(schedule, now=now)
     return [schedule for schedule in schedules if pause_end(schedule) <= now]
-
-
-def _is_outlasted(schedule: Schedule) -> bool:
-    """True where its task's snooze, which nobody has ended yet, was over before its own."""
-    own, of_task = schedule.paused_until, schedule.task.paused_until
-    return schedule.held_at is not None and own is not None and of_task is not None and of_task < own
 
 
 def fire(schedules: Sequence[Schedule], moment: Moment) -> list[UUID]:

@@ -132,13 +132,13 @@ def test_a_change_of_one_that_ran_is_no_alarm(name: str) -> None:
     assert not Event.objects.filter(topic="schedule.did_not_run").exists()
 
 
-def test_a_mark_that_lies_too_far_ahead_is_set_right_when_a_pause_ends() -> None:
+def test_what_is_still_to_come_when_a_pause_ends_is_told_when_its_time_has_come() -> None:
     schedule = skipping(next_fire_at=this_hour() + 10 * HOUR)
 
     pause_and_resume(schedule)
 
     assert Auditor().round(spend=5) == 4
-    assert fresh(schedule).next_fire_at == this_hour() + HOUR
+    assert fresh(schedule).accounted_until == this_hour()
 
 
 def test_one_that_is_completed_keeps_its_holes_when_it_goes_on() -> None:

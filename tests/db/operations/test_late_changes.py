@@ -11,11 +11,11 @@ from scheduling.backfills.operations import create_backfill
 from scheduling.clock.firing import run_pass
 from scheduling.clock.jobs import end_snoozes
 from scheduling.errors import NotValid
-from scheduling.models import Miss, Run, Schedule
+from scheduling.models import DueWork, Miss, Run, Schedule
 from scheduling.runs.operations import retry_run, start_run
 from scheduling.schedules.operations import pause_schedule, resume_schedule, update_schedule
 from scheduling.schedules.previews import preview_of_schedule
-from scheduling.tasks.operations import update_task
+from scheduling.tasks.operations import pause_task, update_task
 from tests.factories import BackfillFactory, DueWorkFactory, RunFactory, ScheduleFactory, TaskFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -129,6 +129,27 @@ def test_a_late_policy_takes_off_the_count_what_had_counted(kind: str, counts: i
     now = Schedule.objects.get(pk=schedule.pk)
     assert Run.objects.get(pk=held.pk).state == "skipped"
     assert (now.fired_count, now.skipped_count) == (5 - counts, counts)
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+@pytest.mark.parametrize("overlap", ["skip", "queue_one", "queue_all", "cancel_running"])
+def test_a_late_policy_lets_what_has_begun_go_on(overlap: str, is_paused: bool) -> None:
+    task = TaskFactory()
+    later = datetime.now(UTC) + HOUR
+    parked = DueWorkFactory(run=RunFactory(task=task, state="waiting"), claim_count=1, available_at=later)
+    between_tries = DueWorkFactory(run=RunFactory(task=task), claim_count=1, attempt=2, available_at=later)
+    handed_back = DueWorkFactory(run=RunFactory(task=task), claim_count=1, handback_count=1)
+    if is_paused:
+        pause_task(actor=ACTOR, task=task)
+
+    update_task(actor=ACTOR, task=task, changes={"overlap": overlap})
+
+    begun = DueWork.objects.filter(pk__in=[parked.pk, between_tries.pk])
+    assert list(begun.values_list("gate", "is_exclusive")) == [("paused" if is_paused else None, True)] * 2
+    assert Run.objects.get(pk=parked.pk).state == "waiting"
+    assert Run.objects.get(pk=handed_back.pk).state == ("skipped" if overlap == "skip" else "queued")
+    if overlap != "skip":
+        assert DueWork.objects.get(pk=handed_back.pk).gate == "overlap"
 
 
 @pytest.mark.parametrize("is_of_task", [False, True])

@@ -9,6 +9,7 @@ from django.db.models import Sum
 
 from scheduling.audit.models import AuditEntry
 from scheduling.audit.operations import Actor
+from scheduling.calendars.operations import update_calendar
 from scheduling.clock.firing import run_pass
 from scheduling.clock.jobs import end_snoozes
 from scheduling.errors import IllegalTransition, VersionMismatch
@@ -18,7 +19,7 @@ from scheduling.runs.operations import start_run
 from scheduling.runs.states import Gate
 from scheduling.schedules.operations import add_schedule, pause_schedule, resume_schedule, update_schedule
 from scheduling.tasks.operations import end_snooze, pause_task, resume_task
-from tests.factories import DueWorkFactory, RunFactory, ScheduleFactory, TaskFactory
+from tests.factories import CalendarFactory, DueWorkFactory, RunFactory, ScheduleFactory, TaskFactory
 from tests.invariants import broken_invariants
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -256,3 +257,19 @@ def test_a_plain_pause_in_place_of_the_tasks_snooze_takes_what_comes_until_someb
 
     assert missed(schedule) == {"paused": 5}
     assert not Run.objects.exists()
+
+
+def test_days_that_a_calendar_gives_back_after_a_snooze_are_not_fired_for_the_past() -> None:
+    """Its edit came before anybody had noticed the end of the snooze."""
+    schedule = snoozed(own=True, of_task=False)
+    hours = [(this_hour() - each * HOUR).date().isoformat() for each in range(6)]
+    calendar = CalendarFactory(agent=schedule.task.agent, dates=hours, days=sorted(set(hours)))
+    tomorrow = this_hour() + timedelta(days=2)
+    Schedule.objects.filter(pk=schedule.pk).update(calendars=[calendar.pk], next_fire_at=tomorrow)
+
+    update_calendar(actor=ACTOR, calendar=calendar, changes={"dates": ["2030-12-26"]})
+    end_snoozes()
+    run_pass()
+
+    assert not Run.objects.exists()
+    assert Schedule.objects.get(pk=schedule.pk).next_fire_at == this_hour() + HOUR
