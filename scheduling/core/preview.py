@@ -17,6 +17,7 @@ from scheduling.core.recurrence.zones import Zone, get_zone
 DEFAULT_COUNT = 5
 MAX_COUNT = 10_000
 MAX_DATES = 1_000
+MAX_EXPRESSION = 4_000
 
 _FIELDS = (
     "kind",
@@ -70,11 +71,12 @@ def preview(rule: Rule, *, after: datetime | None, now: datetime, count: int) ->
     is_as_if_before = rule.starts_at is None and after is not None and after < now
     rule = anchored(rule, at=anchoring(after, now))
     recurrence = compile_rule(rule)
-    found = recurrence.occurrences(start, count)
+    ahead = recurrence.occurrences(start, count + 1)
+    found, is_over = ahead[:count], len(ahead) <= count
     notes = remarks(rule, start=start, end=found[-1]) if found else []
     if not recurrence.has_times:
         notes = ["It names no instants: it waits for something to happen."]
-    elif len(found) < count:
+    elif is_over:
         notes += remarks(rule, start=found[-1] if found else start, end=None)
         notes.append(
             "The schedule ends with the last occurrence shown."
@@ -121,6 +123,10 @@ def parse_request(mapping: Mapping[str, Any]) -> PreviewRequest:
     if kind is None or expression is None:
         missing = "kind" if kind is None else "expression"
         raise ScheduleError("missing_field", f"{missing} is missing", field=missing)
+    if len(expression) > MAX_EXPRESSION:
+        raise ScheduleError(
+            "invalid_field", f"expression has no more than {MAX_EXPRESSION} characters", field="expression"
+        )
     zone_name = _text(mapping, "timezone")
     zone = get_zone("UTC" if zone_name is None else zone_name)
     rule = Rule(

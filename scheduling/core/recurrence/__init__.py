@@ -17,7 +17,7 @@ of a preview should know).
 """
 
 from dataclasses import replace
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from functools import lru_cache
 
 from scheduling.core.recurrence.anchors import settled_anchor
@@ -29,7 +29,7 @@ from scheduling.core.recurrence.interval import compile_interval
 from scheduling.core.recurrence.once import compile_once
 from scheduling.core.recurrence.rrule import compile_rrule
 from scheduling.core.recurrence.rule import Rule, ScheduleError
-from scheduling.core.recurrence.union import compile_lines
+from scheduling.core.recurrence.union import compile_lines, lines_of
 from scheduling.core.recurrence.waiting import compile_after, compile_condition, compile_event
 from scheduling.core.recurrence.zones import get_zone
 
@@ -53,6 +53,11 @@ _COMPILERS = {
     "event": (compile_event, "shift"),
     "after": (compile_after, "shift"),
 }
+# What one search may have to pass over, less than 20 ms of it: an excluded time costs up to 50 microseconds, and more
+# only of rules that occur once in years; a span costs 10.
+MAX_EXDATES = 300
+MAX_SPANS = 2_000
+_FURTHEST_EXDATES = timedelta(days=40 * 365.25)
 _OF_LINES = frozenset({"cron", "rrule"})
 
 
@@ -80,6 +85,7 @@ def compile_rule(rule: Rule) -> Recurrence:
         )
     compiler, _ = _COMPILERS[rule.kind]
     context = context_of(rule)
+    _require_bounded_exclusions(rule)
     recurrence: Recurrence
     if rule.kind in _OF_LINES:
         recurrence = compile_lines(compiler, rule.expression, context, code=f"invalid_{rule.kind}")
@@ -89,6 +95,33 @@ def compile_rule(rule: Rule) -> Recurrence:
         raise never_occurs(f"This never occurs: {context.zone.name} has no such time on any of its days")
     recurrence.calendars = rule.calendars
     return recurrence
+
+
+def _require_bounded_exclusions(rule: Rule) -> None:
+    """A search goes through what is excluded in a row one by one, and through each of several rules."""
+    lines = max(1, len(lines_of(rule.expression))) if rule.kind in _OF_LINES else 1
+    of_each = "" if lines == 1 else f", counted for each of {lines} rules"
+    if len(rule.exdates) * lines > MAX_EXDATES:
+        raise ScheduleError(
+            "too_many_exdates",
+            f"A schedule excludes at most {MAX_EXDATES} times{of_each}; here are {len(rule.exdates)}",
+            field="exdates",
+            hint="Leave out those that are over, or name their days in an exclusion calendar",
+        )
+    if rule.exdates and max(rule.exdates) - min(rule.exdates) > _FURTHEST_EXDATES:
+        raise ScheduleError(
+            "too_many_exdates",
+            "The excluded times lie more than 40 years apart",
+            field="exdates",
+            hint="Leave out those that are over",
+        )
+    if sum(len(calendar.spans) for calendar in rule.calendars) * lines > MAX_SPANS:
+        raise ScheduleError(
+            "too_many_stretches",
+            f"The calendars have more than {MAX_SPANS} separate spans between them{of_each}",
+            field="calendars",
+            hint="Spans that touch count as one; name whole days, or leave out what is over",
+        )
 
 
 def context_of(rule: Rule) -> Context:

@@ -162,6 +162,8 @@ def _read(fields: tuple[str, ...]) -> tuple[CronDays, _DayMatcher]:
     if not plain:
         matcher.days = set()
     matcher.nearest = nearest
+    # Cron's day-or rule looks at how the fields begin, and cronsim at what is left of them without the `W`.
+    matcher.day_and = fields[2].startswith("*") or fields[4].startswith("*")
     return CronDays((fields[2], fields[3], fields[4]), nearest, months, matcher), matcher
 
 

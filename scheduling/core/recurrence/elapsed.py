@@ -14,14 +14,14 @@ from scheduling.core.recurrence.clockface import DAY
 from scheduling.core.recurrence.rule import LATEST, ONE_SECOND
 from scheduling.core.recurrence.unit_counts import UnitCounts
 from scheduling.core.recurrence.units import Units
-from scheduling.core.recurrence.zones import Segment
+from scheduling.core.recurrence.zones import SETTLED, Segment
 
 # Ends the search of a rule whose conditions seem to agree and never do: so many years or jumps, 3 to 10 ms of work.
 SEARCH_YEARS = 250
 _SEARCH = timedelta(days=SEARCH_YEARS * 365.25)
 _MAX_JUMPS = 15_000
 # A COUNT that is not used up within bounds nothing that anyone will ask for. Named days are looked at one by one where
-# INTERVAL begins each of them differently; so many, a century of every day, take some 10 ms.
+# INTERVAL begins each of them differently, a century of every day and up to the year SETTLED; a century takes 10 ms.
 _COUNT_SEARCH = timedelta(days=4 * 36_525)
 _MAX_COUNTED_DAYS = 40_000
 _YEAR = timedelta(days=366)
@@ -66,7 +66,11 @@ class ElapsedRecurrence(Recurrence):
         return None
 
     def nth(self, count: int) -> datetime | None:
-        """The `count`-th occurrence from the anchor, from 1; None where it lies past `_COUNT_SEARCH`."""
+        """The `count`-th occurrence from the anchor, from 1; None where it lies so far ahead that it bounds nothing."""
+        if self.units.days is None and self.units.clockface is None and self.offsets == (0,) and self.grain == 1:
+            seconds = (count - 1) * self.units.interval * self.units.size
+            is_far = seconds >= (LATEST - self.anchor).total_seconds()
+            return None if is_far else self.anchor + timedelta(seconds=seconds)
         counts, left, examined = UnitCounts(self.units), count, 0
         last = min(self.anchor, LATEST - _COUNT_SEARCH) + _COUNT_SEARCH
         for segment in _joined(self.zone.segments_from(self.anchor), last):
@@ -83,7 +87,8 @@ class ElapsedRecurrence(Recurrence):
             if left <= rest:
                 return self._nth_of_days(counts, grid, segment, [end // DAY], left)
             left -= rest
-            if examined > _MAX_COUNTED_DAYS and self.units.per_day % self.units.interval:
+            is_far = examined > _MAX_COUNTED_DAYS and segment.end.year >= SETTLED
+            if is_far and self.units.per_day % self.units.interval:
                 return None
         return None
 

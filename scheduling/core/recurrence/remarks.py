@@ -21,6 +21,7 @@ _COUNTED_OF_A_CHANGE = 1_000
 _MOST_SENTENCES = 200
 _MOST_LOOKED_AT = 5_000
 _NAMED_EXCLUSIONS = 10
+_MOST_JUDGED = 10  # exclusions of times that do not exist, each a rule to be compiled
 _FOLD_WORDS = {"first": "once, the first time", "second": "once, the second time", "both": "both times"}
 
 
@@ -107,10 +108,22 @@ def _of_more(counted: str, change: datetime, context: Context, *, is_gap: bool) 
 
 
 def _exclusion_remarks(rule: Rule, context: Context, start: datetime, end: datetime) -> list[str]:
-    taken = [wall for wall in _near(context, start, end) if _takes_away(wall, rule, context, start, end)]
+    taken: list[datetime] = []
+    judged = 0
+    for wall in _near(context, start, end):
+        # Whether one in a gap takes anything away is found out by the rule with this exclusion alone.
+        judged += not context.zone.resolve(wall, gap="skip", fold="both")
+        if judged > _MOST_JUDGED:
+            break
+        if _takes_away(wall, rule, context, start, end):
+            taken.append(wall)
     words = [f"{shown(wall)} is excluded." for wall in taken[:_NAMED_EXCLUSIONS]]
     more = len(taken) - _NAMED_EXCLUSIONS
-    return [*words, f"And {more} more are excluded."] if more > 0 else words
+    if more > 0:
+        words.append(f"And {more} more are excluded.")
+    if judged > _MOST_JUDGED:
+        words.append(f"What is excluded from {wall:%Y-%m-%d} on is not noted here.")
+    return words
 
 
 def _near(context: Context, start: datetime, end: datetime) -> list[datetime]:
@@ -127,7 +140,7 @@ def _takes_away(wall: datetime, rule: Rule, context: Context, start: datetime, e
     named = [at for at in instants if start < at <= end and free.names(at)]
     if not named or at_local_time:
         return bool(named)
-    alone = compile_rule(replace(rule, exdates=(wall,), calendars=()))
+    alone = compile_rule.__wrapped__(replace(rule, exdates=(wall,), calendars=()))  # not kept: nobody asks again
     return any(not alone.names(at) for at in named)
 
 

@@ -16,6 +16,9 @@ from scheduling.core.recurrence.rule import ScheduleError
 from scheduling.core.recurrence.sentences import in_zone
 
 MAX_LINES = 20
+# A COUNT is worked out by going through what it counts, up to some 10 ms of it.
+MAX_COUNTS = 5
+_COUNT = re.compile(r"\bCOUNT\s*=", re.ASCII | re.IGNORECASE)
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
@@ -63,6 +66,11 @@ class UnionRecurrence(Recurrence):
         return found
 
 
+def lines_of(expression: str) -> list[tuple[int, str]]:
+    """The rules of an expression with the numbers of their lines, from 1."""
+    return [(number, line) for number, line in enumerate(_LINE_END.split(expression), start=1) if line.strip()]
+
+
 def compile_lines(
     compile_line: Callable[[str, Context], Recurrence], expression: str, context: Context, *, code: str
 ) -> Recurrence:
@@ -70,7 +78,7 @@ def compile_lines(
 
     ScheduleError with `code` for more than `MAX_LINES` rules, and the error of a line, whose number it then names.
     """
-    lines = [(number, line) for number, line in enumerate(_LINE_END.split(expression), start=1) if line.strip()]
+    lines = lines_of(expression)
     if len(lines) < 2:
         return compile_line(expression, context)
     if len(lines) > MAX_LINES:
@@ -80,8 +88,17 @@ def compile_lines(
             field="expression",
             hint="Join the rules that differ in one part only, or make a second schedule of the task",
         )
+    if sum(_COUNT.search(line) is not None for _, line in lines) > MAX_COUNTS:
+        raise ScheduleError(
+            code,
+            f"At most {MAX_COUNTS} rules of a schedule have a COUNT",
+            field="expression",
+            hint="Say with UNTIL when a rule ends, or make a second schedule of the task",
+        )
     alone = replace(context, ends_at=None, added=())
-    members = tuple(_compile_numbered(compile_line, number, line, alone) for number, line in lines)
+    # A line that is said twice is one.
+    distinct = {line.strip(): number for number, line in reversed(lines)}
+    members = tuple(_compile_numbered(compile_line, number, line, alone) for line, number in reversed(distinct.items()))
     return UnionRecurrence(
         zone=context.zone,
         sentence=_joined([member.sentence for member in members], context.zone.name),
