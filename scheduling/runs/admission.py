@@ -188,6 +188,13 @@ def lock_free_tasks(cursor: Any, task_ids: Iterable[UUID]) -> frozenset[UUID]:
     return frozenset(task_id for (task_id,) in cursor.fetchall())
 
 
+def is_backfilled(cursor: Any, task_id: UUID) -> bool:
+    """True where all live runs of an exclusive task are of backfills. Requires a transaction that holds the task."""
+    cursor.execute(statements.LIVE_RUNS, [[task_id]])
+    row = cursor.fetchone()
+    return row is not None and bool(row[3])
+
+
 def _read_facts(cursor: Any, task_ids: set[UUID]) -> dict[UUID, _Facts]:
     """Facts of the tasks that there are, each read under the lock that its policy asks for."""
     facts: dict[UUID, _Facts] = {}

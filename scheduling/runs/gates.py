@@ -26,7 +26,8 @@ from scheduling.wakeup import DUE_CHANNEL, after_commit
 LOCK_TASKS = "SELECT id FROM scheduling_task WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 
 # Purpose: let the next held run of each task go whose other runs have ended; all of them where the policy has become
-# `allow`. Of a paused task only what was started since the pause, which is by hand: that runs all the same.
+# `allow`. What a backfill has queued (with the lowest priority, 9) comes last. Of a paused task only what was started
+# since the pause, which is by hand: that runs all the same.
 # Index: due_work_exclusive_idx, once for the live and once for the held runs of each task; the primary key for those it
 # opens. Locks: the tasks are locked; the rows it opens.
 #
@@ -56,7 +57,7 @@ WHERE work.run_id = ANY(ARRAY(
           AND (free.paused_at IS NULL OR (
               SELECT run.created_at FROM scheduling_run run WHERE run.id = held.run_id
           ) >= free.paused_at)
-        ORDER BY held.available_at, held.run_id
+        ORDER BY held.priority = 9, held.available_at, held.run_id
         LIMIT free.at_most
     ) AS next
 )) AND COALESCE(work.gate, '') = 'overlap'

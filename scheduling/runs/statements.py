@@ -84,14 +84,15 @@ WHERE gate = 'overlap' AND run_id = ANY(ARRAY(
         SELECT FROM scheduling_duework live
         WHERE live.is_exclusive AND live.task_id = %(task)s AND live.gate IS DISTINCT FROM 'overlap'
     )
-    ORDER BY held.available_at, held.run_id
+    ORDER BY held.priority = 9, held.available_at, held.run_id
     LIMIT %(at_most)s
 ))
 """
 
 # Purpose: skip the held runs of a task past the first few, when its policy no longer lets them wait. The first is that
-# which starts first: in a pause one that was started since, by hand, which does not wait for the end. Their schedules
-# have counted them as fired, and count them as skipped from now on; not those that were redriven, which have fired.
+# which starts first: in a pause one that was started since, by hand, which does not wait for the end. What a backfill
+# has queued waits for the others, whatever the policy, and is not among them. Their schedules have counted them as
+# fired, and count them as skipped from now on; not those that were redriven, which have fired.
 # Index: due_work_exclusive_idx; primary keys. Locks: the due work it deletes, the runs, the schedules, which its
 # transaction has locked before.
 SKIP_HELD = """
@@ -102,7 +103,7 @@ WITH ranked AS (
     FROM scheduling_duework held
     JOIN scheduling_task task ON task.id = held.task_id
     JOIN scheduling_run run ON run.id = held.run_id
-    WHERE held.is_exclusive AND held.task_id = %s AND held.gate = 'overlap'
+    WHERE held.is_exclusive AND held.task_id = %s AND held.gate = 'overlap' AND run.backfill_id IS NULL
 ), dropped AS (
     DELETE FROM scheduling_duework work USING ranked
     WHERE work.run_id = ranked.run_id AND ranked.place > %s AND work.gate = 'overlap'
@@ -110,10 +111,10 @@ WITH ranked AS (
 ), skipped AS (
     UPDATE scheduling_run run SET state = 'skipped', skip_reason = 'overlap', finished_at = now()
     FROM dropped WHERE run.id = dropped.run_id
-    RETURNING run.schedule_id, run.backfill_id, dropped.redriven_at
+    RETURNING run.schedule_id, dropped.redriven_at
 ), counted AS (
     SELECT schedule_id, count(*) AS runs FROM skipped
-    WHERE schedule_id IS NOT NULL AND backfill_id IS NULL AND redriven_at IS NULL
+    WHERE schedule_id IS NOT NULL AND redriven_at IS NULL
     GROUP BY schedule_id
 )
 UPDATE scheduling_schedule schedule

@@ -20,6 +20,7 @@ from scheduling.definitions.json_values import require_storable
 from scheduling.definitions.strict import parse
 from scheduling.errors import IllegalTransition, KeyTaken, LimitReached, NotValid, Problem, VersionMismatch
 from scheduling.instants import database_moment, database_now
+from scheduling.runs.admission import is_backfilled
 from scheduling.runs.admission_statements import KNOW_KEYS
 from scheduling.runs.gates import release_gated
 from scheduling.runs.models import ConcurrencyKey, DueWork
@@ -271,7 +272,9 @@ def _judge_overlap_anew(task: Task) -> None:
         if task.state == TaskState.PAUSED and (task.overlap in _MAY_WAIT or not task.is_exclusive):
             cursor.execute(LEAVE_TO_PAUSE, {"task": task.pk, "at_most": 1 if task.is_exclusive else None})
         if task.overlap in _MAY_WAIT:
-            cursor.execute(SKIP_HELD, [task.pk, _MAY_WAIT[OverlapPolicy(task.overlap)]])
+            # As admission decides: the first waits for a backfilled run under any policy.
+            may_wait = _MAY_WAIT[OverlapPolicy(task.overlap)] or int(is_backfilled(cursor, task.pk))
+            cursor.execute(SKIP_HELD, [task.pk, may_wait])
             reopen([schedule_id for (schedule_id,) in cursor.fetchall()])
 
 

@@ -138,3 +138,46 @@ def test_a_policy_that_forbids_overlap_from_now_on_counts_runs_of_queue_all(over
     update_task(actor=Actor.system("tests"), task=backfill.schedule.task, changes={"overlap": "skip"})
 
     assert DueWork.objects.get().is_exclusive == is_exclusive
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+@pytest.mark.parametrize("former", ["queue_one", "queue_all", "allow"])
+def test_a_late_policy_skips_neither_the_first_that_waits_for_a_backfilled_run_nor_that(
+    former: str, is_begun: bool
+) -> None:
+    task = TaskFactory(overlap=former)
+    live_at = timezone.now().replace(second=0, microsecond=0) - timedelta(minutes=20)
+    live = ScheduleFactory(task=task, next_fire_at=live_at)
+    backfill = BackfillFactory(schedule=live, overlap="queue_all")
+    BackfillPacer().turn()
+    made = DueWork.objects.get()
+    if is_begun:
+        leased = {"lease_owner": new_id(), "lease_epoch": 1, "claimed_at": timezone.now(), "claim_count": 1}
+        DueWork.objects.filter(pk=made.pk).update(**leased)
+    for number in range(2):
+        run_pass(now=live_at + number * timedelta(minutes=1))
+
+    update_task(actor=Actor.system("tests"), task=task, changes={"overlap": "skip"})
+
+    assert Run.objects.get(backfill=backfill).state == "queued"
+    first, *others = Run.objects.filter(schedule=live, backfill=None).order_by("scheduled_for")
+    assert (first.state, {run.state for run in others}) == ("queued", {"skipped"})
+    gates = {work.pk: work.gate for work in DueWork.objects.all()}
+    expected = {made.pk: None, first.pk: Gate.OVERLAP} if is_begun else {made.pk: Gate.OVERLAP, first.pk: None}
+    assert gates == expected
+
+
+def test_what_a_backfill_has_queued_is_let_go_after_the_others() -> None:
+    task = TaskFactory(overlap="queue_all")
+    backfill = BackfillFactory(schedule__task=task, overlap="queue_all")
+    earlier = timezone.now() - timedelta(hours=1)
+    held = {"is_exclusive": True, "gate": Gate.OVERLAP}
+    made = DueWorkFactory(run=RunFactory(task=task, backfill=backfill), priority=9, available_at=earlier, **held)
+    other = DueWorkFactory(run=RunFactory(task=task), **held)
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        assert release_gated(cursor, task_ids=[task.pk]) == 1
+
+    assert list(DueWork.objects.filter(gate=None)) == [other]
+    made.refresh_from_db()
+    assert made.gate == Gate.OVERLAP
