@@ -4,6 +4,7 @@ from copy import deepcopy
 
 import pytest
 
+from tests.chaos.history import Action
 from tests.chaos.invariants import INVARIANTS, judge
 from tests.chaos.planted import PLANTED, judge_the_judge, sound
 
@@ -20,6 +21,16 @@ def test_what_is_planted_is_caught(name, what):
     PLANTED[name][what](history)
 
     assert judge(history)[name]
+
+
+@pytest.mark.parametrize(("step", "is_accepted"), [("s1", False), (None, True)])
+def test_a_redriven_run_that_no_step_has_failed_has_nothing_to_try_again(step, is_accepted):
+    """Its workers died, and none had come to write a step down."""
+    history = deepcopy(sound())
+    reply = {"id": "r1", "error": {"code": "quarantined", "step": step}}
+    history.actions.append(Action(request="q2", action="run.retry", must_change=False, status=202, reply=reply))
+
+    assert (judge(history)["a redrive tries again"] == []) is is_accepted
 
 
 def test_every_invariant_has_something_planted_against_it():
