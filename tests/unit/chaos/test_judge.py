@@ -1,6 +1,7 @@
 """The torture driver's judge can condemn: each invariant catches what is planted against it."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 
@@ -28,7 +29,8 @@ def test_a_redriven_run_that_no_step_has_failed_has_nothing_to_try_again(step, i
     """Its workers died, and none had come to write a step down."""
     history = deepcopy(sound())
     reply = {"id": "r1", "error": {"code": "quarantined", "step": step}}
-    history.actions.append(Action(request="q2", action="run.retry", must_change=False, status=202, reply=reply))
+    deed = Action(request="q2", action="run.retry", must_change=False, status=202, reply=reply)
+    history = replace(history, actions=[*history.actions, deed])
 
     assert (judge(history)["a redrive tries again"] == []) is is_accepted
 
