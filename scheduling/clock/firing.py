@@ -10,6 +10,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfoNotFoundError
 
 import structlog
+from django.db import DataError
 
 from scheduling.clock import metrics, session
 from scheduling.clock.due import DueSchedule, Share, read_due
@@ -188,31 +189,45 @@ def _plan_all(due: Sequence[DueSchedule], left_alone: SteppedOver) -> tuple[list
             continue
         planned.append(Planned(schedule, known))
         starts += len(known.fire)
-    planned, left = _settle_strays(planned, left_alone)
-    return planned, PassResult(schedules=tried + left, quarantined=quarantined, stepped_over=stepped_over + left)
+    planned, strays = _settle_strays(planned, left_alone)
+    return planned, PassResult(
+        schedules=tried + strays.schedules,
+        quarantined=quarantined + strays.quarantined,
+        stepped_over=stepped_over + strays.stepped_over,
+    )
 
 
-def _settle_strays(planned: list[Planned], left_alone: SteppedOver) -> tuple[list[Planned], int]:
+def _settle_strays(planned: list[Planned], left_alone: SteppedOver) -> tuple[list[Planned], PassResult]:
     """Plan those whose rule does not name their mark from the occurrence on that it has passed over, if any. Return the
-    plans, and how many schedules are left to clocks with newer zone data; what the time does not allow stays due."""
+    plans, and how many were set aside or left to clocks with newer zone data. What the time does not allow stays due.
+    """
     if not any(item.is_stray for item in planned):
-        return planned, 0
+        return planned, PassResult()
     ends_at = time.monotonic() + PLANNING_TIME
     is_for_others = cache(is_outdated)
     settled: list[Planned] = []
-    left = 0
+    left = quarantined = 0
     for item in planned:
-        if item.is_stray:
-            if is_young(item.schedule) and is_for_others():
-                left_alone.add([item.schedule.id])
-                left += 1
-                continue
-            if time.monotonic() > ends_at:
-                continue
-            if (earlier := earlier_mark(item.schedule)) is not None:
-                item = Planned(item.schedule, plan_schedule(replace(item.schedule, next_fire_at=earlier)))
-        settled.append(item)
-    return settled, left
+        if not item.is_stray:
+            settled.append(item)
+        elif is_young(item.schedule) and is_for_others():
+            left_alone.add([item.schedule.id])
+            left += 1
+        elif time.monotonic() <= ends_at:
+            try:
+                settled.append(_settled(item))
+            except (ScheduleError, DataError, ValueError, ArithmeticError) as error:
+                quarantined += quarantine(
+                    item.schedule.id, item.schedule.version, f"cannot be planned: {type(error).__name__}: {error}"
+                )
+    return settled, PassResult(schedules=left + quarantined, quarantined=quarantined, stepped_over=left)
+
+
+def _settled(item: Planned) -> Planned:
+    earlier = earlier_mark(item.schedule)
+    if earlier is None:
+        return item
+    return Planned(item.schedule, plan_schedule(replace(item.schedule, next_fire_at=earlier)))
 
 
 def _plan_twice(schedule: DueSchedule) -> Plan:

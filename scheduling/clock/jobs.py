@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any
+from uuid import UUID
 
 import structlog
 from django.db import transaction
+from django.db.models import QuerySet
 
 from scheduling.bulk.operations import carry_on
 from scheduling.calendars.models import Calendar
@@ -25,8 +27,6 @@ from scheduling.tasks.operations import end_snooze as end_task_snooze
 
 logger = structlog.get_logger(__name__)
 
-Row = TypeVar("Row")
-
 BATCH = 200
 # How far ahead the recurring events of calendars are expanded at least; writing a calendar expands twice as far.
 EXPANDED_AHEAD = timedelta(days=366)
@@ -38,28 +38,33 @@ def end_snoozes() -> int:
         if not is_alone:
             return 0
         now = database_now()
-        tasks = list(Task.objects.filter(state=TaskState.PAUSED, paused_until__lte=now).order_by("id")[:BATCH])
-        ended = _one_by_one(tasks, lambda task: end_task_snooze(task=task))
+        tasks = Task.objects.filter(state=TaskState.PAUSED, paused_until__lte=now)
+        ended = _one_by_one(_ids_of(tasks), lambda pk: end_task_snooze(task=Task.objects.get(pk=pk)))
         # Tasks come first: a schedule that was held with its task is accounted for once, by whichever ends last.
         snoozed = Schedule.objects.filter(paused_until__lte=now).exclude(task__state=TaskState.ARCHIVED)
-        schedules = list(snoozed.select_related("task").order_by("id")[:BATCH])
-        return ended + _one_by_one(schedules, lambda schedule: end_snooze(schedule=schedule))
+        schedules = Schedule.objects.select_related("task")
+        return ended + _one_by_one(_ids_of(snoozed), lambda pk: end_snooze(schedule=schedules.get(pk=pk)))
 
 
-def _one_by_one(rows: Sequence[Row], act: Callable[[Row], object]) -> int:
+def _ids_of(rows: QuerySet[Any]) -> list[UUID]:
+    """Ids alone, since one row that cannot be read would keep the others from being read."""
+    return list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH])
+
+
+def _one_by_one(ids: Sequence[UUID], act: Callable[[UUID], object]) -> int:
     """Act on each in a savepoint of its own, so that one that somebody has locked, or that fails, holds up no other.
     Returns how many went well; the others come again the next time. Requires a transaction."""
     done = 0
-    for row in rows:
+    for pk in ids:
         try:
             with transaction.atomic():
-                act(row)
+                act(pk)
             done += 1
         except Exception as error:
             fault = fault_of(error)
             if fault.is_everywhere:
                 raise
-            logger.exception("housekeeping.put_off", row=str(row), fault=fault)
+            logger.exception("housekeeping.put_off", row=str(pk), fault=fault)
     return done
 
 

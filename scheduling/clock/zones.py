@@ -14,6 +14,7 @@ from importlib import import_module
 from uuid import UUID
 
 import structlog
+from django.db import DataError
 
 from scheduling.audit.operations import Actor, record
 from scheduling.clock import session
@@ -22,7 +23,7 @@ from scheduling.events.models import Event
 from scheduling.events.operations import publish
 from scheduling.housekeeping import alone
 from scheduling.instants import database_now
-from scheduling.schedules.holes import has_unseen, warn_of_unseen
+from scheduling.schedules.holes import UNCOMPUTABLE, has_unseen, warn_of_unseen
 from scheduling.schedules.models import WAITING_KINDS, Schedule, ScheduleState
 from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, account_up_to_mark, load_calendars, recurrence_of, set_mark
 from scheduling.wakeup import SCHEDULES_CHANNEL, after_commit
@@ -93,20 +94,35 @@ def _move_all(*, is_first: bool) -> int:
     moved, after = 0, _FIRST_ID
     while True:
         now = database_now()
-        schedules = list(
+        ids = list(
             Schedule.objects.filter(pk__gt=after)
             .exclude(timezone="UTC")
             .exclude(kind__in=WAITING_KINDS)
             .exclude(state=ScheduleState.COMPLETED, accounted_until=ACCOUNTED_FOR_EVER)
-            .order_by("pk")[:BATCH]
+            .order_by("pk")
+            .values_list("pk", flat=True)[:BATCH]
         )
-        if not schedules:
+        if not ids:
             return moved
+        schedules = _read(ids)
         load_calendars(schedules)
         concerned = [each for each in schedules if _lies_elsewhere(each, now) or (not is_first and has_unseen(each))]
         if concerned:
             moved += _move(concerned)
-        after = schedules[-1].pk
+        after = ids[-1]
+
+
+def _read(ids: Sequence[UUID]) -> list[Schedule]:
+    """Those of the schedules that can be read. One that cannot be, by values that were written by hand, keeps no other
+    from it; the pass sets it aside when it is due."""
+    try:
+        return list(Schedule.objects.filter(pk__in=ids).order_by("pk"))
+    except (DataError, *UNCOMPUTABLE) as error:
+        if len(ids) == 1:
+            logger.warning("schedule.not_moved", schedule=str(ids[0]), detail=repr(error)[:300])
+            return []
+    middle = len(ids) // 2
+    return [*_read(ids[:middle]), *_read(ids[middle:])]
 
 
 def _lies_elsewhere(schedule: Schedule, now: datetime) -> bool:
@@ -118,7 +134,9 @@ def _lies_elsewhere(schedule: Schedule, now: datetime) -> bool:
         return False
     try:
         return recurrence_of(schedule).require_next(now) != schedule.next_fire_at
-    except ScheduleError:
+    except UNCOMPUTABLE as error:
+        if not isinstance(error, ScheduleError):
+            logger.warning("schedule.not_moved", schedule=str(schedule.pk), detail=repr(error)[:300])
         return False
 
 

@@ -82,17 +82,12 @@ WHERE is_exclusive AND task_id = %(task)s AND lease_owner IS NOT NULL AND cancel
 RETURNING run_id
 """
 
-# Purpose: which of these conditions are being checked right now. Asked of the newest checks, because those that were
-# skipped and one that is redriven stand beside the live one. Index: run_check_unique, read backwards; primary key of
-# the due work. Locks: none.
+# Purpose: which of these conditions are being checked right now. Index: run_check_live_idx, which those that were
+# skipped are not in, however many. Locks: none.
 LIVE_CHECKS = """
-SELECT DISTINCT asked.schedule_id
-FROM unnest(%s::uuid[]) AS asked (schedule_id) CROSS JOIN LATERAL (
-    SELECT run.id FROM scheduling_run run
-    WHERE run.schedule_id = asked.schedule_id AND run.trigger_kind = 'check'
-    ORDER BY run.scheduled_for DESC LIMIT 50
-) AS newest
-JOIN scheduling_duework work ON work.run_id = newest.id
+SELECT DISTINCT run.schedule_id
+FROM scheduling_run run
+WHERE run.schedule_id = ANY(%s::uuid[]) AND run.trigger_kind = 'check' AND run.state IN ('queued', 'waiting')
 """
 
 # Purpose: take deduplication keys whose window is over. Index: dedupe_key_unique_for_task. Locks: the key's row.

@@ -90,6 +90,12 @@ class Run(models.Model):
                 condition=Q(backfill__isnull=False, state__in=[RunState.QUEUED, RunState.WAITING]),
                 name="run_backfill_live_idx",
             ),
+            # Whether a condition is being checked.
+            models.Index(
+                F("schedule"),
+                condition=Q(trigger_kind=TriggerKind.CHECK, state__in=[RunState.QUEUED, RunState.WAITING]),
+                name="run_check_live_idx",
+            ),
             # Who names a run, asked by retention before it deletes one. Most runs name none and pay nothing.
             models.Index(F("parent"), condition=Q(parent__isnull=False), name="run_parent_idx"),
             models.Index(F("replay_of"), condition=Q(replay_of__isnull=False), name="run_replay_idx"),

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from structlog.testing import capture_logs
 
 from scheduling.clock import accounting, zones
@@ -140,6 +141,21 @@ def test_it_is_not_fired_ahead() -> None:
     assert plan_ahead(nine - HOUR) == []
     assert {item.schedule.id for item in plan_ahead(nine)} == {right.pk}
     assert mark(schedule) == nine - HOUR
+
+
+@pytest.mark.parametrize("column", ["updated_at", "created_at", "condition_checked_for"])
+def test_one_that_cannot_be_read_is_set_aside_while_others_fire(column: str) -> None:
+    schedule, nine = at_nine(off_by=HOUR)
+    other = ScheduleFactory(expression="0 9 * * *", timezone="Europe/Berlin", next_fire_at=nine)
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE scheduling_schedule SET {column} = 'infinity' WHERE id = %s", [schedule.pk])
+
+    result = run_pass(now=nine + HOUR)
+
+    assert (result.runs, result.quarantined, ran(other)) == (1, 1, [nine])
+    (state, reason) = Schedule.objects.filter(pk=schedule.pk).values_list("state", "state_reason").get()
+    assert state == "quarantined"
+    assert reason.startswith("cannot be planned: DataError")
 
 
 class TestAnOlderClock:

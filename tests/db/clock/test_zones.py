@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
+from django.db import connection
 from structlog.testing import capture_logs
 
 from scheduling.audit.models import AuditEntry
@@ -18,6 +20,7 @@ from scheduling.schedules.models import ScheduleState
 from scheduling.schedules.operations import resume_schedule
 from scheduling.schedules.rules import recurrence_of
 from tests.factories import AgentFactory, OperatorFactory, ScheduleFactory
+from workers.statements import PRUNE_EVENTS
 
 pytestmark = pytest.mark.django_db
 
@@ -172,3 +175,37 @@ def test_a_zone_that_an_update_removed_is_quarantined_and_seen_in_the_console_wh
     assert gone.state == ScheduleState.QUARANTINED
     assert "Europe/Atlantis" in gone.state_reason
     assert gone.state_reason in page.replace("&#x27;", "'").replace("&quot;", '"')
+
+
+@pytest.mark.parametrize("state", [ScheduleState.ACTIVE, ScheduleState.PAUSED, ScheduleState.QUARANTINED])
+def test_one_row_that_cannot_be_read_keeps_no_other_from_being_moved(state: str) -> None:
+    """Written by hand: no condition of the table looks into its lists."""
+    broken = [daily(off_by=timedelta(hours=1), state=state) for _ in range(2)]
+    wrong = [daily(off_by=timedelta(hours=1)) for _ in range(3)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE scheduling_schedule SET exdates = ARRAY['infinity']::timestamp[] WHERE id = ANY(%s)",
+            [[each.pk for each in broken]],
+        )
+
+    with capture_logs() as logs:
+        assert apply_zone_data("2990a") == 3
+
+    words = {entry["schedule"] for entry in logs if entry["event"] == "schedule.not_moved"}
+    assert words == {str(each.pk) for each in broken}
+    for each in wrong:
+        each.refresh_from_db()
+        assert each.next_fire_at == recurrence_of(each).next_after(datetime.now(UTC))
+
+
+def test_retention_leaves_what_clocks_know_of_the_zone_data() -> None:
+    apply_zone_data("2980a")
+    Event.objects.create(topic=zones.TOPIC, payload={"release": "2999z"}, agent=AgentFactory())
+    Event.objects.create(topic="order.paid", payload={})
+    Event.objects.update(created_at=datetime.now(UTC) - timedelta(days=31))
+
+    page: Any = {"after": str(UUID(int=0)), "before": str(UUID(int=2**128 - 1)), "look": 100, "limit": 100}
+    with connection.cursor() as cursor:
+        cursor.execute(PRUNE_EVENTS, {**page, "age": "30 days"})
+
+    assert Event.objects.get().payload["release"] == "2980a"

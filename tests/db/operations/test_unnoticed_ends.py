@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import Sum
 
 from scheduling.audit.models import AuditEntry
@@ -273,3 +274,15 @@ def test_days_that_a_calendar_gives_back_after_a_snooze_are_not_fired_for_the_pa
 
     assert not Run.objects.exists()
     assert Schedule.objects.get(pk=schedule.pk).next_fire_at == this_hour() + HOUR
+
+
+def test_one_schedule_that_cannot_be_read_keeps_no_other_snooze_from_its_end() -> None:
+    broken, schedule = (snoozed(own=True, of_task=False) for _ in range(2))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE scheduling_schedule SET exdates = ARRAY['infinity']::timestamp[] WHERE id = %s", [broken.pk]
+        )
+
+    assert end_snoozes() == 1
+
+    assert Schedule.objects.get(pk=schedule.pk).state == "active"

@@ -276,3 +276,12 @@ def test_a_hole_before_the_last_run_of_a_condition_is_told(overlap: str) -> None
     assert (hole.reason, hole.first_at, hole.count) == ("unaccounted", first, 2)
     assert Event.objects.filter(topic="schedule.did_not_run").count() == 1
     assert Auditor().round() == 0
+
+
+def test_a_check_that_never_ends_is_beside_no_other_however_many_ticks_were_skipped() -> None:
+    schedule = watch()
+
+    states = [tick(schedule).state for _ in range(60)]
+
+    assert states == [RunState.QUEUED, *[RunState.SKIPPED] * 59]
+    assert DueWork.objects.filter(run__schedule=schedule).count() == 1
