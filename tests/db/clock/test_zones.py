@@ -206,6 +206,6 @@ def test_retention_leaves_what_clocks_know_of_the_zone_data() -> None:
 
     page: Any = {"after": str(UUID(int=0)), "before": str(UUID(int=2**128 - 1)), "look": 100, "limit": 100}
     with connection.cursor() as cursor:
-        cursor.execute(PRUNE_EVENTS, {**page, "age": "30 days"})
+        cursor.execute(PRUNE_EVENTS.decode(), {**page, "age": "30 days"})
 
     assert Event.objects.get().payload["release"] == "2980a"
