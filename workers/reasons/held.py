@@ -1,0 +1,152 @@
+"""What keeps a run from being due: a gate, a wait, a time that has not come."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from scheduling.console.words import duration, moment
+from scheduling.runs.models import DueWork, Run
+from scheduling.runs.states import Gate
+from scheduling.tasks.models import TaskState
+from workers import conf
+from workers.models import Wait
+from workers.reasons.reason import Reason, error_code, error_words, ids, shown
+from workers.retries import parse_retry
+from workers.settlement import TOOLS_MISSING
+from workers.standing import Standing
+
+
+def gated(standing: Standing, work: DueWork) -> Iterator[Reason]:
+    task, run = standing.run.task, standing.run
+    is_held_by_pause = work.gate == Gate.OVERLAP and task.paused_at is not None and run.created_at < task.paused_at
+    if work.gate == Gate.PAUSED or (task.state == TaskState.PAUSED and is_held_by_pause):
+        until = f" until {moment(task.paused_until)}" if task.paused_until else ""
+        why = f": {task.pause_reason}" if task.pause_reason else ""
+        yield Reason(
+            code="task_paused",
+            sentence=f"Its task is paused since {moment(task.paused_at)}{until}{why}",
+            hint="Resume the task.",
+            facts={
+                "task": str(task.pk),
+                "since": shown(task.paused_at),
+                "until": shown(task.paused_until),
+                "reason": task.pause_reason,
+            },
+        )
+    if work.gate == Gate.OVERLAP:
+        yield _behind_overlap(standing)
+    elif work.gate == Gate.KEY:
+        yield _behind_key(standing, work)
+    elif work.gate == Gate.SUSPECT:
+        yield Reason(
+            code="suspect",
+            sentence="Its last worker died while it ran, so it is tried alone: one such run a process."
+            f" {work.death_count} deaths are charged to it, {conf.quarantine_after()} end it.",
+            hint="It starts as soon as a worker of its queue holds no other suspect.",
+            facts={"deaths": work.death_count, "quarantined_at": conf.quarantine_after()},
+        )
+
+
+def _behind_overlap(standing: Standing) -> Reason:
+    line, overlap = standing.overlap, standing.run.task.overlap
+    holders = ids(line.holders)
+    whom = f"run {holders[0]} of the task is live" if holders else "it is let go by the sweep within a second"
+    return Reason(
+        code="overlap",
+        sentence=f"It waits behind its task's overlap policy {overlap}: {whom}; {line.ahead_words} wait before it.",
+        hint="Cancel the live run, or change the policy to allow.",
+        facts={"overlap": overlap, "held_by": holders, "ahead": line.ahead, "ahead_is_at_least": line.is_at_least},
+    )
+
+
+def _behind_key(standing: Standing, work: DueWork) -> Reason:
+    line, holders = standing.key, ids(standing.key.holders)
+    key = (work.concurrency_key or "").partition(":")[2]
+    facts = {
+        "key": key,
+        "limit": line.limit,
+        "held_by": holders[:5],
+        "held_count": len(holders),
+        "place": line.ahead + 1,
+        "place_is_at_least": line.is_at_least,
+    }
+    if not line.is_full:
+        return Reason(
+            code="key_has_room",
+            sentence=f"Its concurrency key {key} has room: {len(holders)} of {line.limit} run. When it is due, it is"
+            " admitted within a second.",
+            facts=facts,
+        )
+    return Reason(
+        code="key_full",
+        sentence=f"Its concurrency key {key} is at its limit: {len(holders)} of {line.limit} run, among them run"
+        f" {holders[0]}. {line.ahead_words} wait before it.",
+        hint="Raise the limit, or cancel a run that holds the key.",
+        facts=facts,
+    )
+
+
+def waits(standing: Standing) -> Iterator[Reason]:
+    for wait in standing.waits:
+        facts = {"step": wait.path, "wake_at": shown(wait.wake_at), "since": shown(wait.created_at)}
+        until = f" until {moment(wait.wake_at)}" if wait.wake_at else ""
+        match wait.kind:
+            case Wait.Kind.TIMER:
+                yield Reason(code="waiting_timer", sentence=f"Step {wait.path} waits{until}.", facts=facts)
+            case Wait.Kind.EVENT:
+                sentence = f"Step {wait.path} waits for an event{until}."
+                yield Reason(code="waiting_event", sentence=sentence, hint="Publish the event.", facts=facts)
+            case Wait.Kind.APPROVAL:
+                sentence = f"Step {wait.path} waits for an approval{until}."
+                yield Reason(code="waiting_approval", sentence=sentence, hint="Somebody has to decide.", facts=facts)
+
+
+def later(standing: Standing, work: DueWork) -> Iterator[Reason]:
+    """What keeps it from being due, where that is not a wait of its own."""
+    run = standing.run
+    if work.available_at <= standing.now or standing.waits:
+        return
+    at, left = moment(work.available_at), duration(work.available_at - standing.now)
+    facts: dict[str, Any] = {"available_at": shown(work.available_at), "attempt": work.attempt}
+    if _is_of_snooze(standing, work):
+        assert standing.snooze is not None
+        told = standing.snooze.after or {}
+        why = f": {told['reason']}" if told.get("reason") else ""
+        yield Reason(
+            code="snoozed",
+            sentence=f"{standing.snooze.actor_label} put it off until {at} (in {left}){why}",
+            hint="Snooze it again for a nearer time.",
+            facts={**facts, "by": standing.snooze.actor_label, "reason": told.get("reason", "")},
+        )
+    elif error_code(run) == TOOLS_MISSING:
+        yield Reason(
+            code="tools_missing",
+            sentence=f"{error_words(run)[:1].upper()}{error_words(run)[1:]} It is offered again at {at} (in {left}).",
+            hint="Install the tool on a worker host of its queue.",
+            facts={**facts, "error": run.error, "handbacks": work.handback_count},
+        )
+    elif work.attempt > 1:
+        most = attempts_of(run)
+        of = f" of {most}" if most else ""
+        yield Reason(
+            code="retry_at",
+            sentence=f"It failed and is tried again at {at} (in {left}),"
+            f" attempt {work.attempt}{of}: {error_words(run)}",
+            hint="Snooze it for a nearer time, or cancel it.",
+            facts={**facts, "max_attempts": most, "error": run.error},
+        )
+    else:
+        yield Reason(code="due_later", sentence=f"It is due at {at} (in {left}).", facts=facts)
+
+
+def _is_of_snooze(standing: Standing, work: DueWork) -> bool:
+    """A retry or a hand-back after the snooze has set another time."""
+    told = standing.snooze.after if standing.snooze is not None else None
+    return isinstance(told, dict) and told.get("until") == shown(work.available_at)
+
+
+def attempts_of(run: Run) -> int | None:
+    """How many attempts the task's policy allows; None where the stored policy is damaged."""
+    try:
+        return parse_retry(run.task.retry).max_attempts
+    except (ValueError, TypeError, AttributeError):
+        return None

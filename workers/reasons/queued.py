@@ -1,0 +1,105 @@
+"""Why a run that is due has not been started: its queue, its rate, the workers."""
+
+from collections.abc import Iterator
+
+from scheduling.console.words import duration, moment
+from scheduling.runs.models import DueWork
+from workers import conf
+from workers.reasons.reason import Reason, shown
+from workers.standing import Standing
+
+_QUEUES_NAMED = 20
+
+
+def of_queue(standing: Standing) -> Iterator[Reason]:
+    """What keeps all of the queue, or of the key, from being started. No worker helps against it."""
+    queue = standing.queue
+    if queue is not None and queue.is_paused(standing.now):
+        until = queue.paused_until
+        words = f" until {moment(until)}" if until is not None else ""
+        why = f": {queue.pause_reason}" if queue.pause_reason else ""
+        yield Reason(
+            code="queue_paused",
+            sentence=f"Its queue, {queue.name}, is paused{words}{why}.",
+            facts={"queue": queue.name, "until": shown(until), "reason": queue.pause_reason},
+            hint=f"POST /api/v1/queues/{queue.name}/resume, or manage.py queue resume {queue.name}.",
+        )
+    for seconds, whose in ((standing.queue_wait, "queue"), (standing.key_wait, "key")):
+        if seconds:
+            yield Reason(
+                code=f"{whose}_rate_used_up",
+                sentence=f"The rate of its {whose} is used up; the next start is allowed in {seconds:.1f} s.",
+                facts={"seconds": round(seconds, 3)},
+                hint="It starts by itself. Raise the rate where that is too slow.",
+            )
+
+
+def of_workers(standing: Standing, work: DueWork) -> Iterator[Reason]:
+    listening, of_queue = standing.listening, standing.of_queue
+    if not listening:
+        yield _no_worker(standing, work)
+        return
+    if work.gate is not None or work.available_at > standing.now:
+        return
+    busy, slots = (sum(getattr(worker, name) for worker in listening) for name in ("running_count", "slots"))
+    ahead = standing.queue_ahead
+    facts = {
+        "queue": work.queue,
+        "workers": len(of_queue),
+        "busy": busy,
+        "slots": slots,
+        "ahead": ahead.ahead,
+        "ahead_is_at_least": ahead.is_at_least,
+        "due_since": shown(work.available_at),
+    }
+    freshest = min(standing.now - worker.beat_at for worker in listening)
+    if freshest > conf.abort_after():
+        yield Reason(
+            code="workers_silent",
+            sentence=f"No worker of queue {work.queue} has beaten for {duration(freshest)}.",
+            hint="Look at the worker hosts: they may be cut off from the database.",
+            facts=facts,
+        )
+    elif busy >= slots:
+        yield Reason(
+            code="queue_full",
+            sentence=f"All workers of queue {work.queue} are full: {busy} of {slots} slots are busy, and"
+            f" {ahead.ahead_words} due runs come before it.",
+            hint="Start more worker processes, or give it a higher priority (a lower number) the next time.",
+            facts=facts,
+        )
+    else:
+        waited = duration(standing.now - work.available_at)
+        yield Reason(
+            code="about_to_start",
+            sentence=f"It is due for {waited} and queue {work.queue} has room ({busy} of {slots} slots are busy,"
+            f" {ahead.ahead_words} due runs come before it): it should start within a second.",
+            hint="If it stays so, look at the workers' last errors.",
+            facts=facts,
+        )
+
+
+def _no_worker(standing: Standing, work: DueWork) -> Reason:
+    queues = sorted({queue for worker in standing.workers for queue in worker.queues})[:_QUEUES_NAMED]
+    draining = len(standing.of_queue)
+    others = f"Live workers listen to {', '.join(queues)}." if queues else "There is no live worker at all."
+    drains = f" {draining} of that queue are draining." if draining else ""
+    return Reason(
+        code="no_worker",
+        sentence=f"No live worker listens to its queue {work.queue}. {others}{drains}",
+        hint=f"Start one: manage.py runworkers --queue {work.queue}",
+        facts={"queue": work.queue, "live_queues": queues, "draining": draining},
+    )
+
+
+def handed_back(work: DueWork) -> Iterator[Reason]:
+    if work.handback_count:
+        times = "once" if work.handback_count == 1 else f"{work.handback_count} times"
+        yield Reason(
+            code="handed_back",
+            sentence=f"Workers gave it back {times} without an end (a drain, or a tool they lack); that is no attempt.",
+            hint="Past five times, give it shorter steps, or the workers a longer ORDINAUT_GRACE."
+            if work.handback_count >= 5
+            else "",
+            facts={"handbacks": work.handback_count},
+        )
