@@ -4,7 +4,7 @@ import asyncio
 import platform
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
@@ -63,6 +63,7 @@ class Execution:
         self.task: asyncio.Task[None] | None = None
         self._stop: Stop | None = None
         self._has_begun = False
+        self._deadline_at = self._deadline()
         self.is_settling = False
 
     @property
@@ -111,7 +112,7 @@ class Execution:
             return None
         if len(pipeline.steps) > MOST_STEPS_AT_ONCE or not pipeline.is_pure:
             return None
-        if run.deadline_at is not None and run.deadline_at <= clock.now():
+        if self._deadline_at is not None and self._deadline_at <= clock.now():
             return None
         going = self._engine(pipeline)
         try:
@@ -217,9 +218,17 @@ class Execution:
         )
 
     def _seconds_left(self) -> float | None:
-        if self.claimed.deadline_at is None:
+        if self._deadline_at is None:
             return None
-        return max(0.0, (self.claimed.deadline_at - self._equipment.clock.now()).total_seconds())
+        return max(0.0, (self._deadline_at - self._equipment.clock.now()).total_seconds())
+
+    def _deadline(self) -> datetime | None:
+        """The claim's deadline, counted from here: the time for which a run waited for its slot is not the run's.
+        One that was parked keeps its own."""
+        run = self.claimed
+        if run.deadline_at is None or run.was_waiting:
+            return run.deadline_at
+        return run.deadline_at + max(timedelta(0), self._equipment.clock.now() - run.read_at)
 
     async def _cut_off(self) -> Ending:
         """What a cancellation of our own means. One from elsewhere, or a lost lease, passes."""
@@ -270,7 +279,7 @@ class Execution:
             attempt=run.attempt,
             retry=self.brief.task.retry,
             elapsed=clock.now() - run.started_at,
-            deadline_at=run.deadline_at,
+            deadline_at=self._deadline_at,
             rng=self._equipment.rng,
         )
 

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -23,6 +22,7 @@ from workers.equipment import Equipment
 from workers.execution import Execution, Stop
 from workers.outage import Outage
 from workers.points import reach
+from workers.prefetch import Prefetch
 from workers.statements import RELEASE, WATCH
 
 logger = structlog.get_logger(__name__)
@@ -33,14 +33,8 @@ WATCH_EVERY = 0.5  # seconds between looks for cancellations
 SHORTEST_PAUSE = 0.005
 SUSPECTS_EVERY = 1.0
 STRAYS_EVERY = 60.0
-MAX_PREFETCH = 50
 LONGEST_TURN = 0.05  # seconds of starting runs until the loop looks at everything else
 HURRY = timedelta(seconds=1)
-
-
-def prefetch_of(slots: int) -> int:
-    """How many leased runs may wait for a slot. None with one slot, so that the order of the starts is strict."""
-    return 0 if slots == 1 else min(slots, MAX_PREFETCH)
 
 
 class Pool:
@@ -57,14 +51,13 @@ class Pool:
         equipment: Equipment,
     ) -> None:
         self.slots = slots
-        self._prefetch = prefetch_of(slots)
         self._boot_id = boot_id
         self._claimer = claimer
         self._briefing = briefing
         self._database = database
         self._equipment = equipment
         self._running: dict[UUID, Execution] = {}
-        self._waiting: deque[Brief] = deque()
+        self._waiting = Prefetch(slots=slots)
         self._wake = asyncio.Event()
         self._watch = asyncio.Event()
         self._emptied = asyncio.Event()
@@ -122,6 +115,7 @@ class Pool:
     async def run_once(self) -> float:
         """Claim once, if there is room, and start what slots are free for; return the seconds until the next look."""
         self._wake.clear()
+        await self._give_back(self._waiting.take_late(now=time.monotonic()))
         pause = random.uniform(*POLL)  # noqa: S311  # nosec B311 - jitter is no secret
         if self._may_claim_suspect():
             suspect = await self._claimer.claim_suspect()
@@ -129,7 +123,8 @@ class Pool:
                 await self._take([suspect])
         room = self._room()
         if not room:
-            return pause
+            late_in = self._waiting.seconds_to_late(now=time.monotonic())
+            return pause if late_in is None else min(pause, max(late_in, SHORTEST_PAUSE))
         reach("before-claim")
         claimed = await self._claimer.claim(limit=room)
         if claimed:
@@ -194,11 +189,10 @@ class Pool:
             if not execution.is_settling:
                 execution.stop(reason)
             return
-        for brief in [brief for brief in self._waiting if brief.run.run_id == run_id]:
-            if reason is Stop.CANCEL:
-                brief.run.is_cancel_requested = True
-            else:
-                self._waiting.remove(brief)
+        brief = self._waiting.remove(run_id)
+        if brief is not None and reason is Stop.CANCEL:
+            brief.run.is_cancel_requested = True
+            self._start(brief)  # without a slot: it only settles
 
     def stop_claiming(self) -> None:
         """Have `run()` end."""
@@ -211,7 +205,7 @@ class Pool:
         Returns when everything is settled. Raises DatabaseUnavailable where it cannot be.
         """
         self.stop_claiming()
-        await self._release_waiting()
+        await self._give_back(self._waiting.take_all())
         tasks = [execution.task for execution in self._running.values() if execution.task is not None]
         if tasks:
             logger.info("worker.draining", running=len(tasks), grace=grace.total_seconds())
@@ -237,15 +231,16 @@ class Pool:
     def abort(self) -> None:
         """Drop everything and settle nothing."""
         self._is_draining = True
-        self._waiting.clear()
+        self._waiting.take_all()
         for execution in list(self._running.values()):
             execution.stop(Stop.LOST)
 
     def _room(self) -> int:
         """How many to claim now: as many as there are free slots and places to wait; nothing while enough wait."""
-        if self._is_draining or len(self._waiting) > self._prefetch // 2:
+        places = self._waiting.places(time.monotonic())
+        if self._is_draining or len(self._waiting) > places // 2:
             return 0
-        return max(0, self.free_slots + self._prefetch - len(self._waiting))
+        return max(0, self.free_slots + places - len(self._waiting))
 
     def _may_claim_suspect(self) -> bool:
         """At most one is held, in a slot of its own, and looked for now and then: they are rare."""
@@ -264,7 +259,7 @@ class Pool:
         self._equipment.clock.set(claimed[-1].read_at)
         if abs(self._equipment.clock.skew()) > WARNING:
             self._warn_of_skew()
-        self._waiting.extend(await self._briefing.prepare(claimed))
+        self._waiting.add(await self._briefing.prepare(claimed), now=time.monotonic())
         reach("after-brief")
         self._fill_slots()
 
@@ -279,9 +274,12 @@ class Pool:
             if time.monotonic() > over_at:
                 self._fill_slots_soon()
                 return
-            execution = Execution(self._waiting.popleft(), self._equipment)
-            self._running[execution.claimed.run_id] = execution
-            execution.start(self._finished)
+            self._start(self._waiting.pop())
+
+    def _start(self, brief: Brief) -> None:
+        execution = Execution(brief, self._equipment)
+        self._running[execution.claimed.run_id] = execution
+        execution.start(self._finished)
 
     def _fill_slots_soon(self) -> None:
         """In the loop's next turn, once for all that end in this one."""
@@ -294,6 +292,7 @@ class Pool:
         self._fill_slots()
 
     def _finished(self, execution: Execution, error: BaseException | None) -> None:
+        self._waiting.note_end()
         if self._running.get(execution.claimed.run_id) is execution:
             del self._running[execution.claimed.run_id]
             if not self._running:
@@ -312,11 +311,10 @@ class Pool:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), seconds)
 
-    async def _release_waiting(self) -> None:
+    async def _give_back(self, run_ids: Sequence[UUID]) -> None:
         """Runs that never started go back as if they had not been claimed."""
-        waiting = Uuids(brief.run.run_id for brief in self._waiting)
-        self._waiting.clear()
-        if waiting:
+        if run_ids:
+            waiting = Uuids(run_ids)
             await self._database.fetch(RELEASE, {"run_ids": waiting, "boot_id": self._boot_id, "handbacks": 0})
 
     async def _release_unknown(self, outage: Outage) -> None:

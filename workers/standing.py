@@ -3,13 +3,14 @@
 Every statement is bounded by an index and a limit, so that a million rows ahead of a run cost no more than a thousand.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Q
 
 from scheduling.audit.models import AuditEntry
 from scheduling.instants import database_now
@@ -34,6 +35,24 @@ SELECT count(*) FROM (
         SELECT FROM scheduling_duework work
         WHERE work.queue = %(queue)s AND work.priority = level.priority
           AND work.lease_owner IS NULL AND work.gate IS NULL AND work.agent_id IS NULL
+          AND work.available_at <= now()
+          AND (work.available_at, work.run_id)
+              < (%(place)s::timestamptz - level.priority * interval '60 seconds', %(run)s::uuid)
+        LIMIT %(most)s
+    ) AS due
+    LIMIT %(most)s
+) AS ahead
+"""
+
+# Purpose: the same among the runs of one agent in a fair queue. Index: due_work_fair_idx, one probe a priority. Locks:
+# none.
+_AHEAD_OF_AGENT = """
+SELECT count(*) FROM (
+    SELECT FROM generate_series(1, 9) AS level (priority)
+    CROSS JOIN LATERAL (
+        SELECT FROM scheduling_duework work
+        WHERE work.queue = %(queue)s AND work.agent_id = %(agent)s AND work.priority = level.priority
+          AND work.lease_owner IS NULL AND work.gate IS NULL
           AND work.available_at <= now()
           AND (work.available_at, work.run_id)
               < (%(place)s::timestamptz - level.priority * interval '60 seconds', %(run)s::uuid)
@@ -117,7 +136,8 @@ class Standing:
     work: DueWork | None = None
     holder: Worker | None = None
     open_steps: Sequence[StepRun] = ()
-    waits: Sequence[Wait] = ()
+    waits: Sequence[Wait] = ()  # those that are not over
+    failed_tries: Mapping[str, StepRun] = field(default_factory=dict)  # by path: the last try of a step that waits
     workers: Sequence[Worker] = ()
     overlap: Line = field(default_factory=Line)
     key: Line = field(default_factory=Line)
@@ -154,7 +174,9 @@ def standing_of(run: Run, *, now: datetime | None = None) -> Standing:
         found.key_wait = bucket_wait(f"key:{work.concurrency_key}")
     found.workers = list(Worker.objects.live().order_by("started_at", "pk")[:_WORKERS_READ])
     if run.state == RunState.WAITING:
-        found.waits = list(Wait.objects.filter(run_id=run.pk).order_by("pk")[:_NAMED])
+        unfinished = Q(wake_at=None) | Q(wake_at__gt=found.now)
+        found.waits = list(Wait.objects.filter(unfinished, run_id=run.pk).order_by("pk")[:_NAMED])
+        found.failed_tries = _failed_tries(run, [wait.path for wait in found.waits if wait.kind == Wait.Kind.TIMER])
     if work.gate == Gate.OVERLAP:
         found.overlap = _overlap_line(work)
     elif work.gate == Gate.KEY:
@@ -162,8 +184,24 @@ def standing_of(run: Run, *, now: datetime | None = None) -> Standing:
     if work.available_at > found.now:
         found.snooze = _snooze_of(run)
     elif work.gate is None:
-        found.queue_ahead = Line(ahead=_count(_AHEAD_IN_QUEUE, queue=work.queue, place=_place(work), run=work.pk))
+        found.queue_ahead = Line(ahead=_ahead_in_queue(work))
     return found
+
+
+def _failed_tries(run: Run, paths: Sequence[str]) -> dict[str, StepRun]:
+    """The last tries of these steps, where they failed: what waits there is the next try."""
+    if not paths:
+        return {}
+    tries = StepRun.objects.filter(run_id=run.pk, path__in=paths).order_by("path", "-attempt").distinct("path")
+    return {entry.path: entry for entry in tries if entry.state == "failed"}
+
+
+def _ahead_in_queue(work: DueWork) -> int:
+    """In a fair queue those of its own agent: the agents take turns."""
+    place = {"queue": work.queue, "place": _place(work), "run": work.pk}
+    if work.agent_id is not None:
+        return _count(_AHEAD_OF_AGENT, agent=work.agent_id, **place)
+    return _count(_AHEAD_IN_QUEUE, **place)
 
 
 def _overlap_line(work: DueWork) -> Line:

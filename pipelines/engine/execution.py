@@ -83,7 +83,7 @@ class Execution:
         due_at = None if tries.finished else await self._pick_up(step, tries)
         while (entry := tries.finished) is None:
             if due_at is not None:
-                await self._wait_until(due_at)
+                await self._wait_until(due_at, step)
             due_at = await self._try(step, tries)
         return entry
 
@@ -133,10 +133,10 @@ class Execution:
         failed = replace(ended, state=StepState.FAILED, run_attempt=context.run_attempt)
         return await self._fail(step, tries, failed, error, has_effect=True)
 
-    async def _wait_until(self, due_at: datetime) -> None:
+    async def _wait_until(self, due_at: datetime, step: Step) -> None:
         remaining = due_at - self._surroundings.clock.now()
         if remaining > PARK_AFTER:
-            raise _Stop(Parked(due_at))
+            raise _Stop(Parked(due_at, step.id))
         if remaining > timedelta():
             await self._surroundings.clock.sleep(remaining)
 

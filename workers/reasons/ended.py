@@ -13,7 +13,7 @@ def ended(standing: Standing) -> Reason:
         case RunState.SUCCEEDED:
             return Reason(code="succeeded", sentence=f"It succeeded at {moment(run.finished_at)}.", facts=facts)
         case RunState.FAILED:
-            error = error_words(run)
+            error = error_words(run.error)
             return Reason(
                 code="failed",
                 sentence=f"It failed at {moment(run.finished_at)} ({run.cause}) after attempt {run.attempt}: {error}",

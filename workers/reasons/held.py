@@ -87,9 +87,18 @@ def _behind_key(standing: Standing, work: DueWork) -> Reason:
 
 def waits(standing: Standing) -> Iterator[Reason]:
     for wait in standing.waits:
-        facts = {"step": wait.path, "wake_at": shown(wait.wake_at), "since": shown(wait.created_at)}
+        facts: dict[str, Any] = {"step": wait.path, "wake_at": shown(wait.wake_at), "since": shown(wait.created_at)}
         until = f" until {moment(wait.wake_at)}" if wait.wake_at else ""
+        failed = standing.failed_tries.get(wait.path)
         match wait.kind:
+            case Wait.Kind.TIMER if failed is not None:
+                yield Reason(
+                    code="step_retry_at",
+                    sentence=f"Step {wait.path} failed (try {failed.attempt}) and is tried again at"
+                    f" {moment(wait.wake_at)}: {error_words(failed.error)}",
+                    hint="Snooze the run for a nearer time, or cancel it.",
+                    facts={**facts, "tries": failed.attempt, "error": failed.error},
+                )
             case Wait.Kind.TIMER:
                 yield Reason(code="waiting_timer", sentence=f"Step {wait.path} waits{until}.", facts=facts)
             case Wait.Kind.EVENT:
@@ -102,7 +111,7 @@ def waits(standing: Standing) -> Iterator[Reason]:
 
 def later(standing: Standing, work: DueWork) -> Iterator[Reason]:
     """What keeps it from being due, where that is not a wait of its own."""
-    run = standing.run
+    run, words = standing.run, error_words(standing.run.error)
     if work.available_at <= standing.now or standing.waits:
         return
     at, left = moment(work.available_at), duration(work.available_at - standing.now)
@@ -120,7 +129,7 @@ def later(standing: Standing, work: DueWork) -> Iterator[Reason]:
     elif error_code(run) == TOOLS_MISSING:
         yield Reason(
             code="tools_missing",
-            sentence=f"{error_words(run)[:1].upper()}{error_words(run)[1:]} It is offered again at {at} (in {left}).",
+            sentence=f"{words[:1].upper()}{words[1:]} It is offered again at {at} (in {left}).",
             hint="Install the tool on a worker host of its queue.",
             facts={**facts, "error": run.error, "handbacks": work.handback_count},
         )
@@ -129,8 +138,7 @@ def later(standing: Standing, work: DueWork) -> Iterator[Reason]:
         of = f" of {most}" if most else ""
         yield Reason(
             code="retry_at",
-            sentence=f"It failed and is tried again at {at} (in {left}),"
-            f" attempt {work.attempt}{of}: {error_words(run)}",
+            sentence=f"It failed and is tried again at {at} (in {left}), attempt {work.attempt}{of}: {words}",
             hint="Snooze it for a nearer time, or cancel it.",
             facts={**facts, "max_attempts": most, "error": run.error},
         )

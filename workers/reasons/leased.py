@@ -6,7 +6,7 @@ from typing import Any
 from scheduling.console.words import duration, moment
 from scheduling.runs.models import DueWork
 from workers import conf
-from workers.doing import heard
+from workers.doing import MOST_TOLD, heard
 from workers.models import LIVE_WORKER_STATES
 from workers.reasons.reason import Reason, shown
 from workers.standing import Standing
@@ -52,6 +52,15 @@ def leased(standing: Standing, work: DueWork) -> Iterator[Reason]:
     step, since = (doing.step, doing.step_since) if doing is not None else (None, None)
     if step is None and standing.open_steps:
         step, since = standing.open_steps[0].path, standing.open_steps[0].started_at
+    has_beaten_since = work.claimed_at is not None and worker.beat_at > work.claimed_at
+    if doing is None and step is None and has_beaten_since and len(heard(worker.doing)) < MOST_TOLD:
+        yield Reason(
+            code="waits_for_slot",
+            sentence=f"It is held by {worker} since {moment(work.claimed_at)} and waits for one of its slots.",
+            hint="It starts within a second, or is given back for another worker. Its time has not begun.",
+            facts={**facts, "busy": worker.running_count, "slots": worker.slots},
+        )
+        return
     at = f", in step {step} since {moment(since)}" if step else ", between two steps as of its last beat"
     alone = " It is a suspect: its last worker died, so it is tried alone." if work.is_suspect else ""
     yield Reason(

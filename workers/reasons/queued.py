@@ -43,6 +43,7 @@ def of_workers(standing: Standing, work: DueWork) -> Iterator[Reason]:
         return
     busy, slots = (sum(getattr(worker, name) for worker in listening) for name in ("running_count", "slots"))
     ahead = standing.queue_ahead
+    whose = "due runs" if work.agent_id is None else "due runs of its agent, while agents take turns,"
     facts = {
         "queue": work.queue,
         "workers": len(of_queue),
@@ -50,6 +51,7 @@ def of_workers(standing: Standing, work: DueWork) -> Iterator[Reason]:
         "slots": slots,
         "ahead": ahead.ahead,
         "ahead_is_at_least": ahead.is_at_least,
+        "ahead_is_of_agent": work.agent_id is not None,
         "due_since": shown(work.available_at),
     }
     freshest = min(standing.now - worker.beat_at for worker in listening)
@@ -64,7 +66,7 @@ def of_workers(standing: Standing, work: DueWork) -> Iterator[Reason]:
         yield Reason(
             code="queue_full",
             sentence=f"All workers of queue {work.queue} are full: {busy} of {slots} slots are busy, and"
-            f" {ahead.ahead_words} due runs come before it.",
+            f" {ahead.ahead_words} {whose} come before it.",
             hint="Start more worker processes, or give it a higher priority (a lower number) the next time.",
             facts=facts,
         )
@@ -73,7 +75,7 @@ def of_workers(standing: Standing, work: DueWork) -> Iterator[Reason]:
         yield Reason(
             code="about_to_start",
             sentence=f"It is due for {waited} and queue {work.queue} has room ({busy} of {slots} slots are busy,"
-            f" {ahead.ahead_words} due runs come before it): it should start within a second.",
+            f" {ahead.ahead_words} {whose} come before it): it should start within a second.",
             hint="If it stays so, look at the workers' last errors.",
             facts=facts,
         )

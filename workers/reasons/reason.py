@@ -23,8 +23,9 @@ def error_code(run: Run) -> str:
     return str(run.error.get("code", "")) if isinstance(run.error, dict) else ""
 
 
-def error_words(run: Run) -> str:
-    error = run.error if isinstance(run.error, dict) else {}
+def error_words(kept: Any) -> str:
+    """Of the error that a run or a step keeps."""
+    error = kept if isinstance(kept, dict) else {}
     words = str(error.get("detail") or error.get("code") or "no error was kept")
     where = f" (step {error['step']})" if error.get("step") else ""
     return f"{words[:500]}{where}."

@@ -1,12 +1,12 @@
 /* ordinaut: give_away */
 -- Purpose: take the leases of dead processes. All their runs become suspects, to be tried one a process; the one that
 -- was the suspect already is charged with the death, and at the limit quarantined. A new epoch voids whatever the dead
--- may still write.
+-- may still write. A run that was parked keeps its deadline.
 -- Index: none on purpose (every claim would pay for it): one pass over the queue at each death. Locks: the rows it
 -- takes, in the order of their ids, and the runs it ends.
 WITH orphaned AS MATERIALIZED (
     SELECT work.run_id, work.is_suspect, work.death_count, work.started_at, work.attempt, work.task_id,
-        work.is_exclusive, work.concurrency_key
+        work.is_exclusive, work.concurrency_key, work.deadline_at
     FROM scheduling_duework work
     WHERE work.lease_owner = ANY(%(boot_ids)s::uuid[])
     ORDER BY work.run_id
@@ -18,11 +18,12 @@ WITH orphaned AS MATERIALIZED (
     SET lease_owner = NULL,
         lease_epoch = nextval('scheduling_lease_epoch'),
         claimed_at = NULL,
-        deadline_at = NULL,
+        deadline_at = CASE WHEN run.state = 'waiting' THEN orphaned.deadline_at END,
         gate = 'suspect',
         death_count = work.death_count + CASE WHEN work.is_suspect THEN 1 ELSE 0 END,
         is_suspect = true
     FROM orphaned
+    LEFT JOIN scheduling_run run ON run.id = orphaned.run_id
     WHERE work.run_id = orphaned.run_id AND work.run_id NOT IN (SELECT run_id FROM poison)
 ), quarantined AS (
     DELETE FROM scheduling_duework work USING poison WHERE work.run_id = poison.run_id

@@ -59,6 +59,8 @@ WITH entry AS MATERIALIZED (
         claimed_at = NULL,
         available_at = CASE
             WHEN work.cancel_requested_at IS NOT NULL THEN now()
+            -- What is handed back for another process keeps its place.
+            WHEN owned.handbacks > 0 AND owned.delay = 0 THEN work.available_at
             ELSE COALESCE(owned.until, now() + owned.delay * interval '1 second')
         END,
         attempt = owned.attempt,

@@ -1,6 +1,7 @@
 /* ordinaut: release */
--- Purpose: put leased runs back as they were before their claim, at once: those that never started, at a drain, and all
--- of them at a second signal. The journal is not touched. Index: primary key. Locks: the rows it releases.
+-- Purpose: put leased runs back as they were before their claim, at once: those that never started, at a drain or when
+-- they wait too long for a slot, and all of them at a second signal. The journal is not touched, and a run that was
+-- parked keeps its deadline. Index: primary key. Locks: the rows it releases.
 WITH held AS MATERIALIZED (
     SELECT work.run_id
     FROM scheduling_duework work
@@ -11,9 +12,10 @@ WITH held AS MATERIALIZED (
 UPDATE scheduling_duework work
 SET lease_owner = NULL,
     claimed_at = NULL,
-    deadline_at = NULL,
+    deadline_at = CASE WHEN run.state = 'waiting' THEN work.deadline_at END,
     handback_count = work.handback_count + %(handbacks)s,
     gate = CASE WHEN work.is_suspect THEN 'suspect' WHEN work.concurrency_key IS NOT NULL THEN 'key' END
 FROM held
+LEFT JOIN scheduling_run run ON run.id = held.run_id
 WHERE work.run_id = held.run_id
 RETURNING work.run_id

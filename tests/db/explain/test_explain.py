@@ -15,7 +15,15 @@ from scheduling.queues.models import Queue, RateBucket
 from scheduling.runs.operations import cancel_run, start_run
 from scheduling.tasks.operations import pause_task
 from tests.db.api.gateway import assert_problem, gateway_of
-from tests.factories import AgentFactory, DueWorkFactory, OperatorFactory, RunFactory, TaskFactory, WorkerFactory
+from tests.factories import (
+    AgentFactory,
+    DueWorkFactory,
+    OperatorFactory,
+    RunFactory,
+    StepRunFactory,
+    TaskFactory,
+    WorkerFactory,
+)
 from workers.explain import explain, explainable
 from workers.models import Wait
 
@@ -324,3 +332,50 @@ def test_the_page_of_a_run_says_why_it_does_not_run(client: Client, django_asser
     assert "Why it does not run" in page
     assert "Its task is paused" in page
     assert DueWork.objects.filter(pk=run.pk, gate="paused").exists()
+
+
+def test_a_wait_that_is_over_hides_no_reason():
+    work = DueWorkFactory(run=RunFactory(state="waiting"), available_at=now() - MINUTE)
+    Wait.objects.create(run_id=work.pk, path="ok", kind="timer", wake_at=now() - MINUTE)
+
+    assert codes(work.run) == ["no_worker"]
+
+
+def test_a_step_that_is_tried_again_later_tells_its_error():
+    WorkerFactory()
+    work = DueWorkFactory(run=RunFactory(state="waiting"), available_at=now() + MINUTE)
+    Wait.objects.create(run_id=work.pk, path="send", kind="timer", wake_at=now() + MINUTE)
+    error = {"code": "refused", "detail": "the mail server said no", "step": "send"}
+    StepRunFactory(run=work.run, path="send", state="failed", attempt=2, error=error)
+    StepRunFactory(run=work.run, path="send", state="failed", attempt=1, error={"code": "first"})
+
+    reason = reasons(work.run)["step_retry_at"]
+
+    assert codes(work.run) == ["step_retry_at"]
+    assert "Step send failed (try 2)" in reason.sentence
+    assert "the mail server said no" in reason.sentence
+    assert reason.facts["tries"] == 2
+
+
+def test_a_claimed_run_that_has_no_slot_yet_is_not_said_to_run():
+    worker = WorkerFactory(running_count=4, beat_at=now() + timedelta(seconds=1), doing=[])
+    work = leased(worker)
+
+    reason = reasons(work.run)["waits_for_slot"]
+
+    assert codes(work.run) == ["waits_for_slot"]
+    assert (reason.facts["busy"], reason.facts["slots"]) == (4, 4)
+
+
+def test_in_a_fair_queue_those_of_its_own_agent_come_before_it():
+    Queue.objects.create(name="default", is_fair=True)
+    WorkerFactory(slots=1, running_count=1)
+    agent, other = AgentFactory(), AgentFactory()
+    run = DueWorkFactory(agent_id=agent.pk, available_at=now() - MINUTE).run
+    DueWorkFactory(agent_id=agent.pk, available_at=now() - 2 * MINUTE)
+    DueWorkFactory(agent_id=other.pk, available_at=now() - 2 * MINUTE)
+
+    reason = reasons(run)["queue_full"]
+
+    assert (reason.facts["ahead"], reason.facts["ahead_is_of_agent"]) == (1, True)
+    assert "1 due runs of its agent, while agents take turns, come before it" in reason.sentence

@@ -123,6 +123,20 @@ def test_an_epoch_is_never_used_twice():
     assert epochs == sorted(epochs)
 
 
+def test_a_parked_run_that_is_let_go_keeps_its_deadline():
+    deadline = datetime.now(UTC) + timedelta(hours=1)
+    parked, other = due_work(deadline_at=deadline, state="waiting"), due_work()
+
+    async def claim_and_release():
+        async with claimer() as claims:
+            assert len(await claims.claim(limit=2)) == 2
+            await claims.release_unknown([])
+
+    run(claim_and_release())
+
+    assert (reload(parked).deadline_at, reload(other).deadline_at) == (deadline, None)
+
+
 def test_a_row_that_comes_back_below_the_floor_is_found_again():
     work = due_work(available_at=ago(100))
     due_work(available_at=ago(1))

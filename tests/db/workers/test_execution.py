@@ -19,6 +19,7 @@ from tests.factories import DueWorkFactory, RunFactory, StepRunFactory, TaskFact
 from tests.workers_support import Bench, bench, change, due_work, reload, run, run_of, until
 from workers.claim import Claimer
 from workers.execution import Stop
+from workers.explain import explain, explainable
 from workers.models import StepRun, Wait
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -164,7 +165,9 @@ def test_a_long_step_backoff_parks_the_run_and_waking_goes_on():
 
     run_once(tools)
 
-    assert (run_of(work).state, reload(work).lease_owner, Wait.objects.count()) == ("waiting", None, 1)
+    assert (run_of(work).state, reload(work).lease_owner, Wait.objects.get().path) == ("waiting", None, "send")
+    reason = next(iter(explain(explainable(work.pk)).reasons))
+    assert (reason.code, reason.facts["step"], reason.facts["error"]["code"]) == ("step_retry_at", "send", "refused")
 
     DueWork.objects.update(available_at=datetime.now(UTC) - timedelta(seconds=1))
     StepRun.objects.update(finished_at=datetime.now(UTC) - timedelta(seconds=10))

@@ -203,14 +203,23 @@ def test_a_run_that_goes_on_forgets_what_it_waited_for():
     assert not Wait.objects.exists()
 
 
-def test_a_hand_back_is_counted_and_costs_no_attempt():
-    work = due_work()
+def test_a_hand_back_is_counted_keeps_its_place_and_costs_no_attempt():
+    due_since = datetime.now(UTC) - timedelta(minutes=10)
+    work = due_work(available_at=due_since)
 
     settle_one(Settlement(state=RunState.QUEUED, attempt=1, is_final=False, handbacks=1))
 
     row = reload(work)
-    assert (row.attempt, row.handback_count) == (1, 1)
-    assert row.available_at <= datetime.now(UTC)
+    assert (row.attempt, row.handback_count, row.available_at) == (1, 1, due_since)
+
+
+def test_a_hand_back_for_a_lacking_tool_comes_later():
+    work = due_work()
+
+    later = Settlement(state=RunState.QUEUED, attempt=1, is_final=False, handbacks=1, delay=timedelta(seconds=30))
+    settle_one(later)
+
+    assert reload(work).available_at > datetime.now(UTC) + timedelta(seconds=20)
 
 
 def test_an_orderly_outcome_clears_a_suspect_and_a_hand_back_does_not():

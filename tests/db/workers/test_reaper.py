@@ -89,6 +89,16 @@ def test_a_run_that_keeps_killing_its_workers_is_quarantined():
     assert [orphan.run_id for orphan in orphans if orphan.is_quarantined] == [poison.pk]
 
 
+def test_a_parked_run_keeps_its_deadline_through_a_death():
+    worker, deadline = WorkerFactory(), datetime.now(UTC) + timedelta(hours=1)
+    parked = held_by(worker, deadline_at=deadline, state="waiting")
+    begun = held_by(worker, deadline_at=deadline)
+
+    reap(worker)
+
+    assert (reload(parked).deadline_at, reload(begun).deadline_at) == (deadline, None)
+
+
 def test_the_work_of_others_is_left_alone():
     dead, alive = WorkerFactory(), WorkerFactory()
     theirs = held_by(alive)

@@ -95,7 +95,7 @@ def test_a_backoff_of_more_than_two_seconds_parks_behind_a_barrier(run):
 
     outcome = run(world.go(document(step(initial="PT30S"))))
 
-    assert outcome == Parked(START + timedelta(seconds=30))
+    assert outcome == Parked(START + timedelta(seconds=30), "a")
     assert world.barriers == [True]
     assert world.slept == []
 
@@ -119,7 +119,7 @@ def test_retry_after_is_honoured_where_it_is_longer(run):
 
     outcome = run(world.go(document(step())))
 
-    assert outcome == Parked(START + timedelta(seconds=90))
+    assert outcome == Parked(START + timedelta(seconds=90), "a")
 
 
 def test_no_attempt_starts_later_than_max_elapsed_after_the_first(run):
