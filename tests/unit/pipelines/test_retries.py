@@ -109,7 +109,7 @@ def test_a_parked_run_goes_on_at_its_time_and_not_before(run):
     world.instant = until
     outcome = run(world.go(written))
 
-    assert early == Parked(until)
+    assert early == Parked(until, "a")
     assert outcome == Succeeded({})
     assert world.states == [("a", F, 1), ("a", S, 2)]
 
