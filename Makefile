@@ -44,6 +44,13 @@ up: $(UP) ## start everything on this machine: make up ARGS='--port 8911'
 test: $(DEV) ## run the tests on embedded servers: make test ARGS='tests/unit -k cron'
 	@$(IN_VENV) -m pytest -n 3 --dist loadfile $(ARGS)
 
+# The plans of the hot statements, and what decides races, on another PostgreSQL than the embedded one.
+.PHONY: test-older
+test-older: $(DEV) ## test plans and races on an older PostgreSQL: make test-older POSTGRES_BIN=/usr/lib/postgresql/15/bin
+	@test -x "$(POSTGRES_BIN)/initdb" || { echo "Name the folder of its initdb by POSTGRES_BIN=..." >&2; exit 1; }
+	@ORDINAUT_TEST_POSTGRES_BIN="$(POSTGRES_BIN)" $(IN_VENV) -m pytest -n 3 --dist loadfile \
+		tests/perf tests/races tests/db/workers tests/db/clock $(ARGS)
+
 # Checks: each can be run alone; `make -k check` runs on after a failure.
 
 CHECKS := check-lint check-format check-types check-imports check-migrations check-deploy check-schema \

@@ -6,7 +6,8 @@ workers inherit their addresses; each worker has a database of its own (pytest-d
 its own (ours). The servers end with the run, also with a killed one.
 
 With ORDINAUT_TEST_DATABASE_URL set, the tests run on that PostgreSQL, which may be of another version; with
-ORDINAUT_TEST_REDIS_URL on that Redis. What is not given is started.
+ORDINAUT_TEST_REDIS_URL on that Redis. What is not given is started, PostgreSQL from the programs in the folder
+ORDINAUT_TEST_POSTGRES_BIN where that is set.
 """
 
 import os
@@ -100,7 +101,10 @@ def _start_servers(config: pytest.Config, database_url: str, redis_url: str) -> 
         valkey.wait_until_ready(supervisor.start(valkey.spec()))
         redis_url = valkey.url()
     if not database_url:
-        postgres = Postgres(folder / "postgres", settings=THROWAWAY_SETTINGS)
+        programs = os.environ.get("ORDINAUT_TEST_POSTGRES_BIN")
+        postgres = Postgres(
+            folder / "postgres", settings=THROWAWAY_SETTINGS, programs=Path(programs) if programs else None
+        )
         postgres.prepare()
         postgres.wait_until_ready(supervisor.start(postgres.spec()))
         database_url = postgres.url()

@@ -56,10 +56,12 @@ class Prefetch:
         return taken
 
     def take_late(self, *, now: float) -> list[UUID]:
-        """Take out what has waited too long."""
+        """Take out what has waited too long. The pace was believed too high then: nothing waits until slots end."""
         late = []
         while self._line and now - self._line[0][0] >= LONGEST_WAIT:
             late.append(self.pop().run.run_id)
+        if late:
+            self._pace, self._ends = 0.0, 0
         return late
 
     def seconds_to_late(self, *, now: float) -> float | None:

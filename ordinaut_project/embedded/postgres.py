@@ -52,7 +52,10 @@ class Postgres:
         settings: Mapping[str, str] | None = None,
         log: Path | None = None,
         sockets: Path | None = None,
+        programs: Path | None = None,
     ) -> None:
+        """`programs` is the folder of another PostgreSQL's `initdb` and `postgres`, of 15 or later."""
+        self._programs = programs
         self.folder = make_private(folder)
         self.data = self.folder / "data"
         self.sockets = socket_folder(sockets or self.folder, longest_name=_SOCKET_NAME)
@@ -88,16 +91,16 @@ class Postgres:
         """
         argv = [
             *unprivileged_prefix(),
-            str(postgres_program("initdb")),
+            str(self._program("initdb")),
             f"--pgdata={target}",
             f"--username={USER}",
             "--auth=trust",
             "--encoding=UTF8",
             "--locale=C",
-            "--locale-provider=builtin",
-            "--builtin-locale=C.UTF-8",
             "--no-instructions",
         ]
+        if self._programs is None:  # an older one may lack the provider, and orders by bytes all the same
+            argv += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         if self._settings.get("fsync") == "off":
             argv.append("--no-sync")
         log = self.folder / "initdb.log"
@@ -122,7 +125,7 @@ class Postgres:
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return ChildSpec(
             name="postgres",
-            argv=(*unprivileged_prefix(), str(postgres_program("postgres")), "-D", str(self.data), *options),
+            argv=(*unprivileged_prefix(), str(self._program("postgres")), "-D", str(self.data), *options),
             log=self._log,
             stop_signal=signal.SIGINT,
             death_signal=signal.SIGINT,
@@ -155,13 +158,16 @@ class Postgres:
             connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
             return True
 
+    def _program(self, name: str) -> Path:
+        return postgres_program(name) if self._programs is None else self._programs / name
+
     def _last_log_line(self) -> str:
         return _last_line(self._log)
 
     def _refuse_other_version(self) -> None:
         """A wheel of the next major release cannot read this cluster; say so before the server says it in its log."""
         made_by = (self.data / "PG_VERSION").read_text(encoding="ascii").strip()
-        program = str(postgres_program("postgres"))
+        program = str(self._program("postgres"))
         answer = subprocess.run(  # noqa: S603 - our own argv, out of the reach of Ctrl-C in the terminal
             [program, "--version"], capture_output=True, text=True, check=True, start_new_session=True
         )

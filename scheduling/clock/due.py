@@ -47,7 +47,8 @@ _ABOVE = "AND schedule.next_fire_at >= %(floor)s\n"
 # Purpose: how far the earliest mark is, and where, within the years that Python knows. Index: schedule_due_idx.
 # Locks: none.
 EARLIEST = """
-SELECT EXTRACT(EPOCH FROM next_fire_at - clock_timestamp()),
+SELECT EXTRACT(EPOCH FROM LEAST(GREATEST(next_fire_at, '0001-01-02 00:00 UTC'), '9999-12-30 00:00 UTC')
+           - clock_timestamp()),
        LEAST(GREATEST(next_fire_at, '0001-01-02 00:00 UTC'), '9999-12-30 00:00 UTC'),
        clock_timestamp()
 FROM scheduling_schedule schedule

@@ -14,13 +14,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 _FILL = """
 INSERT INTO scheduling_duework (
     run_id, task_id, queue, priority, available_at, gate, attempt, claim_count, handback_count, death_count, is_suspect,
-    is_exclusive, concurrency_key
+    is_exclusive, concurrency_key, agent_id
 )
-SELECT gen_random_uuid(), %(task)s, 'default', 1 + n %% 9, now() - interval '1 day' + n * interval '1 millisecond',
-    %(gate)s, 1, 0, 0, 0, false, %(exclusive)s, %(key)s
+SELECT gen_random_uuid(), %(task)s, %(queue)s, 1 + n %% 9, now() - interval '1 day' + n * interval '1 millisecond',
+    %(gate)s, 1, 0, 0, 0, false, %(exclusive)s, %(key)s, %(agent)s
 FROM generate_series(1, %(rows)s) AS n
 """
 ROWS = 100_000
+AGENT = uuid.UUID(int=7)
 PLACE = datetime(2100, 1, 1, tzinfo=UTC)
 
 
@@ -30,7 +31,10 @@ def crowd():
     task = TaskFactory(overlap="queue_all")
     with connection.cursor() as cursor:
         for gate, exclusive, key in ((None, False, None), ("key", False, "a:mail"), ("overlap", True, None)):
-            cursor.execute(_FILL, {"task": task.pk, "gate": gate, "exclusive": exclusive, "key": key, "rows": ROWS})
+            row = {"task": task.pk, "gate": gate, "exclusive": exclusive, "key": key, "rows": ROWS}
+            cursor.execute(_FILL, {**row, "queue": "default", "agent": None})
+        row = {"task": task.pk, "gate": None, "exclusive": False, "key": None, "rows": ROWS}
+        cursor.execute(_FILL, {**row, "queue": "fair", "agent": AGENT})
         cursor.execute("ANALYZE scheduling_duework")
     return task
 
@@ -51,6 +55,7 @@ def indexes(plan):
     ("statement", "parameters", "index"),
     [
         ("_AHEAD_IN_QUEUE", {"queue": "default", "place": PLACE, "run": uuid.UUID(int=0)}, "due_work_claim_idx"),
+        ("_AHEAD_OF_AGENT", {"queue": "fair", "agent": AGENT, "place": PLACE, "run": AGENT}, "due_work_fair_idx"),
         ("_AHEAD_FOR_KEY", {"key": "a:mail", "place": PLACE, "run": uuid.UUID(int=0)}, "due_work_key_waiting_idx"),
         ("_HOLDERS_OF_KEY", {"key": "a:mail"}, "due_work_key_held_idx"),
     ],

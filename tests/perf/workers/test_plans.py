@@ -1,21 +1,32 @@
 """The plans of the hot statements, over tables large enough to tempt the planner."""
 
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
 
 from scheduling.models import DueWork
 from scheduling.runs.states import RunState
-from tests.factories import TaskFactory
+from tests.factories import TaskFactory, WorkerFactory
 from tests.workers_support import run
-from workers.columns import Texts, Uuids
+from workers.columns import Integers, Texts, Uuids
 from workers.connection import Database, conninfo
 from workers.floors import Floors
 from workers.journal import Entry, StepRow, columns_of, settlement_row
+from workers.models import Worker
 from workers.settlement import Settlement
-from workers.statements import CLAIM, GIVE_AWAY, JOURNAL, NEXT_DUE, WATCH
+from workers.statements import (
+    BEAT,
+    CLAIM,
+    DECLARE_LOST,
+    GIVE_AWAY,
+    JOURNAL,
+    NEXT_DUE,
+    RELEASE_UNKNOWN,
+    STRAY_OWNERS,
+    WATCH,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -168,3 +179,55 @@ def test_a_hand_over_passes_over_the_queue_once_and_finds_the_rest_by_keys():
     assert DueWork.objects.filter(pk__in=held, gate="suspect").count() == 200
     passes = [node for node in nodes(plan) if node.get("Relation Name") == "scheduling_duework"]
     assert sum(node["Node Type"] == "Seq Scan" for node in passes) == 1
+
+
+def fill_workers(rows=5_000):
+    """Processes that have ended, and one that lives."""
+    WorkerFactory(boot_id=BOOT)
+    Worker.objects.bulk_create(
+        [WorkerFactory.build(state="stopped", stopped_at=datetime.now(UTC), pid=number) for number in range(rows)]
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE workers_worker")
+
+
+def relations(plan, name):
+    return [node for node in nodes(plan) if node.get("Relation Name") == name]
+
+
+def test_a_beat_finds_its_workers_by_their_keys_among_all_that_ever_were():
+    fill_workers()
+    columns = {"running_counts": Integers([3]), "doings": Texts(["[]"]), "errors": Texts(["it broke"])}
+
+    plan = explain(BEAT, {"boot_ids": Uuids([UUID(BOOT)]), **columns})["Plan"]
+
+    assert Worker.objects.get(pk=BOOT).beat_number == 1
+    assert "Seq Scan" not in {node["Node Type"] for node in relations(plan, "workers_worker")}
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 100
+
+
+def test_a_death_is_declared_by_the_key_of_the_process():
+    fill_workers()
+
+    plan = explain(DECLARE_LOST, {"boot_id": BOOT, "beat_number": 0, "reason": "silent"})["Plan"]
+
+    assert Worker.objects.get(pk=BOOT).state == "lost"
+    assert "Seq Scan" not in {node["Node Type"] for node in relations(plan, "workers_worker")}
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 100
+
+
+@pytest.mark.parametrize("statement", ["stray_owners", "release_unknown"])
+def test_what_is_looked_for_rarely_passes_over_the_queue_once(statement):
+    fill("-1 day")
+    fill_workers()
+    held = lease(200)
+    DueWork.objects.filter(pk__in=held[:100]).update(lease_owner=uuid4())
+
+    asked = {
+        "stray_owners": (STRAY_OWNERS, {}),
+        "release_unknown": (RELEASE_UNKNOWN, {"run_ids": Uuids(held[150:]), "boot_id": BOOT}),
+    }
+    plan = explain(*asked[statement])["Plan"]
+
+    assert sum(node["Node Type"] == "Seq Scan" for node in relations(plan, "scheduling_duework")) == 1
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 200 * 50
