@@ -21,9 +21,11 @@ POINTS_OF_PROCESS = (
     "after-journal",  # committed, and not acknowledged to the slot
     "before-settle",
 )
+# Of a claim that is shared between queues, between the statements of its transaction. The last two: with a rate.
+POINTS_OF_SHARED_CLAIM = ("claim-dealt", "bucket-locked", "before-spend")
 # Of the supervisor.
 POINTS_OF_HOST = ("before-beat", "after-beat", "after-declare", "before-give-away-commit")
-POINTS = (*POINTS_OF_PROCESS, *POINTS_OF_HOST)
+POINTS = (*POINTS_OF_PROCESS, *POINTS_OF_SHARED_CLAIM, *POINTS_OF_HOST)
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 _armed: dict[str, tuple[signal.Signals, int]] = {}

@@ -22,6 +22,7 @@ from workers.columns import Instants, Smallints, Texts, Uuids
 from workers.connection import Database, Row, fetch_within
 from workers.controls import QueueControl
 from workers.floors import Floors
+from workers.points import reach
 from workers.sharing import NOBODY, FairHead, Shares, in_turn, last_served, quota_of
 from workers.statements import BUCKET, CLAIM, CLAIM_FAIR, CLAIM_SUSPECT, DUE_QUEUES, FAIR_HEADS, LOCK_BUCKET, SPEND
 
@@ -76,6 +77,7 @@ class SharedClaim:
         taken: list[ClaimedRun] = []
         async with self._database.transaction() as connection:
             groups = _groups(controls, await self._due(connection, controls))
+            reach("claim-dealt")
             shares = self._shares.deal(limit, _weights(groups)) if groups else {}
             while shares:
                 for name, share in shares.items():
@@ -177,6 +179,7 @@ class SharedClaim:
         if queue not in self._buckets:
             if not await fetch_within(connection, LOCK_BUCKET, {"queue": queue}):
                 return None
+            reach("bucket-locked")
             rows = await fetch_within(connection, BUCKET, {"queue": queue})
             if not rows:
                 return None
@@ -186,6 +189,7 @@ class SharedClaim:
     async def _spend(self, connection: Connection) -> None:
         for queue, bucket in self._buckets.items():
             if bucket.is_spent:
+                reach("before-spend")
                 await fetch_within(connection, SPEND, {"queue": queue, "tokens": bucket.tokens})
 
     def _look(self, seconds: float) -> None:
