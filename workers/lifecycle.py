@@ -13,6 +13,7 @@ import structlog
 
 from pipelines.tools.isolation import Isolation
 from pipelines.tools.registry import catalog
+from pipelines.tools.threads import overstayed
 from scheduling.instants import boottime
 from workers import conf, exits
 from workers.briefing import Briefing
@@ -36,6 +37,7 @@ logger = structlog.get_logger(__name__)
 
 CLOSE_WITHIN = 2.0  # seconds
 CLAIMING_ENDS_WITHIN = 2.0
+_TOOLS_TOLD = 5
 _BY_SIGNAL = "its host told it to stop"
 _AT_ONCE = "its host told it to stop at once"
 
@@ -228,6 +230,7 @@ class WorkerProcess:
             "slots": self._pool.slots,
             "counts": dict(self._tally),
             "doing": told(self._pool.doings()),
+            "late_tools": overstayed()[:_TOOLS_TOLD],
             "fault": [self._faults.number, self._faults.text],
         }
 

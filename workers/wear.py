@@ -1,6 +1,6 @@
 """When a worker process has served long enough, and is replaced by a new one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -19,6 +19,7 @@ class Reason(StrEnum):
     RUNS = "runs"
     MEMORY = "memory"
     OVERDUE = "overdue"
+    LATE_TOOL = "late_tool"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,11 @@ class Wear:
         """It is to be replaced; the first reason stands."""
         if self.reason is None:
             self.reason, self.words = reason, words
+
+    def blame(self, tools: Sequence[str]) -> None:
+        """Trusted tools that do not come back hold threads of the process for ever, and perhaps slots."""
+        if tools:
+            self.find(Reason.LATE_TOOL, f"replaced, trusted tools do not return: {', '.join(tools)}")
 
     def measure(self, *, counts: Mapping[str, float], memory: int | None, limits: Limits) -> None:
         """Judge a living process by what it has counted and by its resident memory; None where that is not known.

@@ -5,12 +5,10 @@ thread. Synchronous otherwise: in an isolated process.
 """
 
 import asyncio
-import contextvars
 import hashlib
 import inspect
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -21,12 +19,11 @@ from pipelines.tools import tool_errors
 from pipelines.tools.base import Call, Catalog, ToolContext, ToolSpec
 from pipelines.tools.isolation import Isolation
 from pipelines.tools.json_schema import first_breach
+from pipelines.tools.threads import in_a_thread
 
 logger = logging.getLogger(__name__)
 
 _LONGEST_KEY = 200
-# Not the event loop's own threads: a mail server that hangs must not keep names from being resolved.
-_THREADS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="tool")
 
 
 class ToolInvoker:
@@ -76,7 +73,7 @@ class ToolInvoker:
         if _is_async(function):
             return await _on_the_loop(spec, partial(function, context, **given), call)
         if spec.trusted:
-            return await _in_a_thread(spec, partial(function, context, **given), call)
+            return await in_a_thread(spec, partial(function, context, **given), call)
         return await self._isolation.call(spec, context, given, call.timeout)
 
     def _context(self, call: ToolCall) -> ToolContext:
@@ -127,20 +124,3 @@ async def _on_the_loop(spec: ToolSpec, function: Callable[[], Any], call: ToolCa
         if deadline.expired():
             raise tool_errors.timed_out(spec.name, call.timeout) from None
         raise tool_errors.from_exception(spec.name, error) from error
-
-
-async def _in_a_thread(spec: ToolSpec, function: Callable[[], Any], call: ToolCall) -> Any:
-    """Run a trusted tool. A late one is waited for before its time-out is told: the next attempt must not overlap it.
-
-    Trusted means that it comes back by itself when its time is over, so this wait is short.
-    """
-    context = contextvars.copy_context()
-    work = asyncio.get_running_loop().run_in_executor(_THREADS, partial(context.run, function))
-    done, _ = await asyncio.wait({work}, timeout=call.timeout.total_seconds())
-    if done:
-        return work.result()
-    logger.warning("trusted tool %s is late; its slot is held until it returns", spec.name)
-    await asyncio.wait({work})
-    if (error := work.exception()) is not None:
-        logger.warning("trusted tool %s ended late: %s", spec.name, error)
-    raise tool_errors.timed_out(spec.name, call.timeout)

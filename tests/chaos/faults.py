@@ -14,7 +14,7 @@ import psycopg
 from tests.chaos.plan import Fault
 from tests.chaos.stack import FAKETIME, Process, Stack, signal_to
 from tests.process_trees import is_stopped
-from workers.points import POINTS_OF_HOST, POINTS_OF_PROCESS
+from workers.points import POINTS_OF_HOST, POINTS_OF_PROCESS, POINTS_OF_SHARED_CLAIM
 
 Befalling = Generator[float, None, None]
 _POLL = 0.1
@@ -114,7 +114,8 @@ def _end_of_host(stack: Stack, rng: Random, *, hurried: bool) -> Befalling:
 def _host_point(stack: Stack, rng: Random, seconds: float) -> Befalling:
     """A host that stands still, whole, between two statements; or one of whose processes is killed there."""
     deed = "stop" if rng.random() < 0.7 else "kill"
-    point = rng.choice(POINTS_OF_PROCESS + POINTS_OF_HOST + _BEFORE_A_WRITE)
+    points = POINTS_OF_PROCESS + POINTS_OF_HOST + _BEFORE_A_WRITE
+    point = rng.choice(points + POINTS_OF_SHARED_CLAIM * 2 if stack.has_operated_queues else points)
     victim = _one_of(stack.hosts, rng)
     if victim is not None:
         stack.send(victim, signal.SIGKILL)

@@ -116,7 +116,8 @@ class Action:
 
 @dataclass(slots=True, kw_only=True)
 class History:
-    """`workers`: the pid of each boot id. `limits`: of each concurrency key. `stood_still`: from and until when a pid
+    """`workers`: the pid of each boot id. `limits`: of each concurrency key. `rates`: of each queue
+    that has one, the starts a second and at once. `stood_still`: from and until when a pid
     was frozen. `integrity`: what the queries of `tests.invariants` found. `late_marks`: schedules that nobody fired
     although they were due, once all was healed. `surprises`: processes that ended, or would not end, by themselves."""
 
@@ -133,6 +134,7 @@ class History:
     actions: Sequence[Action] = ()
     workers: Mapping[str, int] = field(default_factory=dict)
     limits: Mapping[str, int] = field(default_factory=dict)
+    rates: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     stood_still: Sequence[tuple[int, float, float]] = ()
     integrity: Mapping[str, Sequence[object]] = field(default_factory=dict)
     late_marks: Sequence[str] = ()
@@ -186,4 +188,9 @@ def read_tables(url: str) -> dict[str, Any]:
         }
         found["workers"] = dict(connection.execute("SELECT boot_id::text, pid FROM workers_worker").fetchall())
         found["limits"] = dict(connection.execute('SELECT key, "limit" FROM scheduling_concurrencykey').fetchall())
+        rates = connection.execute(
+            "SELECT name, rate_limit / EXTRACT(EPOCH FROM rate_period)::float8, "
+            "COALESCE(rate_burst, rate_limit)::float8 FROM scheduling_queue WHERE rate_limit IS NOT NULL"
+        )
+        found["rates"] = {name: (a_second, at_once) for name, a_second, at_once in rates}
         return found

@@ -182,6 +182,21 @@ def _keys_keep_their_limit(history: History) -> Iterator[str]:
             holders[change.key].discard(change.run)
 
 
+@invariant("a rate is kept", "no queue starts more runs than its token bucket allows, whoever claims them [design]")
+def _rates_are_kept(history: History) -> Iterator[str]:
+    starts: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
+    for change in _work(history):
+        if change.owner is not None and change.owner != change.was_owner and change.claimed_at is not None:
+            starts[change.queue or ""].append((change.claimed_at.timestamp(), change.run))
+    for queue, (a_second, at_once) in history.rates.items():
+        tokens, last = at_once, 0.0
+        for at, run in sorted(starts[queue]):
+            tokens = min(at_once, tokens + (at - last) * a_second) - 1
+            last = at
+            if tokens < -1e-3:
+                yield f"queue {queue}: run {run} started at {at:.3f} with {tokens + 1:.3f} tokens"
+
+
 @invariant("no overlap", "a task that forbids overlap never has two runs live [design]")
 def _no_overlap(history: History) -> Iterator[str]:
     live: defaultdict[str, set[str]] = defaultdict(set)
@@ -316,13 +331,20 @@ def _failed_in_a_step(run: Mapping[str, Any]) -> bool:
 
 @invariant("quarantine is for poison", "a run is quarantined after the deaths that the setting allows, not before [I6]")
 def _quarantine_is_for_poison(history: History) -> Iterator[str]:
-    deaths: Counter[str] = Counter()
+    deaths: Counter[str] = Counter()  # those that it is charged with: of the process that tried it alone
+    suspects: set[str] = set()
     for change in _work(history):
         is_taken = change.was_owner is not None and (change.gate == "suspect" or not change.is_live)
-        deaths[change.run] += is_taken and _worker_of(change) is None
+        deaths[change.run] += is_taken and change.run in suspects and _worker_of(change) is None
+        if change.op == "INSERT":
+            deaths[change.run] = 0
+        if change.gate == "suspect":
+            suspects.add(change.run)
+        elif change.owner is None and change.is_live:
+            suspects.discard(change.run)
     for run in history.runs:
-        if run.cause == "quarantined" and deaths[run.id] < history.quarantine_after + 1:
-            yield f"run {run.id} was quarantined after {deaths[run.id]} deaths"
+        if run.cause == "quarantined" and deaths[run.id] < history.quarantine_after:
+            yield f"run {run.id} was quarantined after {deaths[run.id]} deaths of processes that tried it alone"
 
 
 # People and agents

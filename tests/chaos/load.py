@@ -87,6 +87,12 @@ TASKS: dict[str, dict[str, Any]] = {
     "long": {"pipeline": _pipeline(*[_NOTE, _RECOMPUTE] * 5), "queue": "other", "priority": 1},
     "poison": {"pipeline": _pipeline(_NOTE, _call("poison"))},
     "block": {"pipeline": _pipeline(_NOTE, _call("block", seconds=6))},
+    "rated": {
+        "pipeline": _pipeline(_call("slow", seconds=0.1), _NOTE),
+        "schedules": [_every(1, misfire=_ALL)],
+        "queue": "rated",
+    },
+    "fair": {"pipeline": _pipeline(_NOTE, _RECOMPUTE), "schedules": [_every(2, misfire=_ALL)], "queue": "fair"},
     "paused-a": {"pipeline": _pipeline(_NOTE), "schedules": [_every(1), _every(5, misfire=_ALL)]},
     "paused-b": {
         "pipeline": _pipeline(_call("slow", seconds=0.2)),
@@ -97,6 +103,12 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 # The second agent's; its key of the same name is another.
 OTHERS: dict[str, dict[str, Any]] = {
+    "fair": {
+        "pipeline": _pipeline(_NOTE, _call("slow", seconds=0.2)),
+        "schedules": [_every(1, misfire=_ALL)],
+        "queue": "fair",
+    },
+    "rated": {"pipeline": _pipeline(_NOTE), "queue": "rated", "schedules": [_every(3)], "priority": 2},
     "ticks": {"pipeline": _pipeline(_NOTE), "schedules": [_every(2)], "queue": "other"},
     "keyed": {
         "pipeline": _pipeline(_call("slow", seconds=0.2)),
@@ -104,7 +116,14 @@ OTHERS: dict[str, dict[str, Any]] = {
         "concurrency": {"key": "shared", "limit": 1},
     },
 }
+# In every other pair of rounds these queues are operated: then no claim is a single statement.
+QUEUES: dict[str, dict[str, Any]] = {
+    "rated": {"rate": {"limit": 5, "period": "PT1S", "burst": 4}},
+    "fair": {"fair": True, "weight": 3},
+}
 _BY_HAND = (
+    "rated",
+    "fair",
     "keyed-a",
     "keyed-alone",
     "runs-again",
@@ -129,6 +148,8 @@ _DEEDS = {
     "revise": 1,
     "create": 1,
     "delete_schedule": 0.5,
+    "pause_queue": 1,
+    "resume_queue": 2,
     "poison": 0.4,
     "block": 0.2,
 }
@@ -137,8 +158,10 @@ _DEEDS = {
 class Load:
     """`prepare()`, then `start()`, then `finish()`. The deeds are kept in `actions`."""
 
-    def __init__(self, seed: int, tokens: tuple[str, str], *, pause: tuple[float, float]) -> None:
+    def __init__(self, seed: int, tokens: tuple[str, str], *, pause: tuple[float, float], operates: bool) -> None:
+        """`operates`: the queues of QUEUES are limited and shared fairly."""
         self.actions: list[Action] = []
+        self._operates = operates
         self.task_ids: dict[str, str] = {}
         self._rng = Random(f"{seed} load")
         self._tokens = tokens
@@ -158,6 +181,10 @@ class Load:
                 if "id" not in reply:
                     raise AssertionError(f"the task {key} was refused: {reply}")
                 self.task_ids.setdefault(key, str(reply["id"]))
+
+        for queue, changes in QUEUES.items() if self._operates else ():
+            if not self._do("queue.update", "PATCH", f"/queues/{queue}", changes).is_accepted:
+                raise AssertionError(f"the queue {queue} was refused")
 
     def start(self) -> None:
         self._thread.start()
@@ -237,6 +264,12 @@ class Load:
     def _deed_resume(self) -> None:
         self._resume_one("/tasks/")
 
+    def _deed_pause_queue(self) -> None:
+        self._pause_it("/queues/fair", "queue")
+
+    def _deed_resume_queue(self) -> None:
+        self._resume_one("/queues/")
+
     def _deed_pause_schedule(self) -> None:
         schedule = self._some("Schedule", "id", task__key__in=_PAUSABLE, state="active")
         if schedule is not None:
@@ -291,7 +324,7 @@ class Load:
     def _resume(self, path: str) -> None:
         # One whose pause was snoozed, or never answered, may be active: then there is nothing to change.
         self._paused.pop(path)
-        noun = "task" if path.startswith("/tasks/") else "schedule"
+        noun = path.split("/")[1].removesuffix("s")
         self._do(f"{noun}.resume", "POST", f"{path}/resume", {}, must_change=False)
 
     def _some(self, model: str, column: str, **conditions: Any) -> str | None:

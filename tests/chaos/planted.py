@@ -46,7 +46,7 @@ def sound() -> History:
             Change(1, _at(1), "1", "clock", "work", "INSERT", "r1", gate="key", key="k", task="t1", is_exclusive=True),
             Change(2, _at(1), "1", "clock", "work", "UPDATE", "r1", key="k", task="t1", is_exclusive=True),
             Change(3, _at(2), "2", "ordinaut worker 71 claims", "work", "UPDATE", "r1", owner="b1", epoch=5, key="k",
-                   task="t1", is_exclusive=True),
+                   task="t1", is_exclusive=True, queue="slow", claimed_at=_at(2)),
             Change(4, _at(3), "3", _JOURNAL, "step", "INSERT", "r1", path="s0", attempt=1, state="succeeded"),
             Change(5, _at(3.1), "4", _JOURNAL, "work", "DELETE", "r1", was_owner="b1", was_epoch=5, key="k", task="t1",
                    is_exclusive=True, is_live=False),
@@ -58,6 +58,7 @@ def sound() -> History:
         ],
         workers={"b1": 71, "b2": 72},
         limits={"k": 1},
+        rates={"slow": (0.5, 2.0)},
         followed="t1",
         follower="t2",
         listener="t3",
@@ -124,6 +125,11 @@ PLANTED: dict[str, dict[str, Plant]] = {
         "a step journaled without a lease": _add("changes", replace(sound().changes[3], id=9, xid="9", path="s1")),
     },
     "one key, its limit": {"a second holder": lambda history: _insert(history, replace(_SECOND, task="t9"))},
+    "a rate is kept": {
+        "a third start at once": lambda history: _insert(
+            history, *(replace(_CLAIM, id=20 + n, run=f"r{20 + n}", epoch=20 + n) for n in range(2))
+        )
+    },
     "no overlap": {"a second live run": lambda history: _insert(history, replace(_SECOND, key=None))},
     "finished steps stay finished": {
         "a call after the success": _add("ledger", _line("begin", 3.4, epoch=6, kind="note")),
@@ -155,7 +161,10 @@ PLANTED: dict[str, dict[str, Plant]] = {
             "actions", Action(request="q2", action="run.retry", must_change=False, status=202, reply={"id": "r1"})
         )
     },
-    "quarantine is for poison": {"an innocent in quarantine": _set("runs", 0, state="failed", cause="quarantined")},
+    "quarantine is for poison": {
+        "an innocent in quarantine": _set("runs", 0, state="failed", cause="quarantined"),
+        "one that died beside others": lambda history: _quarantine(history, *_deaths_beside_others("r1", 4)),
+    },
     "what was acknowledged stays": {
         "an accepted run that is gone": _add(
             "actions", Action(request="q2", action="run.start", must_change=False, status=202, reply={"id": "r9"})
@@ -177,9 +186,22 @@ PLANTED: dict[str, dict[str, Plant]] = {
 }  # fmt: skip
 
 
-def _insert(history: History, change: Change) -> None:
+def _deaths_beside_others(run: str, count: int) -> list[Change]:
+    """Lost with its process so often, and never as the one that was tried alone: each orderly outcome cleared it."""
+    claim = Change(30, _at(1.5), "30", "ordinaut worker 71 claims", "work", "UPDATE", run, owner="b1", epoch=1)
+    lost = replace(claim, app="ordinaut host", owner=None, was_owner="b1", gate="suspect")
+    cleared = replace(claim, app=_JOURNAL, owner=None)
+    return [replace(each, id=30 + n) for n in range(count) for each in (claim, lost, cleared)]
+
+
+def _quarantine(history: History, *changes: Change) -> None:
+    _set("runs", 0, state="failed", cause="quarantined")(history)
+    _insert(history, *changes)
+
+
+def _insert(history: History, *changes: Change) -> None:
     """While r1 is live."""
-    history.changes = [*history.changes[:2], change, *history.changes[2:]]
+    history.changes = [*history.changes[:2], *changes, *history.changes[2:]]
 
 
 def judge_the_judge() -> list[str]:

@@ -19,7 +19,8 @@ CREATE TABLE chaos.change (
     what text NOT NULL, op text NOT NULL, run_id uuid NOT NULL,
     path text NOT NULL DEFAULT '', attempt int NOT NULL DEFAULT 0, state text NOT NULL DEFAULT '',
     owner uuid, was_owner uuid, epoch bigint, was_epoch bigint, gate text, key text,
-    task_id uuid, is_exclusive boolean NOT NULL DEFAULT false, is_live boolean NOT NULL DEFAULT true
+    task_id uuid, is_exclusive boolean NOT NULL DEFAULT false, is_live boolean NOT NULL DEFAULT true,
+    queue text, claimed_at timestamptz
 );
 CREATE FUNCTION chaos.of_work() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -34,10 +35,10 @@ BEGIN
     ELSIF (NEW.lease_owner, NEW.lease_epoch, NEW.gate, NEW.is_exclusive)
             IS DISTINCT FROM (OLD.lease_owner, OLD.lease_epoch, OLD.gate, OLD.is_exclusive) THEN
         INSERT INTO chaos.change (
-            what, op, run_id, owner, was_owner, epoch, was_epoch, gate, key, task_id, is_exclusive
+            what, op, run_id, owner, was_owner, epoch, was_epoch, gate, key, task_id, is_exclusive, queue, claimed_at
         )
         VALUES ('work', TG_OP, NEW.run_id, NEW.lease_owner, OLD.lease_owner, NEW.lease_epoch, OLD.lease_epoch,
-                NEW.gate, NEW.concurrency_key, NEW.task_id, NEW.is_exclusive);
+                NEW.gate, NEW.concurrency_key, NEW.task_id, NEW.is_exclusive, NEW.queue, NEW.claimed_at);
     END IF;
     RETURN NULL;
 END $$;
@@ -60,7 +61,7 @@ CREATE TRIGGER chaos_run AFTER INSERT OR UPDATE ON scheduling_run FOR EACH ROW E
 """
 _READ = """
 SELECT id, at, xid, app, what, op, run_id::text, path, attempt, state, owner::text, was_owner::text, epoch, was_epoch,
-    gate, key, task_id::text, is_exclusive, is_live
+    gate, key, task_id::text, is_exclusive, is_live, queue, claimed_at
 FROM chaos.change ORDER BY id
 """
 
@@ -88,6 +89,8 @@ class Change:
     task: str | None = None
     is_exclusive: bool = False
     is_live: bool = True
+    queue: str | None = None
+    claimed_at: datetime | None = None
 
 
 def install(url: str) -> None:

@@ -35,6 +35,7 @@ def main(arguments: list[str]) -> int:
         has_pooler=options.pooler,
         hosts_wanted=options.hosts,
         processes_per_host=options.processes,
+        has_operated_queues=options.seed % 4 >= 2,  # with and without a pooler
     )
     try:
         return Round(stack, options).run()
@@ -114,14 +115,16 @@ class Round:
         call_command("migrate", verbosity=0)
         recorder.install(stack.url)
         system = Actor.system("torture")
-        scopes = ["tasks:read", "tasks:write", "runs:read", "runs:write", "events:write"]
+        scopes = ["tasks:read", "tasks:write", "runs:read", "runs:write", "events:write", "queues:operate"]
         tokens = []
         for number in range(2):
             agent = operations.create_agent(
                 actor=system, name=f"torture-{number}", scopes=scopes, requests_per_minute=100_000
             )
             tokens.append(operations.issue_token(actor=system, agent=agent)[1])
-        self._load = Load(self._options.seed, (tokens[0], tokens[1]), pause=(0.05, 0.5))
+        self._load = Load(
+            self._options.seed, (tokens[0], tokens[1]), pause=(0.05, 0.5), operates=self._stack.has_operated_queues
+        )
         self._load.prepare()
         for _ in range(stack.hosts_wanted):
             stack.start_host()
@@ -233,7 +236,8 @@ class Round:
         poisons = len({line.run for line in found.ledger if line.kind in ("poison", "block") and line.what == "begin"})
         lines = [
             f"seed {self._options.seed}: {sum(befell.values())} faults in {self._options.seconds:g} s, "
-            f"{'through PgBouncer' if self._stack.has_pooler else 'no pooler'}",
+            f"{'through PgBouncer' if self._stack.has_pooler else 'no pooler'}, "
+            f"{'limited and fair queues' if self._stack.has_operated_queues else 'plain queues'}",
             "  " + ", ".join(f"{kind} {n}" for kind, n in sorted(befell.items())) + f", runs of poison {poisons}",
             *(f"  left out: {kind} ({why})" for kind, why in left_out.items()),
             *_figures(found),

@@ -81,6 +81,7 @@ class Stack:
     has_pooler: bool
     hosts_wanted: int
     processes_per_host: int
+    has_operated_queues: bool = False
     hosts: list[Process] = field(default_factory=list)
     clocks: list[Process] = field(default_factory=list)
     surprises: list[str] = field(default_factory=list)
@@ -193,7 +194,7 @@ class Stack:
         return self.postgres.url()
 
     def start_host(self, point: str = "") -> Process:
-        options = (f"--processes={self.processes_per_host}", "--concurrency=6", "--queue=default,other")
+        options = (f"--processes={self.processes_per_host}", "--concurrency=6", "--queue=default,other,rated,fair")
         host = self._start("host", ("runworkers", *options), "ORDINAUT_TEST_WORKER_POINT", point)
         self.hosts.append(host)
         return host

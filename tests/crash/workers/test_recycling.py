@@ -9,6 +9,7 @@ import pytest
 
 from scheduling.audit.operations import Actor
 from scheduling.models import DueWork, Run
+from scheduling.runs.operations import cancel_run
 from tests.counterparts import free_port
 from tests.crash.workers.conftest import Fleet, freeze, thaw, wait_for_end_of, worker_pids
 from tests.invariants import broken_invariants
@@ -84,6 +85,27 @@ def test_a_process_that_grows_past_its_memory_is_replaced(fleet: Fleet):
 
     assert Worker.objects.get(pid=pid).state_reason == "replaced above 300 MiB"
     assert {run.attempt for run in Run.objects.all()} == {1}
+
+
+@pytest.mark.parametrize("is_canceled", [True, False])
+def test_a_process_whose_trusted_tool_does_not_return_is_replaced(fleet: Fleet, is_canceled: bool):
+    fleet.env["ORDINAUT_GRACE"] = "1"
+    held = {"id": "held", "uses": "test.hold_trusted", "with": {"until": fleet.signal_file}, "timeout": "PT1S"}
+    work = due_work({"version": 1, "steps": [held]})
+    with fleet.host(concurrency=2):
+        [began] = wait_until(lambda: fleet.seen("began"), what="the held step")
+        if is_canceled:
+            cancel_run(actor=Actor.system("tests"), run=run_of(work))
+            wait_until(lambda: run_of(work).state == "canceled", what="the cancellation")
+        wait_until(lambda: began["pid"] not in worker_pids(), timeout=30, what="the end of its process")
+        fleet.release()
+        wait_until(lambda: run_of(work).state == ("canceled" if is_canceled else "succeeded"))
+
+    worker = Worker.objects.get(pid=began["pid"])
+    assert worker.state == "stopped"
+    assert worker.state_reason == "replaced, trusted tools do not return: test.hold_trusted"
+    assert run_of(work).attempt == 1
+    assert broken_invariants() == {}
 
 
 def test_a_limit_below_what_a_process_needs_to_start_is_told_and_replaces_nothing(fleet: Fleet):

@@ -41,6 +41,17 @@ def test_without_limits_and_without_a_measure_nothing_wears_out():
     assert worn(({}, None), ({}, None), limits=Limits(memory=1)) is None
 
 
+def test_a_trusted_tool_that_does_not_return_wears_its_process_out():
+    wear = Wear()
+    wear.blame([])
+    before = wear.reason
+    wear.blame(["mail.read", "disk.scan"])
+
+    assert before is None
+    assert wear.reason is Reason.LATE_TOOL
+    assert wear.words == "replaced, trusted tools do not return: mail.read, disk.scan"
+
+
 def test_the_first_reason_stands():
     wear = Wear()
     wear.find(Reason.OVERDUE, "overdue")
