@@ -51,6 +51,11 @@ class PipelineError(Exception):
     def is_retryable(self) -> bool:
         return self.error_class in RETRYABLE_CLASSES
 
+    def followed_by(self, other: "PipelineError") -> "PipelineError":
+        """This error, with `other`, which came while it was dealt with, as its cause; what caused it is below that."""
+        self.cause = {**other.as_dict(), "cause": self.cause} if self.cause is not None else other.as_dict()
+        return self
+
     def as_dict(self) -> dict[str, Any]:
         """The form that expressions, journal and API show: code, class, detail, step, attempt, retryable, cause."""
         shown: dict[str, Any] = {

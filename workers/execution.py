@@ -32,6 +32,7 @@ logger = structlog.get_logger(__name__)
 
 TOOLS_MISSING_DELAY = timedelta(seconds=30)
 HANDBACKS_WARNED_AT = 5
+_FOR_EVER = timedelta(days=100_000)  # longer than any policy tries
 MOST_STEPS_AT_ONCE = 20  # of a run that is carried out between two looks at the loop
 
 
@@ -63,6 +64,7 @@ class Execution:
         self.task: asyncio.Task[None] | None = None
         self._stop: Stop | None = None
         self._has_begun = False
+        self._is_at_its_end = False
         self._deadline_at = self._deadline()
         self.is_settling = False
 
@@ -110,7 +112,7 @@ class Execution:
         pipeline = brief.pipeline
         if not isinstance(pipeline, Pipeline) or brief.history or run.is_cancel_requested or self._stop is not None:
             return None
-        if len(pipeline.steps) > MOST_STEPS_AT_ONCE or not pipeline.is_pure:
+        if pipeline.step_count > MOST_STEPS_AT_ONCE or not pipeline.is_pure:
             return None
         if self._deadline_at is not None and self._deadline_at <= clock.now():
             return None
@@ -215,7 +217,14 @@ class Execution:
             invoke=self._invoke,
             clock=self._equipment.clock,
             rng=self._equipment.rng,
+            retries=self._retries,
         )
+
+    def _retries(self, error: PipelineError) -> bool:
+        """Asked before what runs in a run's end; the settlement keeps to the answer, however long that took."""
+        is_retried = self._settlement(Failed(error)).name == "retried"
+        self._is_at_its_end = not is_retried
+        return is_retried
 
     def _seconds_left(self) -> float | None:
         if self._deadline_at is None:
@@ -278,7 +287,7 @@ class Execution:
             ending,
             attempt=run.attempt,
             retry=self.brief.task.retry,
-            elapsed=clock.now() - run.started_at,
+            elapsed=_FOR_EVER if self._is_at_its_end else clock.now() - run.started_at,
             deadline_at=self._deadline_at,
             rng=self._equipment.rng,
         )

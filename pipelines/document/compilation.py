@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from pipelines.document.layout import Layout
 from pipelines.document.names import EVERYWHERE, Names
 from pipelines.document.problems import Problem, from_expression, pointer_to
 from pipelines.expressions import (
@@ -32,6 +33,7 @@ class Compilation:
     secret_names: frozenset[str]
     simulated: frozenset[str]
     accepts_fixtures: bool
+    layout: Layout = field(default_factory=Layout)
     problems: list[Problem] = field(default_factory=list)
     _roots: set[str] = field(default_factory=set)
 

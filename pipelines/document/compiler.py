@@ -1,23 +1,23 @@
 """From a document to a pipeline that can be run, or to the list of everything that is wrong with it."""
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipelines.document import limits
 from pipelines.document.compilation import Compilation
-from pipelines.document.kinds import PLANNED_SECTIONS
+from pipelines.document.layout import Layout, PlacedStep, identity_of, placed
 from pipelines.document.names import EVERYWHERE, Names
-from pipelines.document.nodes import Assertion, Pipeline, Step
+from pipelines.document.nodes import Assertion, Pipeline
 from pipelines.document.normalisation import Normalised, to_version_1
 from pipelines.document.parsing import refuse_unusable
 from pipelines.document.problems import DocumentInvalid, Problem, has_errors, pointer_to
 from pipelines.document.schemas import Schema, SchemaRefused, compile_schema
 from pipelines.document.shape import DOCUMENT_FIELDS, check_shape, object_of, problem_of
-from pipelines.document.steps import StepIdentity, compile_step
+from pipelines.document.steps import blocks_inside, compile_block
 from pipelines.tools.base import Catalog
 
 _SCHEMA = object_of(DOCUMENT_FIELDS)
+SECTIONS = ("steps", "on_error", "finally")  # in the order in which steps are counted
 
 
 def compile_document(
@@ -100,19 +100,22 @@ class _DocumentCompiler:
             )
             return None
         self._document = self._usable_fields(self._normal.document)
-        written = self._document.get("steps")
-        sources: Sequence[Any] = written if isinstance(written, list) else ()
-        self._refuse_empty(sources)
+        sections = {name: self._section(name) for name in SECTIONS}
+        self._refuse_empty(sections["steps"])
         params_schema = self._params_schema()
-        identities = self._identities(sources)
-        names = self._names(identities)
-        steps = self._steps(sources, identities, names)
-        after = names.with_steps(names.all_steps).with_roots("error")
+        self._compilation.layout = self._layout(sections)
+        names = self._names()
+        main = compile_block(sections["steps"], self._place("steps"), self._compilation, names)
+        after = main.names.with_roots("error")
+        on_error = compile_block(sections["on_error"], "/on_error", self._compilation, after.inside_last())
+        last = compile_block(sections["finally"], "/finally", self._compilation, on_error.names)
         return Pipeline(
             source=self._normal.document,
             params=self._document.get("params", {}),
             params_schema=params_schema,
-            steps=steps,
+            steps=main.steps,
+            on_error=on_error.steps,
+            last=last.steps,
             outputs=self._compilation.value(self._document.get("outputs", {}), "/outputs", after),
             assertions=tuple(self._assertions(after.with_roots("outputs"))),
             max_steps=self._document.get("limits", {}).get("max_steps", limits.MAX_STEPS_STARTED),
@@ -120,17 +123,20 @@ class _DocumentCompiler:
             reads=self._compilation.reads,
         )
 
+    def _section(self, name: str) -> Sequence[Any]:
+        written = self._document.get(name)
+        return written if isinstance(written, list) else ()
+
+    def _place(self, section: str) -> str:
+        return self._normal.steps_pointer if section == "steps" else pointer_to("", section)
+
     def _usable_fields(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
         """The fields whose shape is right; the others are refused."""
-        for section in PLANNED_SECTIONS:
-            if section in document:
-                self._compilation.refuse(f"/{section}", "unsupported_kind", f"{section} is not supported yet")
-        known = {key: value for key, value in document.items() if key not in PLANNED_SECTIONS}
         wrong: set[Any] = set()
-        for breach, problem in check_shape(known, _SCHEMA, ""):
+        for breach, problem in check_shape(document, _SCHEMA, ""):
             self._compilation.problems.append(self._at_its_place(problem))
             wrong.update(breach.path[:1])
-        return {key: value for key, value in known.items() if key not in wrong}
+        return {key: value for key, value in document.items() if key not in wrong}
 
     def _at_its_place(self, problem: Problem) -> Problem:
         """Problems of the list of steps are told where the list stands in the document as it was given."""
@@ -143,6 +149,9 @@ class _DocumentCompiler:
             self._compilation.refuse("", "missing_field", "the field 'steps' is required", hint="steps: [...]")
         elif not sources and "steps" in self._document and not self._normal.may_be_empty:
             self._compilation.refuse("/steps", "empty", "a document has at least one step")
+        for section in ("on_error", "finally"):
+            if self._document.get(section) == []:
+                self._compilation.refuse(f"/{section}", "empty", "a list of steps has at least one")
 
     def _params_schema(self) -> Schema | None:
         source = self._document.get("params_schema")
@@ -154,27 +163,30 @@ class _DocumentCompiler:
             self._compilation.refuse("/params_schema", "bad_schema", str(error), hint="JSON Schema 2020-12")
             return None
 
-    def _identities(self, sources: Sequence[Any]) -> list[StepIdentity]:
+    def _layout(self, sections: Mapping[str, Sequence[Any]]) -> Layout:
         """Every step's names, found before any step is compiled; a name that occurs twice is refused."""
-        identities = [_identity(source, position) for position, source in enumerate(sources, start=1)]
-        owners: Counter[str] = Counter()
-        for index, identity in enumerate(identities):
-            for name in identity.names:
-                if owners[name]:
-                    field_name = "id" if name == identity.id else "save_as"
-                    self._compilation.refuse(
-                        pointer_to(self._normal.steps_pointer, index, field_name),
-                        "duplicate_id",
-                        f"another step is called {name!r} already",
-                    )
-                owners[name] += 1
-        return identities
+        found: list[PlacedStep] = []
+        owners: set[str] = set()
+        for section, sources in sections.items():
+            for pointer, source in placed(sources, self._place(section), blocks_inside):
+                identity = identity_of(source, len(found) + 1)
+                found.append(PlacedStep(pointer, identity))
+                for name in identity.names:
+                    if name in owners:
+                        field_name = "id" if name == identity.id else "save_as"
+                        detail = f"another step is called {name!r} already"
+                        self._compilation.refuse(pointer_to(pointer, field_name), "duplicate_id", detail)
+                    owners.add(name)
+        if len(found) > limits.MAX_STEPS_WRITTEN:
+            detail = f"a document has at most {limits.MAX_STEPS_WRITTEN} steps; this has {len(found)}"
+            self._compilation.refuse(self._place("steps"), "too_many_steps", detail)
+        return Layout(found)
 
-    def _names(self, identities: Sequence[StepIdentity]) -> Names:
+    def _names(self) -> Names:
         return Names(
             roots=EVERYWHERE,
             steps=frozenset(),
-            all_steps=frozenset(name for identity in identities for name in identity.names),
+            all_steps=self._compilation.layout.all_names,
             params=self._known_params(),
             secrets=self._compilation.secret_names,
         )
@@ -186,29 +198,8 @@ class _DocumentCompiler:
         known = frozenset(self._document.get("params", {})) | frozenset(described)
         return known or None
 
-    def _steps(self, sources: Sequence[Any], identities: Sequence[StepIdentity], names: Names) -> tuple[Step, ...]:
-        steps: list[Step] = []
-        for index, (source, identity) in enumerate(zip(sources, identities, strict=True)):
-            pointer = pointer_to(self._normal.steps_pointer, index)
-            step = compile_step(source, pointer, identity, self._compilation, names)
-            if step is not None:
-                steps.append(step)
-            names = names.with_steps(identity.names)
-        return tuple(steps)
-
     def _assertions(self, names: Names) -> Iterator[Assertion]:
         for index, text in enumerate(self._document.get("assert", [])):
             expression = self._compilation.condition(text, pointer_to("/assert", index), names)
             if expression is not None:
                 yield Assertion(text, expression)
-
-
-def _identity(source: Any, position: int) -> StepIdentity:
-    written = source if isinstance(source, Mapping) else {}
-    step_id = written.get("id")
-    if not isinstance(step_id, str):
-        step_id = f"step_{position}"
-    alias = written.get("save_as")
-    if not isinstance(alias, str) or alias == step_id:
-        return StepIdentity(id=step_id, names=(step_id,))
-    return StepIdentity(id=step_id, names=(step_id, alias))

@@ -7,6 +7,7 @@ from pipelines.document.problems import Problem, Severity
 from pipelines.expressions import WHOLE, Reference
 from pipelines.expressions.suggestion import did_you_mean
 
+RESERVED = frozenset({"params", "steps", "run", "task", "event", "now", "secrets", "outputs", "item", "index"})
 EVERYWHERE = frozenset({"params", "steps", "run", "task", "event", "now"})
 _MEMBERS: Mapping[str, frozenset[str]] = {
     "run": frozenset({"id", "attempt", "scheduled_for", "started_at", "trigger", "simulated"}),
@@ -32,6 +33,11 @@ class Names:
     all_steps: frozenset[str]
     params: frozenset[str] | None
     secrets: frozenset[str]
+    may_end: bool = True  # `fail` and `succeed` may stand here
+
+    def inside_last(self) -> "Names":
+        """The names of a list of steps that runs last, where nothing can end the run any more."""
+        return replace(self.with_roots("error"), may_end=False)
 
     def with_roots(self, *roots: str) -> "Names":
         return replace(self, roots=self.roots | set(roots))

@@ -1,6 +1,6 @@
 """The compiled document: what the engine walks. Everything is immutable and has been checked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -93,7 +93,56 @@ class SucceedBody:
     outputs: CompiledValue | None
 
 
-Body = ToolBody | SetBody | FailBody | SucceedBody
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One branch of a switch."""
+
+    when: Expression
+    steps: "tuple[Step, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchBody:
+    """Run the steps of the first case that holds, else those of `default`."""
+
+    cases: tuple[Case, ...]
+    default: "tuple[Step, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatchClause:
+    """Takes errors whose class or code is in `on`, all where that is None; its steps see the error as `name`."""
+
+    steps: "tuple[Step, ...]"
+    on: frozenset[str] | None = None
+    name: str | None = None
+
+    def takes(self, error: PipelineError) -> bool:
+        return self.on is None or error.error_class in self.on or error.code in self.on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TryBody:
+    """Run steps; the first clause that takes their error runs, and `last` in the end, whatever happened."""
+
+    steps: "tuple[Step, ...]"
+    catches: tuple[CatchClause, ...] = ()
+    last: "tuple[Step, ...]" = ()
+
+
+Body = ToolBody | SetBody | FailBody | SucceedBody | SwitchBody | TryBody
+
+
+def blocks_of(body: Body) -> "Iterator[tuple[Step, ...]]":
+    """The lists of steps inside of a body."""
+    match body:
+        case SwitchBody(cases=cases, default=default):
+            yield from (case.steps for case in cases)
+            yield default
+        case TryBody(steps=steps, catches=catches, last=last):
+            yield steps
+            yield from (clause.steps for clause in catches)
+            yield last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,14 +161,27 @@ class Step:
     simulation: Simulation = field(default=Simulation())
 
     @property
+    def is_container(self) -> bool:
+        return isinstance(self.body, CONTAINERS)
+
+    @property
     def uses(self) -> str | None:
         return self.body.spec.name if isinstance(self.body, ToolBody) else None
 
     def blame(self, error: PipelineError, *, attempt: int) -> PipelineError:
-        """`error`, knowing that this attempt of this step raised it."""
-        error.step = self.id
-        error.attempt = attempt
+        """`error`, knowing that this attempt of this step raised it. Through containers errors pass as they are."""
+        if not self.is_container or error.step is None:
+            error.step = self.id
+            error.attempt = attempt
         return error
+
+
+def walk(steps: Iterable[Step]) -> Iterator[Step]:
+    """These steps and all inside of them, in the order of the document."""
+    for step in steps:
+        yield step
+        for block in blocks_of(step.body):
+            yield from walk(block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +190,8 @@ class Assertion:
     expression: Expression
 
 
-PURE_BODIES = (SetBody, FailBody, SucceedBody)
+CONTAINERS = (SwitchBody, TryBody)
+PURE_BODIES = (SetBody, FailBody, SucceedBody, *CONTAINERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,15 +203,20 @@ class Pipeline:
     params: Mapping[str, Any]
     params_schema: Schema | None
     steps: tuple[Step, ...]
+    on_error: tuple[Step, ...] = ()
+    last: tuple[Step, ...] = ()  # `finally`
     outputs: CompiledValue
     assertions: tuple[Assertion, ...]
     max_steps: int
     reads: frozenset[str]
     warnings: tuple[Problem, ...] = ()
     is_pure: bool = field(init=False)  # no step does anything but compute: no tool is called, nothing is waited for
+    step_count: int = field(init=False)  # of all that are written, however deep
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "is_pure", all(isinstance(step.body, PURE_BODIES) for step in self.steps))
+        bodies = [step.body for step in walk((*self.steps, *self.on_error, *self.last))]
+        object.__setattr__(self, "is_pure", all(isinstance(body, PURE_BODIES) for body in bodies))
+        object.__setattr__(self, "step_count", len(bodies))
 
     def merge_params(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The document's defaults, replaced key by key by the run's own."""

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from pipelines.document.kinds import Keys
+from pipelines.document.layout import list_at
 from pipelines.document.problems import Problem, Severity, pointer_to
+from pipelines.document.steps import blocks_inside
 from pipelines.expressions.durations import format_duration
 
 
@@ -44,23 +47,51 @@ def to_version_1(document: Any) -> Normalised:
     if is_older:
         document = {"version": 1, **{("steps" if key == "pipeline" else key): value for key, value in document.items()}}
     pointer = "/pipeline" if is_older else "/steps"
-    steps = document.get("steps")
-    if isinstance(steps, list):
-        brought = [_step(step, pointer_to(pointer, index), is_older, problems) for index, step in enumerate(steps)]
-        document = {**document, "steps": brought}
+    for section in ("steps", "on_error", "finally"):
+        place = pointer if section == "steps" else pointer_to("", section)
+        if isinstance(document.get(section), list):
+            document = {**document, section: _steps(document[section], place, is_older, problems)}
     return Normalised(document=document, steps_pointer=pointer, may_be_empty=is_older, problems=tuple(problems))
+
+
+def _steps(steps: Any, pointer: str, is_older: bool, problems: list[Problem]) -> Any:
+    if not isinstance(steps, list):
+        return steps
+    return [_step(step, pointer_to(pointer, index), is_older, problems) for index, step in enumerate(steps)]
 
 
 def _step(step: Any, pointer: str, is_older: bool, problems: list[Problem]) -> Any:
     if not isinstance(step, Mapping):
         return step
     normal = dict(step)
+    if isinstance(normal.get("catch"), list):
+        normal["catch"] = [
+            _without_true(clause, pointer_to(pointer, "catch", index), problems)
+            if isinstance(clause, Mapping)
+            else clause
+            for index, clause in enumerate(normal["catch"])
+        ]
+    for keys in blocks_inside(normal):
+        nested = list_at(normal, keys)
+        if nested:
+            brought = _steps(nested, pointer_to(pointer, *keys), is_older, problems)
+            normal = _replaced(normal, keys, brought)
     if isinstance(normal.get("retry"), Mapping):
         normal["retry"] = _without_true(normal["retry"], pointer_to(pointer, "retry"), problems)
     if is_older:
         _take_timeout(normal, pointer, problems)
         _take_retries(normal, pointer, problems)
     return normal
+
+
+def _replaced(source: Any, keys: Keys, value: Any) -> Any:
+    """A copy of `source` with `value` under `keys`."""
+    if not keys:
+        return value
+    key, *rest = keys
+    copy: Any = list(source) if isinstance(source, list) else dict(source)
+    copy[key] = _replaced(copy[key], tuple(rest), value)
+    return copy
 
 
 def _without_true(retry: Mapping[Any, Any], pointer: str, problems: list[Problem]) -> dict[Any, Any]:

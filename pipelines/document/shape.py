@@ -64,11 +64,20 @@ STEP_FIELDS: dict[str, Any] = {
     "description": {"type": "string"},
 }
 
+# The steps in it are checked one by one; published schemas have a reference in its place.
+STEP_LIST: dict[str, Any] = {
+    "type": "array",
+    "maxItems": limits.MAX_STEPS_WRITTEN,
+    "description": "Steps, run in order.",
+}
+
 DOCUMENT_FIELDS: dict[str, Any] = {
     "version": {"const": 1},
     "params": {"type": "object"},
     "params_schema": {"type": ["object", "boolean"]},
-    "steps": {"type": "array", "maxItems": limits.MAX_STEPS_WRITTEN},
+    "steps": STEP_LIST,
+    "on_error": STEP_LIST,
+    "finally": STEP_LIST,
     "outputs": {"type": "object"},
     "assert": {"type": "array", "items": {"type": "string"}},
     "limits": {

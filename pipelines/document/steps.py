@@ -1,15 +1,16 @@
 """From a step as written to a compiled step."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from pipelines.document.compilation import Compilation
 from pipelines.document.fixtures import compile_simulation
-from pipelines.document.kinds import KINDS, PLANNED, StepKind, WrittenStep
+from pipelines.document.kinds import KINDS, PLANNED, Block, Keys, StepKind, WrittenStep
+from pipelines.document.layout import StepIdentity
 from pipelines.document.names import Names
-from pipelines.document.nodes import NO_RETRY, Body, RetryPolicy, Simulation, Step, ToolBody
+from pipelines.document.nodes import CONTAINERS, NO_RETRY, Body, RetryPolicy, Simulation, Step, ToolBody
+from pipelines.document.problems import pointer_to
 from pipelines.document.retries import compile_retry
 from pipelines.document.shape import RETRY, STEP_FIELDS, check_shape, object_of
 from pipelines.expressions.suggestion import nearest
@@ -17,12 +18,27 @@ from pipelines.expressions.suggestion import nearest
 _SCHEMAS = {keyword: object_of({**STEP_FIELDS, **kind.fields}, kind.required) for keyword, kind in KINDS.items()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepIdentity:
-    """What a step is called: its own id or `step_<n>`, and the names its result is read by."""
+def compile_block(sources: Sequence[Any], pointer: str, compilation: Compilation, names: Names) -> Block:
+    """The steps of the list at `pointer` that are right; `names` are known before the first."""
+    steps: list[Step] = []
+    for index, source in enumerate(sources):
+        place = pointer_to(pointer, index)
+        identity = compilation.layout.identity_at(place)
+        step = compile_step(source, place, identity, compilation, names)
+        names = names.with_steps(identity.names)
+        if step is not None:
+            steps.append(step)
+            if step.is_container:
+                names = names.with_steps(compilation.layout.names_inside(place))
+    return Block(tuple(steps), names)
 
-    id: str
-    names: tuple[str, ...]
+
+def blocks_inside(source: Any) -> Iterator[Keys]:
+    """Where the lists of steps of a step may stand, of whatever kinds it has the keywords."""
+    if isinstance(source, Mapping):
+        for keyword, kind in KINDS.items():
+            if keyword in source:
+                yield from kind.blocks(source)
 
 
 def compile_step(
@@ -36,13 +52,15 @@ def compile_step(
     if kind is None:
         return None
     usable = _usable_fields(source, pointer, kind, compilation)
-    written = WrittenStep(source, pointer, usable, names, compilation)
+    written = WrittenStep(source, pointer, usable, names, compilation, compile_block)
     condition = compilation.condition(source["if"], written.place("if"), names) if "if" in usable else None
     simulation = _simulation(written)
     timeout = _timeout(written)
     body = kind.compile(written)
     if body is None:
         return None
+    if isinstance(body, CONTAINERS):
+        _refuse_unsupported(written)
     return Step(
         id=identity.id,
         names=identity.names,
@@ -55,6 +73,12 @@ def compile_step(
         continue_on_error="continue_on_error" in usable and source["continue_on_error"],
         simulation=simulation,
     )
+
+
+def _refuse_unsupported(step: WrittenStep) -> None:
+    for name in ("timeout", "retry"):
+        if name in step.source:
+            step.refuse(name, "unsupported", f"{name} of a step with steps inside is not supported yet")
 
 
 def _kind(source: Mapping[str, Any], pointer: str, compilation: Compilation) -> StepKind | None:

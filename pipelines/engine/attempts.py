@@ -1,12 +1,13 @@
 """One attempt of one step: what its interpreter may use, and what it leaves for the journal."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from pipelines.document.nodes import Fixture, Step
 from pipelines.engine.ports import Clock, Invoker, Journal, RunContext, StepEntry, StepState
+from pipelines.engine.scopes import Scope
 from pipelines.engine.simulated import choose_fixture
 from pipelines.errors import PipelineError
 
@@ -19,24 +20,39 @@ class Surroundings:
     journal: Journal
     invoke: Invoker
     clock: Clock
+    retries: Callable[[PipelineError], bool] = lambda _: False  # whether the run as a whole is tried again after it
+
+
+RunSteps = Callable[[tuple[Step, ...], Scope], Awaitable[Any]]
 
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """`names` are what expressions see. The interpreter sets `input`, `is_simulated` and `has_effect` as it goes.
+    """`run_steps` carries out steps inside of this one. The interpreter sets `input`, `is_simulated` and `has_effect`
+    as it goes.
 
     `has_effect`: the world may have changed, so the result is committed before anything else happens.
     """
 
     step: Step
     number: int
-    names: Mapping[str, Any]
+    scope: Scope
     surroundings: Surroundings
+    run_steps: RunSteps
     started_at: datetime
     input: Any = None
     is_simulated: bool = False
     has_effect: bool = False
     _intent: StepEntry | None = field(default=None)
+
+    @property
+    def names(self) -> Mapping[str, Any]:
+        """What expressions see."""
+        return self.scope.names
+
+    @property
+    def path(self) -> str:
+        return self.scope.path(self.step)
 
     @property
     def fixture(self) -> Fixture | None:
@@ -61,7 +77,7 @@ class Attempt:
         """What the journal keeps of this attempt now."""
         has_ended = ended and state is not StepState.STARTED
         return StepEntry(
-            path=self.step.id,
+            path=self.path,
             kind=self.step.kind,
             state=state,
             attempt=self.number,

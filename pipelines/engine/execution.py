@@ -1,31 +1,18 @@
-"""Carrying out a pipeline, from wherever its journal says it stands."""
+"""Carrying out a pipeline, from wherever its journal says it stands: its steps, and what runs when it ends."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
 from random import Random
-from typing import Any, Final
+from typing import Any
 
-from pipelines.document.nodes import Pipeline, Step, SucceedBody, ToolBody
-from pipelines.engine.attempts import Attempt, Surroundings
+from pipelines.document.nodes import Pipeline, Step
+from pipelines.engine.attempts import Surroundings
 from pipelines.engine.names import names_of_run
-from pipelines.engine.ports import Failed, Outcome, Parked, StepEntry, StepState, Succeeded
-from pipelines.engine.simulated import fixture_result
-from pipelines.engine.steps import INTERPRETERS
-from pipelines.engine.tries import Tries, group_by_path, recorded_error
-from pipelines.engine.values import holds, render
+from pipelines.engine.ports import Failed, Outcome, Parked, StepEntry, Succeeded
+from pipelines.engine.scopes import Scope
+from pipelines.engine.values import render
+from pipelines.engine.walker import Walker
+from pipelines.engine.ways_out import Park, RunOver, Succeed
 from pipelines.errors import ErrorClass, PipelineError
-from pipelines.tools.base import InDoubt, SideEffect
-
-# A wait beyond this gives the slot away; a shorter one costs less than being claimed again.
-PARK_AFTER: Final = timedelta(seconds=2)
-
-
-class _Stop(Exception):  # not an error: the way out of a step that no tolerance may hold up
-    """The run ends or pauses here, with this outcome."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        self.outcome = outcome
 
 
 class Execution:
@@ -36,168 +23,62 @@ class Execution:
     ) -> None:
         self._pipeline = pipeline
         self._surroundings = surroundings
-        self._rng = rng
-        self._tries = group_by_path(history)
-        self._started = sum(tries.was_started for tries in self._tries.values())
-        self._names = names_of_run(pipeline, surroundings.context)
-        self._running: Attempt | None = None
+        self._walker = Walker(surroundings, history, rng, max_steps=pipeline.max_steps)
+        self._scope = Scope(names_of_run(pipeline, surroundings.context))
 
     @property
     def names(self) -> Mapping[str, Any]:
         """What expressions see, steps that have ended included."""
-        return self._names
+        return self._scope.names
 
     @property
-    def interrupted(self) -> StepEntry | None:
-        """The attempt that a cancellation cut off, as an entry of state `canceled`."""
-        return None if self._running is None else self._running.entry(StepState.CANCELED)
+    def interrupted(self) -> list[StepEntry]:
+        """The attempts that a cancellation cut off, innermost first, as entries of state `canceled`."""
+        return self._walker.interrupted
 
     async def run(self) -> Outcome:
         """Carry out what is not finished. Cancellation and what the journal raises pass through."""
         try:
+            return await self._run()
+        except Park as park:
+            return Parked(park.until, park.path)
+
+    async def _run(self) -> Outcome:
+        outputs: Mapping[str, Any] = {}
+        error: PipelineError | None = None
+        try:
             outputs = await self._run_steps()
-        except PipelineError as error:
-            return Failed(error)
-        except _Stop as stop:
-            return stop.outcome
-        return Succeeded(outputs)
+        except PipelineError as failure:
+            error = failure
+        except RunOver as over:
+            error = over.error
+        if error is None or not self._surroundings.retries(error):
+            error = await self._run_in_the_end(error)
+        return Succeeded(outputs) if error is None else Failed(error)
 
     async def _run_steps(self) -> Mapping[str, Any]:
-        for step in self._pipeline.steps:
-            entry = await self._run_step(step)
-            for name in step.names:
-                self._names["steps"][name] = entry.output
-            if isinstance(step.body, SucceedBody) and entry.state is StepState.SUCCEEDED:
-                return self._outputs() if entry.output is None else entry.output
-        return self._outputs()
-
-    def _outputs(self) -> Mapping[str, Any]:
-        rendered: Mapping[str, Any] = render(self._pipeline.outputs, self._names, "/outputs")
+        try:
+            await self._walker.run_steps(self._pipeline.steps, self._scope)
+        except Succeed as succeed:
+            if succeed.outputs is not None:
+                return succeed.outputs
+        rendered: Mapping[str, Any] = render(self._pipeline.outputs, self._scope.names, "/outputs")
         return rendered
 
-    # One step
+    async def _run_in_the_end(self, error: PipelineError | None) -> PipelineError | None:
+        """The error that is left when `on_error` and `finally` have run."""
+        if error is not None and error.error_class is not ErrorClass.CANCELED:
+            error = await self._run_section(self._pipeline.on_error, error)
+        return await self._run_section(self._pipeline.last, error)
 
-    async def _run_step(self, step: Step) -> StepEntry:
-        """The entry that ends the step. Raises PipelineError where it fails for good and nobody tolerates it."""
-        tries = self._tries[step.id]
-        due_at = None if tries.finished else await self._pick_up(step, tries)
-        while (entry := tries.finished) is None:
-            if due_at is not None:
-                await self._wait_until(due_at, step)
-            due_at = await self._try(step, tries)
-        return entry
-
-    def _count_start(self, step: Step) -> None:
-        """Containers, loops and retries included, a run starts so many steps and no more."""
-        self._started += 1
-        if self._started > self._pipeline.max_steps:
-            error = PipelineError(
-                code="max_steps",
-                error_class=ErrorClass.LIMIT,
-                detail=f"the run has started {self._pipeline.max_steps} steps, which is its limit",
-                step=step.id,
-            )
-            raise _Stop(Failed(error))
-
-    async def _pick_up(self, step: Step, tries: Tries) -> datetime | None:
-        """Go on from the last attempt in the history: when the next may start, None for at once."""
-        last = tries.last
-        if last is None:
-            return None
-        if last.state is StepState.STARTED:
-            return await self._resolve_doubt(step, tries, last)
-        run_attempt = self._surroundings.context.run_attempt
-        if last.state is not StepState.FAILED or last.run_attempt != run_attempt:
-            return None
-        error = recorded_error(last)
-        due_at = tries.next_due(step.retry, error, run_attempt=run_attempt, rng=None)
-        if due_at is None:
-            raise error
-        return due_at
-
-    async def _resolve_doubt(self, step: Step, tries: Tries, intent: StepEntry) -> datetime | None:
-        """A call was about to be made and its result is not known: the tool says what then."""
-        ended = replace(intent, finished_at=self._surroundings.clock.now())
-        spec = step.body.spec if isinstance(step.body, ToolBody) else None
-        if spec is None or spec.side_effect is not SideEffect.EFFECT or spec.in_doubt is InDoubt.RETRY:
-            interrupted = replace(ended, state=StepState.INTERRUPTED)
-            await self._surroundings.journal.record(interrupted, barrier=False)
-            tries.add(interrupted)
-            return None
-        error = PipelineError(
-            code="in_doubt",
-            error_class=ErrorClass.PERMANENT,
-            detail=f"the worker was lost while it called {spec.name}; whether the call was made is not known",
-        )
-        context = self._surroundings.context
-        failed = replace(ended, state=StepState.FAILED, run_attempt=context.run_attempt)
-        return await self._fail(step, tries, failed, error, has_effect=True)
-
-    async def _wait_until(self, due_at: datetime, step: Step) -> None:
-        remaining = due_at - self._surroundings.clock.now()
-        if remaining > PARK_AFTER:
-            raise _Stop(Parked(due_at, step.id))
-        if remaining > timedelta():
-            await self._surroundings.clock.sleep(remaining)
-
-    # One attempt
-
-    async def _try(self, step: Step, tries: Tries) -> datetime | None:
-        """Make the next attempt and keep it. When it failed: the instant at which another is due."""
-        attempt = Attempt(
-            step=step,
-            number=tries.next_attempt,
-            names=self._names,
-            surroundings=self._surroundings,
-            started_at=self._surroundings.clock.now(),
-        )
-        self._running = attempt
+    async def _run_section(self, steps: tuple[Step, ...], error: PipelineError | None) -> PipelineError | None:
+        scope = self._scope.naming(error=None if error is None else error.as_dict())
         try:
-            entry = await self._carry_out(attempt, is_first=not tries.was_started)
-        except PipelineError as error:
-            failed = attempt.entry(StepState.FAILED, error=step.blame(error, attempt=attempt.number))
-            self._running = None
-            return await self._fail(step, tries, failed, error, has_effect=attempt.has_effect)
-        self._running = None
-        await self._surroundings.journal.record(entry, barrier=attempt.has_effect)
-        tries.add(entry)
-        return None
-
-    async def _carry_out(self, attempt: Attempt, *, is_first: bool) -> StepEntry:
-        """The entry of an attempt that succeeded or was skipped. Raises PipelineError."""
-        step = attempt.step
-        if step.condition is not None and not holds(step.condition, attempt.names, f"{step.pointer}/if"):
-            return attempt.entry(StepState.SKIPPED)
-        if is_first:
-            self._count_start(step)
-        output = await _output(attempt)
-        return attempt.entry(StepState.SUCCEEDED, output=output)
-
-    async def _fail(
-        self, step: Step, tries: Tries, entry: StepEntry, error: PipelineError, *, has_effect: bool
-    ) -> datetime | None:
-        """Keep a failed attempt. Returns when the next is due, None where the failure is tolerated; else raises it."""
-        error = step.blame(error, attempt=entry.attempt)
-        entry = replace(entry, error=error.as_dict())
-        tries.add(entry)
-        context = self._surroundings.context
-        due_at = tries.next_due(step.retry, error, run_attempt=context.run_attempt, rng=self._rng)
-        if due_at is None and step.continue_on_error:
-            entry = replace(entry, tolerated=True, output={"error": entry.error})
-            tries.add(entry)
-        parks = due_at is not None and due_at - self._surroundings.clock.now() > PARK_AFTER
-        await self._surroundings.journal.record(entry, barrier=has_effect or parks)
-        if due_at is None and not entry.tolerated:
-            raise error
-        return due_at
-
-
-async def _output(attempt: Attempt) -> Any:
-    """What the step's kind makes, or the fixture of a kind that is not a tool's (tools resolve their input first)."""
-    step = attempt.step
-    fixture = None if isinstance(step.body, ToolBody) else attempt.fixture
-    if fixture is None:
-        return await INTERPRETERS[type(step.body)](step.body, attempt)
-    attempt.is_simulated = True
-    pointer, clock = f"{step.pointer}/simulate", attempt.fixture_clock
-    return await fixture_result(fixture, attempt.names, pointer, timeout=step.timeout, clock=clock)
+            await self._walker.run_steps(steps, scope)
+        except PipelineError as failure:
+            own = failure
+        except RunOver as over:
+            own = over.error
+        else:
+            return error
+        return own if error is None else error.followed_by(own)

@@ -88,8 +88,8 @@ async def _run(pipeline: Pipeline, context: RunContext, trace: Trace, clock: Vir
                 clock.advance_to(outcome.until)
                 continue
         except asyncio.CancelledError:
-            if execution.interrupted is not None:
-                await trace.record(execution.interrupted, barrier=False)
+            for entry in execution.interrupted:
+                await trace.record(entry, barrier=False)
             return _canceled(execution)
         return _ended(outcome, execution)
 

@@ -4,14 +4,15 @@ A kind is one module here and one interpreter in `pipelines.engine.steps`; nothi
 """
 
 from pipelines.document.kinds.assign import SET
-from pipelines.document.kinds.base import StepKind, WrittenStep
+from pipelines.document.kinds.attempt import TRY
+from pipelines.document.kinds.base import Block, Keys, StepKind, WrittenStep
 from pipelines.document.kinds.ending import FAIL, SUCCEED
+from pipelines.document.kinds.switch import SWITCH
 from pipelines.document.kinds.tool import TOOL
 
-KINDS: dict[str, StepKind] = {kind.keyword: kind for kind in (TOOL, SET, FAIL, SUCCEED)}
+KINDS: dict[str, StepKind] = {kind.keyword: kind for kind in (TOOL, SET, SWITCH, TRY, FAIL, SUCCEED)}
 
 # Part of the language, not of this engine yet: refused by name, so that nobody takes them for a typing error.
-PLANNED = ("switch", "for_each", "while", "parallel", "wait", "wait_for_event", "approval", "run", "try")
-PLANNED_SECTIONS = ("on_error", "finally")
+PLANNED = ("for_each", "while", "parallel", "wait", "wait_for_event", "approval", "run")
 
-__all__ = ["KINDS", "PLANNED", "PLANNED_SECTIONS", "StepKind", "WrittenStep"]
+__all__ = ["KINDS", "PLANNED", "Block", "Keys", "StepKind", "WrittenStep"]

@@ -1,14 +1,28 @@
 """What a kind of step is to the compiler: a keyword, the fields it brings, and how they become a body."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from pipelines.document.compilation import Compilation
 from pipelines.document.names import Names
-from pipelines.document.nodes import Body
+from pipelines.document.nodes import Body, Step
 from pipelines.document.problems import pointer_to
 from pipelines.expressions import CompiledValue
+
+Keys = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Compiled steps, and the names that are known after them."""
+
+    steps: tuple[Step, ...]
+    names: Names
+
+
+class BlockCompiler(Protocol):
+    def __call__(self, sources: Sequence[Any], pointer: str, compilation: Compilation, names: Names) -> Block: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +34,7 @@ class WrittenStep:
     usable: frozenset[str]
     names: Names
     compilation: Compilation
+    compile_block: BlockCompiler
 
     def has(self, name: str) -> bool:
         return name in self.usable
@@ -31,7 +46,16 @@ class WrittenStep:
             source = source[key]
         return self.compilation.value(source, self.place(name, *keys), self.names)
 
-    def place(self, *keys: str) -> str:
+    def block(self, *keys: str | int, names: Names | None = None) -> Block:
+        """The steps under `keys`, which see `names`, those of this step unless given. An empty list is refused."""
+        source: Any = self.source
+        for key in keys:
+            source = source[key]
+        if not source:
+            self.compilation.refuse(self.place(*keys), "empty", "a list of steps has at least one")
+        return self.compile_block(source, self.place(*keys), self.compilation, names or self.names)
+
+    def place(self, *keys: str | int) -> str:
         return pointer_to(self.pointer, *keys)
 
     def refuse(self, name: str, code: str, detail: str, *, hint: str | None = None) -> None:
@@ -50,3 +74,4 @@ class StepKind:
     fields: Mapping[str, Any]
     compile: Callable[[WrittenStep], Body | None]
     required: Sequence[str] = ()
+    blocks: Callable[[Mapping[str, Any]], Iterator[Keys]] = lambda _: iter(())  # where its lists of steps may stand

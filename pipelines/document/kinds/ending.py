@@ -13,6 +13,7 @@ _CLASSES = ["permanent", "transient", "timeout", "validation", "expression", "li
 def _compile_fail(step: WrittenStep) -> FailBody | None:
     if not step.has("fail"):
         return None
+    _refuse_at_the_end(step, "fail")
     written = step.source["fail"]
     message = step.value("fail", "message") if "message" in written else compile_value(written["code"])
     return FailBody(code=written["code"], message=message, error_class=ErrorClass(written.get("class", "permanent")))
@@ -21,7 +22,13 @@ def _compile_fail(step: WrittenStep) -> FailBody | None:
 def _compile_succeed(step: WrittenStep) -> SucceedBody | None:
     if not step.has("succeed"):
         return None
+    _refuse_at_the_end(step, "succeed")
     return SucceedBody(step.value("succeed", "outputs") if "outputs" in step.source["succeed"] else None)
+
+
+def _refuse_at_the_end(step: WrittenStep, keyword: str) -> None:
+    if not step.names.may_end:
+        step.refuse(keyword, "not_here", f"{keyword} cannot stand in on_error or finally: the run ends already")
 
 
 FAIL = StepKind(

@@ -3,10 +3,12 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from pipelines.document.nodes import FailBody, SetBody, SucceedBody, ToolBody
+from pipelines.document.nodes import FailBody, SetBody, SucceedBody, SwitchBody, ToolBody, TryBody
 from pipelines.engine.attempts import Attempt
 from pipelines.engine.steps.assign import run_set
+from pipelines.engine.steps.attempt import run_try
 from pipelines.engine.steps.ending import run_fail, run_succeed
+from pipelines.engine.steps.switch import run_switch
 from pipelines.engine.steps.tool import run_tool
 
 Interpreter = Callable[[Any, Attempt], Awaitable[Any]]
@@ -16,6 +18,8 @@ INTERPRETERS: Mapping[type, Interpreter] = {
     SetBody: run_set,
     FailBody: run_fail,
     SucceedBody: run_succeed,
+    SwitchBody: run_switch,
+    TryBody: run_try,
 }
 
 __all__ = ["INTERPRETERS", "Interpreter"]

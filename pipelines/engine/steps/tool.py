@@ -19,7 +19,7 @@ async def run_tool(body: ToolBody, attempt: Attempt) -> Any:
     call = ToolCall(
         spec=body.spec,
         input=attempt.input,
-        path=attempt.step.id,
+        path=attempt.path,
         attempt=attempt.number,
         timeout=attempt.step.timeout or body.spec.timeout,
     )

@@ -428,3 +428,43 @@ def test_suspects_follow_one_another_as_fast_as_they_end():
     run(work_off())
 
     assert {run_of(work).state for work in works} == {"succeeded"}
+
+
+def test_what_runs_last_waits_for_the_last_attempt_of_the_run():
+    tools = Tools(answers=[refusing()])
+    document = calling("send") | {
+        "outputs": {},
+        "on_error": [{"id": "alarm", "set": {"code": "${error.code}"}}],
+        "finally": [{"id": "tidy", "set": {"step": "${error.step}"}}],
+    }
+    work = due_work(document, task={"retry": {"max_attempts": 2}})
+
+    run_once(tools)
+    before = list(StepRun.objects.values_list("path", flat=True))
+    make_due()
+    run_once(tools)
+
+    assert before == ["send"]
+    assert list(StepRun.objects.order_by("pk").values_list("path", "run_attempt", "state")) == [
+        ("send", 1, "failed"),
+        ("send", 2, "failed"),
+        ("alarm", 2, "succeeded"),
+        ("tidy", 2, "succeeded"),
+    ]
+    ended = run_of(work)
+    assert (ended.state, ended.cause, ended.error["code"], ended.error["step"]) == (
+        "failed",
+        "exhausted",
+        "refused",
+        "send",
+    )
+
+
+def test_a_run_that_only_computes_nests_without_a_task():
+    branch = {"id": "b", "switch": {"cases": [{"when": "true", "steps": [{"id": "a", "set": {"n": 1}}]}]}}
+    work = due_work({"version": 1, "steps": [branch], "outputs": {"n": "${steps.a.n}"}})
+
+    run_once(Tools())
+
+    assert (run_of(work).state, run_of(work).output) == ("succeeded", {"n": 1})
+    assert list(StepRun.objects.order_by("pk").values_list("path", "kind")) == [("a", "set"), ("b", "switch")]

@@ -1,6 +1,7 @@
 """The law of durability: killed after any journal entry and started again, a run comes to the same entries."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipelines.engine.ports import StepEntry, StepState, ToolCall
 from pipelines.tools.base import SideEffect
-from tests.unit.pipelines.world import World, answer, document, permanent, transient
+from tests.unit.pipelines.world import Killed, World, answer, document, permanent, transient
 
 TOOLS = st.sampled_from(["echo", "fetch", "send"])
 FAILURES = st.sampled_from(["", "", "t", "tt", "p", "tp", "ttt"])
@@ -80,3 +81,61 @@ def _assert_finished_steps_ran_once(world: World) -> None:
     effects = [call for call in world.calls if call.spec.side_effect is SideEffect.EFFECT]
     intents = [entry for entry in world.entries if entry.state is StepState.STARTED]
     assert len(effects) <= len(intents)
+
+
+@st.composite
+def nested(draw: st.DrawFn) -> tuple[dict[str, Any], list[str]]:
+    """A document whose steps stand inside of tries and switches and run last, and how the calls of each fail."""
+    scripts: list[str] = []
+    boxes = iter(range(1, 1000))
+
+    def leaf() -> dict[str, Any]:
+        step, script = draw(steps())
+        scripts.append(script)
+        return {**step, "id": f"step_{len(scripts)}"}
+
+    def block(depth: int) -> list[dict[str, Any]]:
+        return [item(depth) for _ in range(draw(st.integers(1, 2)))]
+
+    def item(depth: int) -> dict[str, Any]:
+        kind = draw(st.sampled_from(["leaf", "try", "switch"])) if depth else "leaf"
+        if kind == "leaf":
+            return leaf()
+        box: dict[str, Any] = {"id": f"box_{next(boxes)}", "continue_on_error": draw(st.booleans())}
+        if kind == "switch":
+            when = draw(st.sampled_from(["true", "false", "params.no"]))
+            return {
+                **box,
+                "switch": {"cases": [{"when": when, "steps": block(depth - 1)}], "default": block(depth - 1)},
+            }
+        box |= {"try": block(depth - 1), "finally": block(depth - 1)}
+        if draw(st.booleans()):
+            on = draw(st.sampled_from([["transient"], ["permanent"], "*"]))
+            box["catch"] = [{"on": on, "as": "err", "steps": block(depth - 1)}]
+        return box
+
+    written = document(*block(2), outputs={"steps": "${length(steps)}"})
+    if draw(st.booleans()):
+        written["finally"] = block(1)
+    if draw(st.booleans()):
+        written["on_error"] = block(1)
+    return written, scripts
+
+
+@settings(deadline=None, max_examples=200)
+@given(drawn=nested(), kills=st.lists(st.integers(1, 6), min_size=1, max_size=4))
+def test_nested_steps_killed_again_and_again_end_with_the_same_journal(drawn, kills):
+    written, scripts = drawn
+    whole = World(behaviour=scripted(scripts))
+    killed = World(behaviour=scripted(scripts))
+
+    expected = asyncio.run(whole.finish(written))
+    for entries in kills:
+        killed.kill_after = len(killed.entries) + entries
+        with contextlib.suppress(Killed):
+            asyncio.run(killed.go(written))
+    outcome = asyncio.run(killed.finish(written))
+
+    assert type(outcome) is type(expected)
+    assert told(killed.entries) == told(whole.entries)
+    _assert_finished_steps_ran_once(killed)

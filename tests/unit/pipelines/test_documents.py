@@ -35,7 +35,7 @@ def only(written, **options):
         ({"version": 1, "steps": []}, "/steps", "empty"),
         ({"version": 2, "steps": [{"set": {}}]}, "/version", "invalid_value"),
         (document({"set": {}}, stepz=[]), "/stepz", "unknown_field"),
-        (document({"set": {}}, on_error=[]), "/on_error", "unsupported_kind"),
+        (document({"set": {}}, on_error=[]), "/on_error", "empty"),
         (document({"set": {}}, limits={"max_steps": 10_001}), "/limits/max_steps", "invalid_value"),
         (document({"set": {}}, params_schema={"type": "objet"}), "/params_schema", "bad_schema"),
         (document({"set": {}}, params_schema={"$ref": "http://127.0.0.1/x"}), "/params_schema", "bad_schema"),

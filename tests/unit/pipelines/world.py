@@ -113,6 +113,7 @@ class World:
     calls: list[ToolCall] = field(default_factory=list)
     slept: list[timedelta] = field(default_factory=list)
     run_attempt: int = 1
+    is_retried: bool = False  # as a whole, after an error
 
     # The ports
 
@@ -155,6 +156,7 @@ class World:
             invoke=self.invoke,
             clock=self,
             rng=Random(1),
+            retries=lambda _: self.is_retried,
         )
 
     async def finish(self, document: Any, *, params: Mapping[str, Any] | None = None) -> Outcome:

@@ -1,0 +1,33 @@
+"""The ways out of a run that are no errors of a step: no catch, retry or tolerance sees them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pipelines.errors import PipelineError
+
+
+class WayOut(Exception):
+    """Leaves every container."""
+
+
+class Succeed(WayOut):
+    """A `succeed` ends the run well, with these outputs; None: with the document's."""
+
+    def __init__(self, outputs: Mapping[str, Any] | None) -> None:
+        self.outputs = outputs
+
+
+class RunOver(WayOut):
+    """The run may go no further, for this error. Lists that run last still run."""
+
+    def __init__(self, error: PipelineError) -> None:
+        self.error = error
+
+
+class Park(WayOut):
+    """The step at `path` waits until `until`: nothing runs here any more, not even what runs last."""
+
+    def __init__(self, until: datetime, path: str) -> None:
+        self.until = until
+        self.path = path
