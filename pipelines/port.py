@@ -15,7 +15,11 @@ from pipelines.document import (
 from pipelines.document.names import Names
 from pipelines.document.problems import from_expression
 from pipelines.expressions import ExpressionError, compile_condition, compile_template
+from pipelines.expressions.limits import FUEL
+from pipelines.expressions.metering import Meter
 from pipelines.tools.base import Catalog
+
+_FUEL_A_CHARACTER = 10  # of an expression that is compiled for it
 
 
 class TemplateRefused(ValueError):  # a statement about the template
@@ -80,6 +84,16 @@ class PipelinePort:
             return compile_condition(expression).is_true(context)
         except ExpressionError as error:
             raise TemplateRefused(from_expression(error, "")) from error
+
+    def judge(self, expression: str, context: Mapping[str, Any], *, fuel: int) -> tuple[bool | ValueError, int]:
+        """What `is_true` gives or would raise, for at most so much fuel, and how much it took, reading included."""
+        reading = _FUEL_A_CHARACTER * len(expression)
+        meter = Meter(min(fuel, FUEL))
+        try:
+            truth: bool | ValueError = compile_condition(expression).is_true(context, meter)
+        except ExpressionError as error:
+            truth = TemplateRefused(from_expression(error, ""))
+        return truth, reading + min(fuel, FUEL) - max(meter.fuel, 0)
 
 
 def _catalog() -> Catalog:

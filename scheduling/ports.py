@@ -11,7 +11,7 @@ from django.utils.module_loading import import_string
 
 from scheduling import conf
 
-METHODS = ("validate", "normalise", "parse", "check_params", "render", "check_expression", "is_true")
+METHODS = ("validate", "normalise", "parse", "check_params", "render", "check_expression", "is_true", "judge")
 
 
 class PipelinePort(Protocol):
@@ -43,6 +43,10 @@ class PipelinePort(Protocol):
 
     def is_true(self, expression: str, context: Mapping[str, Any]) -> bool:
         """The truth of a condition over `context`, by the language's rules and within its fuel. Raises ValueError."""
+        ...
+
+    def judge(self, expression: str, context: Mapping[str, Any], *, fuel: int) -> tuple[bool | ValueError, int]:
+        """What `is_true` gives or would raise, for at most so much fuel, and how much it took."""
         ...
 
 

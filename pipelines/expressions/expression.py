@@ -25,10 +25,13 @@ class Expression:
         self._builds = builds_values(tree)
         self._evaluator = (STRICT if strict else RELAXED).build(tree)
 
-    def evaluate(self, context: Any) -> Any:
-        """The value over `context`, sharing parts with it: treat both as read-only. Raises ExpressionError."""
+    def evaluate(self, context: Any, meter: Meter | None = None) -> Any:
+        """The value over `context`, sharing parts with it: treat both as read-only. Raises ExpressionError.
+
+        `meter` has the fuel that it may take, the language's limit unless given.
+        """
         try:
-            value = self._evaluator(context, Meter())
+            value = self._evaluator(context, Meter() if meter is None else meter)
         except RecursionError as error:
             raise ExpressionError(errors.TOO_COMPLEX, f"{self.text!r} meets data that nests too deep") from error
         except OverflowError as error:
@@ -39,9 +42,9 @@ class Expression:
             measure(value)
         return value
 
-    def is_true(self, context: Mapping[str, Any]) -> bool:
+    def is_true(self, context: Mapping[str, Any], meter: Meter | None = None) -> bool:
         """The truth of the value, as JMESPath has it. Raises ExpressionError."""
-        return is_true(self.evaluate(context))
+        return is_true(self.evaluate(context, meter))
 
 
 def compile_expression(text: str, *, strict: bool = False) -> Expression:

@@ -21,7 +21,6 @@ from scheduling.clock.isolation import SteppedOver
 from scheduling.clock.planned import PassResult, Planned
 from scheduling.clock.points import reach
 from scheduling.clock.readiness import Readiness
-from scheduling.triggers.run_ends import BATCH as RUN_ENDS_BATCH
 from scheduling.triggers.run_ends import RunEnds
 
 logger = structlog.get_logger(__name__)
@@ -126,7 +125,7 @@ class Clock:
             logger.warning("clock.run_ends_put_off", fault=fault)
             return False
         metrics.RUN_ENDS.inc(ended)
-        return ended == RUN_ENDS_BATCH
+        return self._run_ends.is_more
 
     def _pace_backfills(self) -> bool:
         """One turn of the backfills; True where there is more to do for them at once.

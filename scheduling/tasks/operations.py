@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import F, Q
 
 from scheduling.agents.models import Agent
 from scheduling.audit.operations import Actor, record
@@ -34,6 +35,7 @@ from scheduling.runs.statements import (
     MARK_EXCLUSIVE,
     SKIP_HELD,
 )
+from scheduling.schedules.models import Schedule
 from scheduling.schedules.operations import attach, reopen
 from scheduling.tasks.definition import TaskChanges, TaskDefinition, apply
 from scheduling.tasks.models import OverlapPolicy, Task, TaskState
@@ -188,7 +190,12 @@ def archive_task(*, actor: Actor, task: Task) -> Task:
     before = snapshot(held, leave_out=NOT_AUDITED)
     held.state, held.archived_at = TaskState.ARCHIVED, now
     held.paused_at, held.paused_until, held.pause_reason = None, None, ""
+    following = Schedule.objects.filter(after_task=held.pk)
+    # All at once, by id, as whoever fires several of them locks them.
+    list(Schedule.objects.filter(Q(task=held) | Q(after_task=held)).select_for_update(no_key=True).order_by("pk"))
     _hold_schedules(held, now)
+    told = f"It follows the task {held.key}, which was archived: it never starts again."
+    following.exclude(task=held).update(state_reason=told[:500], version=F("version") + 1)
     with connection.cursor() as cursor:
         cursor.execute(CANCEL_RUNS_OF_TASK, [held.pk])
         keys = {key for _, key in cursor.fetchall() if key is not None}

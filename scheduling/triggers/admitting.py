@@ -4,9 +4,9 @@ Every function requires an open transaction. Locks, in the order of the whole ap
 id; so two publishers of one topic, and a publisher and an operator who pauses, come one after the other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +25,8 @@ from scheduling.schedules.models import Schedule
 from scheduling.schedules.resuming import end_snooze_if_over
 from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, pause_end
 from scheduling.tasks.models import Task
-from scheduling.triggers.filters import NOT_EVALUATED, FilterError, is_met
+from scheduling.triggers.filters import NOT_EVALUATED, FilterError
+from scheduling.triggers.judging import Judge
 
 logger = structlog.get_logger(__name__)
 
@@ -82,9 +83,13 @@ def locked(schedule_ids: Sequence[UUID], task_ids: Sequence[UUID]) -> list[Sched
     return [schedule for schedule in schedules if pause_end(schedule) <= now]
 
 
-def fire(schedules: Sequence[Schedule], moment: Moment) -> list[UUID]:
-    """Start a run for each locked schedule whose filter holds; return the ids of the runs, skipped ones left out.
+def fire(
+    candidates: Sequence[Schedule], moment: Moment, *, still: Callable[[Schedule], bool] = lambda _: True
+) -> list[UUID]:
+    """Start a run for each candidate whose filter holds; return the ids of the runs, skipped ones left out.
 
+    The candidates have their tasks and need not be locked: filters are judged first, and only what is to be written to
+    is locked, and judged again where it has changed since. `still` says under the lock whether one is still meant.
     A filter that cannot be evaluated starts nothing: the schedule says why, and it is counted as skipped. Past the
     deepest event allowed nothing is started.
     """
@@ -98,7 +103,12 @@ def fire(schedules: Sequence[Schedule], moment: Moment) -> list[UUID]:
             hint="A task starts itself through its own events. See ORDINAUT_MAX_EVENT_DEPTH.",
         )
         return []
-    met = [schedule for schedule in schedules if _is_met(schedule, event_context(moment.event))]
+    judge = Judge(moment.event)
+    concerned = judge.concerned(candidates)
+    if not concerned:
+        return []
+    schedules = locked([schedule.pk for schedule in concerned], [schedule.task_id for schedule in concerned])
+    met = [schedule for schedule in schedules if still(schedule) and _is_met(schedule, judge)]
     return start(met, moment).runs
 
 
@@ -152,24 +162,9 @@ def _say(schedule: Schedule, reason: str) -> None:
         _count(cursor, schedule, fired=0, skipped=1, reason=reason[:500])
 
 
-def event_context(event: Event) -> dict[str, Any]:
-    """The event as expressions see it."""
-    return {
-        "id": str(event.pk),
-        "topic": event.topic,
-        "payload": event.payload,
-        "at": event.created_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-    }
-
-
-def task_context(schedule: Schedule) -> Mapping[str, Any]:
-    task = schedule.task
-    return {"id": str(task.pk), "title": task.title, "labels": task.labels}
-
-
-def _is_met(schedule: Schedule, event: Mapping[str, Any]) -> bool:
+def _is_met(schedule: Schedule, judge: Judge) -> bool:
     try:
-        has_come = is_met(schedule, {"event": event, "task": task_context(schedule), "now": event["at"]})
+        has_come = judge.is_met(schedule)
     except FilterError as error:
         refuse(schedule, error)
         return False

@@ -11,8 +11,9 @@ from scheduling.runs.models import Run
 from scheduling.runs.states import RunState, TriggerKind
 from scheduling.schedules.holes import account_for_past
 from scheduling.schedules.models import Schedule, ScheduleKind
-from scheduling.triggers.admitting import Moment, locked, refuse, start, task_context
+from scheduling.triggers.admitting import Moment, locked, refuse, start
 from scheduling.triggers.filters import FilterError, is_met
+from scheduling.triggers.judging import task_context
 
 logger = structlog.get_logger(__name__)
 
@@ -36,7 +37,7 @@ def settle_check(run: Run) -> None:
     try:
         has_become = is_met(
             schedule,
-            {"outputs": outputs, "task": task_context(schedule), "now": run.scheduled_for.isoformat()},
+            {"outputs": outputs, "task": task_context(schedule.task), "now": run.scheduled_for.isoformat()},
         )
     except FilterError as error:
         refuse(schedule, error)

@@ -12,7 +12,8 @@ from scheduling.instants import database_now
 from scheduling.runs.states import TriggerKind
 from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
 from scheduling.schedules.selectors import resumed_unnoticed
-from scheduling.triggers.admitting import Moment, fire, locked
+from scheduling.triggers.admitting import Moment, fire
+from scheduling.triggers.judging import with_tasks
 
 WAIT_FOR_LISTENERS = 2000  # milliseconds, for each that somebody holds
 
@@ -35,24 +36,22 @@ def start_runs_of(event: Event) -> list[UUID]:
     found = _listening(matching)
     if not found:
         return []
+
+    def still_listens(schedule: Schedule) -> bool:
+        return schedule.kind == ScheduleKind.EVENT and schedule.expression in matching
+
     with _bounded_wait():
-        schedules = locked([schedule_id for schedule_id, _ in found], [task_id for _, task_id in found])
-        # Asked again under the lock: an edit may have come in between.
-        still = [each for each in schedules if each.kind == ScheduleKind.EVENT and each.expression in matching]
-        return fire(still, Moment(event=event, trigger_kind=TriggerKind.EVENT))
+        return fire(found, Moment(event=event, trigger_kind=TriggerKind.EVENT), still=still_listens)
 
 
-def _listening(patterns: Set[str]) -> list[tuple[UUID, UUID]]:
+def _listening(patterns: Set[str]) -> list[Schedule]:
     """The schedules that wait for one of these, with their tasks. In two questions: those that stand as paused, and are
     not any more, are not in the index by patterns."""
     active = Schedule.objects.filter(
         kind=ScheduleKind.EVENT, state=ScheduleState.ACTIVE, held_at=None, expression__in=patterns
     )
-    resumed = resumed_unnoticed(ScheduleKind.EVENT, database_now()).values_list("pk", "task_id", "expression")
-    return [
-        *active.values_list("pk", "task_id"),
-        *((schedule_id, task_id) for schedule_id, task_id, expression in resumed if expression in patterns),
-    ]
+    resumed = resumed_unnoticed(ScheduleKind.EVENT, database_now())
+    return with_tasks([*active, *(schedule for schedule in resumed if schedule.expression in patterns)])
 
 
 @contextmanager

@@ -25,6 +25,14 @@ class FilterError(ValueError):
     """A filter could not be evaluated over what happened; the text says why."""
 
 
+def judge(schedule: Schedule, context: Mapping[str, Any], *, fuel: int) -> tuple[bool | FilterError, int]:
+    """What `is_met` says or raises, for at most so much fuel, and the fuel that it took."""
+    if not schedule.filter:
+        return True, 0
+    truth, spent = pipeline_port().judge(schedule.filter, context, fuel=fuel)
+    return (truth if isinstance(truth, bool) else FilterError(f"{NOT_EVALUATED}{truth}")), spent
+
+
 def is_met(schedule: Schedule, context: Mapping[str, Any]) -> bool:
     """The truth of the schedule's filter over `context`; an empty filter of an event is always met.
 

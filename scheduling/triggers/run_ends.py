@@ -4,6 +4,7 @@ RunEnds are consumed queue-style, each in a transaction of its own together with
 is acted on once, whichever clock takes it and wherever that clock is killed.
 """
 
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,12 +27,14 @@ from scheduling.schedules.models import Schedule, ScheduleKind
 from scheduling.schedules.selectors import firing_at
 from scheduling.tasks.models import Task, TaskState
 from scheduling.tasks.operations import pause_task
-from scheduling.triggers.admitting import Moment, fire, locked
+from scheduling.triggers.admitting import Moment, fire
 from scheduling.triggers.conditions import settle_check
+from scheduling.triggers.judging import with_tasks
 
 logger = structlog.get_logger(__name__)
 
 BATCH = 200
+TURN = 0.2  # seconds; live firing has its turn between two of them
 PUT_OFF_FOR = 5.0  # seconds
 # How long one call waits for locks altogether, and each time. When that is spent it only looks whether they are free.
 WAITS_FOR = 0.3  # seconds
@@ -63,12 +66,15 @@ class RunEnds:
     """Acts on ends of runs, and leaves those of tasks alone for a while in whose way somebody's locks are: whoever
     holds what follows one end of a task holds what follows the next one."""
 
-    def __init__(self, *, patience: timedelta = _A_MOMENT) -> None:
+    def __init__(self, *, patience: timedelta = _A_MOMENT, turn: float = TURN) -> None:
         self._patience = patience  # with one lock
+        self._turn = turn  # seconds
+        self.is_more = False  # after a turn: there may be more at once
         self._put_off: dict[UUID, float] = {}  # tasks whose runs ended, and until when, by the monotonic clock
 
     def act(self, batch: int = BATCH) -> int:
-        """Act on at most `batch` ends; return how many. Opens its own transactions, one an end.
+        """Act on at most `batch` ends, and begin none when the turn is over, time of waiting left out; return how many.
+        Opens its own transactions, one an end.
 
         An end that cannot be acted on is logged, counted and dropped, because it would fail for ever. One that meets
         somebody's lock is put off together with the others of its task, and those of other tasks go on. Errors of the
@@ -78,31 +84,37 @@ class RunEnds:
         self._put_off = {task: until for task, until in self._put_off.items() if until > began}
         done = after = tries = 0
         waited = 0.0
-        while done < batch and tries < _MOST_PUT_OFF:
+        is_exhausted = False
+        while done < batch and tries < _MOST_PUT_OFF and time.monotonic() - began - waited < self._turn:
             taken = _Taken(after=after)
             started = time.monotonic()
             try:
                 with session.hurried(self._patience if waited < WAITS_FOR else _A_LOOK):
                     if not _take_one(taken, self._put_off):
+                        is_exhausted = True
                         break
                 done += 1
                 after = taken.id
             except Exception as error:
                 fault = fault_of(error)
-                if not fault.is_contention or taken.task_id is None:
+                if taken.task_id is None:
+                    raise
+                # Whatever went wrong with it: the others come first.
+                self._put_off[taken.task_id] = time.monotonic() + PUT_OFF_FOR
+                if not fault.is_contention:
                     raise
                 tries += 1
                 waited += time.monotonic() - started
                 after = taken.id
-                self._put_off[taken.task_id] = time.monotonic() + PUT_OFF_FOR
                 metrics.FAULTS.labels(fault.value).inc()
                 logger.warning("run_end.put_off", end=taken.id, task=str(taken.task_id), fault=fault)
+        self.is_more = done > 0 and not is_exhausted
         return done
 
 
 def act_on_run_ends(batch: int = BATCH) -> int:
     """What `RunEnds.act` does, with nothing put off, and as patient as the clock's settings are."""
-    return RunEnds(patience=timedelta.max).act(batch)
+    return RunEnds(patience=timedelta.max, turn=math.inf).act(batch)
 
 
 @dataclass(slots=True)
@@ -160,14 +172,18 @@ def start_followers(run: Run) -> list[UUID]:
     skipped: it has waited, and never begun.
     """
     wanted = _WANTED.get(RunState(run.state), ())
-    followers = list(
+    followers = with_tasks(
         Schedule.objects.filter(
             firing_at(database_now()), kind=ScheduleKind.AFTER, after_task=run.task_id, expression__in=wanted
-        ).values_list("pk", "task_id")
+        )
     )
     if not followers:
         return []
-    schedules = locked([schedule_id for schedule_id, _ in followers], [task_id for _, task_id in followers])
+
+    def still_follows(schedule: Schedule) -> bool:
+        is_after = schedule.kind == ScheduleKind.AFTER and schedule.after_task_id == run.task_id
+        return is_after and schedule.expression in wanted
+
     event = store(
         topic=f"run.{run.state}",
         payload={
@@ -182,7 +198,8 @@ def start_followers(run: Run) -> list[UUID]:
         agent_id=run.agent_id,
         depth=1 + (run.event.depth if run.event is not None else 0),
     )
-    return fire(schedules, Moment(event=event, trigger_kind=TriggerKind.AFTER, simulated=run.simulated))
+    moment = Moment(event=event, trigger_kind=TriggerKind.AFTER, simulated=run.simulated)
+    return fire(followers, moment, still=still_follows)
 
 
 def _lock_the_task_and_its_followers(run: Run) -> None:

@@ -1,12 +1,15 @@
 """Events that start runs: which, how often, and what keeps them from it."""
 
+import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
 
+from pipelines.port import PipelinePort
 from scheduling.errors import NotValid
 from scheduling.events.models import Event
 from scheduling.events.operations import publish
@@ -267,3 +270,87 @@ def test_what_makes_no_listener_is_refused_with_its_place(definition: Any, point
 
     assert [(problem.pointer, problem.code) for problem in refused.value.problems] == [(pointer, code)]
     assert not Schedule.objects.exists()
+
+
+_LIST = f"`[{','.join(map(str, range(24)))}]`"
+HEAVY = f"length({_LIST}[*].[{_LIST}[*].[{_LIST}[*].[@]]]) > `1000`"
+
+
+class CountingPort:
+    """The real judge, and how often it was asked."""
+
+    asked = 0
+
+    def __init__(self) -> None:
+        self._real = PipelinePort()
+
+    def judge(self, expression: str, context: Mapping[str, Any], *, fuel: int) -> Any:
+        type(self).asked += 1
+        return self._real.judge(expression, context, fuel=fuel)
+
+
+def test_equal_filters_of_a_task_are_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CountingPort, "asked", 0)
+    monkeypatch.setattr("scheduling.triggers.filters.pipeline_port", CountingPort)
+    task = TaskFactory()
+    for _ in range(5):
+        listen("order.*", task=task, filter="event.payload.total > `10`")
+    listen("order.*", filter="event.payload.total > `10`")
+
+    assert len(tell(payload={"total": 12})) == 6
+    assert CountingPort.asked == 2
+
+
+def test_the_filters_of_one_agent_take_so_much_work_and_no_more_and_others_are_judged() -> None:
+    greedy = TaskFactory()
+    schedules = [listen("**", task=greedy, filter=f"{HEAVY} && `{number}` > `-1`") for number in range(60)]
+    modest = listen("**", filter="event.payload.total > `10`")
+
+    began = time.monotonic()
+    started = tell("innocent.x", payload={"total": 12})
+    took = time.monotonic() - began
+
+    assert [run.schedule_id for run in Run.objects.filter(pk__in=started)] == [modest.pk]
+    reasons = list(
+        Schedule.objects.filter(pk__in=[schedule.pk for schedule in schedules], skipped_count=1).values_list(
+            "state_reason", flat=True
+        )
+    )
+    assert any("take too much work together" in reason for reason in reasons)
+    assert 0 < len(reasons) < 60
+    assert took < 5
+
+
+def test_all_filters_of_an_event_have_their_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scheduling.triggers.judging.FUEL_OF_EVENT", 500)
+    for number in range(4):
+        listen("**", filter=f"event.payload.total > `{number}`")
+
+    started = tell(payload={"total": 12})
+
+    refused = Schedule.objects.filter(state_reason__contains="the filters of all agents take too much work")
+    assert 0 < len(started) < 4
+    assert len(started) + refused.count() == 4
+
+
+def test_a_listener_whose_filter_does_not_hold_is_not_waited_for() -> None:
+    for _ in range(20):
+        listen("order.*", filter="event.payload.total > `100`")
+
+    with CaptureQueriesContext(connection) as queries:
+        assert tell(payload={"total": 12}) == []
+
+    assert not [query["sql"] for query in queries if "FOR NO KEY UPDATE" in query["sql"]]
+
+
+def test_a_schedule_that_is_edited_between_judging_and_locking_is_judged_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = listen("order.*", filter="event.payload.total > `10`")
+    lock = admitting.locked
+
+    def edited_first(*given: Any) -> list[Schedule]:
+        Schedule.objects.filter(pk=schedule.pk).update(filter="event.payload.total > `100`")
+        return lock(*given)
+
+    monkeypatch.setattr(admitting, "locked", edited_first)
+
+    assert tell(payload={"total": 12}) == []

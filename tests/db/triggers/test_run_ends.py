@@ -4,8 +4,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import F
+from psycopg import errors
 
 from scheduling.clock import metrics
 from scheduling.errors import NotValid
@@ -15,9 +16,9 @@ from scheduling.runs.operations import cancel_run, retry_run, start_run
 from scheduling.runs.states import RunState
 from scheduling.schedules.operations import pause_schedule, update_schedule
 from scheduling.tasks.models import TaskState
-from scheduling.tasks.operations import resume_task, update_task
+from scheduling.tasks.operations import archive_task, resume_task, update_task
 from scheduling.triggers import run_ends
-from scheduling.triggers.run_ends import act_on_run_ends
+from scheduling.triggers.run_ends import RunEnds, act_on_run_ends
 from tests.db.triggers.conftest import ACTOR, end, follow
 from tests.factories import TaskFactory
 
@@ -308,3 +309,52 @@ def test_a_limit_of_failures_that_is_set_later_counts_runs_under_way() -> None:
 
     task.refresh_from_db()
     assert task.state == TaskState.PAUSED
+
+
+def test_a_follower_of_an_archived_task_says_that_it_never_starts_again() -> None:
+    followed = TaskFactory()
+    schedule = follow(followed)
+
+    archive_task(actor=ACTOR, task=followed)
+
+    schedule.refresh_from_db()
+    assert schedule.state_reason == f"It follows the task {followed.key}, which was archived: it never starts again."
+
+
+def test_a_turn_ends_when_its_time_is_over_and_says_that_there_is_more() -> None:
+    followed = TaskFactory()
+    schedule = follow(followed)
+    for _ in range(5):
+        end(start_run(actor=ACTOR, task=followed))
+
+    ends = RunEnds(turn=0.0001)
+    done = ends.act()
+
+    assert (done, ends.is_more) == (1, True)
+    assert RunEnds().act() == 4
+    assert Run.objects.filter(schedule=schedule).count() == 5
+
+
+def test_an_end_with_which_the_connection_breaks_is_put_behind_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    poison, other = TaskFactory(), TaskFactory()
+    follow(poison)
+    schedule = follow(other)
+    for task in (poison, other):
+        end(start_run(actor=ACTOR, task=task))
+    start_followers = run_ends.start_followers
+
+    def breaking(run: Run) -> Any:
+        if run.task_id == poison.pk:
+            raise OperationalError(
+                "terminating connection due to idle-in-transaction timeout"
+            ) from errors.AdminShutdown()
+        return start_followers(run)
+
+    monkeypatch.setattr(run_ends, "start_followers", breaking)
+    ends = RunEnds()
+    with pytest.raises(OperationalError):
+        ends.act()
+
+    assert ends.act() == 1
+    assert Run.objects.filter(schedule=schedule).count() == 1
+    assert RunEnd.objects.count() == 1
