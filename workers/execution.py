@@ -201,12 +201,16 @@ class Execution:
         timer = asyncio.timeout(seconds_left)
         try:
             async with timer:
-                return await self._engine(pipeline)
+                outcome = await self._engine(pipeline)
         except TimeoutError:
             if not timer.expired():
                 raise
             await self._close_calls(StepState.INTERRUPTED)
             return _timed_out()
+        # A tool may have swallowed the cancellation: what was asked for holds, however well it ended after that.
+        if timer.expired():
+            return _timed_out()
+        return Canceled() if self._stop is Stop.CANCEL else outcome
 
     def _engine(self, pipeline: Pipeline) -> Coroutine[Any, Any, Outcome]:
         return run_pipeline(

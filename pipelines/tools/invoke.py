@@ -64,7 +64,9 @@ class ToolInvoker:
             return await self._run(spec, spec.call, call, self._context(call))
         except PipelineError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if _is_from_outside(error):
+                raise
             logger.exception("tool %s failed at %s of run %s", spec.name, call.path, self._run_id)
             raise tool_errors.from_exception(spec.name, error) from error
 
@@ -88,6 +90,20 @@ class ToolInvoker:
             agent_id=self._agent_id,
             lease_epoch=self._lease_epoch,
         )
+
+
+def _is_from_outside(error: BaseException) -> bool:
+    """True where this task is canceled, or ends with its loop: then the tool has not failed, it was cut off.
+
+    A CancelledError that nobody has asked this task for is the tool's own: something that it waited for was canceled.
+    """
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no loop runs any more
+        return True
+    if task is None:
+        return True
+    return isinstance(error, asyncio.CancelledError) and task.cancelling() > 0
 
 
 def idempotency_key(run_id: str, path: str) -> str:
@@ -119,8 +135,11 @@ async def _on_the_loop(spec: ToolSpec, function: Callable[[], Any], call: ToolCa
     deadline = asyncio.timeout(call.timeout.total_seconds())
     try:
         async with deadline:
-            return await function()
+            result = await function()
     except TimeoutError as error:
         if deadline.expired():
             raise tool_errors.timed_out(spec.name, call.timeout) from None
         raise tool_errors.from_exception(spec.name, error) from error
+    if deadline.expired():  # it has swallowed the cancellation, and came back late
+        raise tool_errors.timed_out(spec.name, call.timeout)
+    return result

@@ -13,6 +13,7 @@ notices; only a control group or a PID namespace, which a container gives, ends 
 
 import asyncio
 import logging
+import secrets
 from datetime import timedelta
 from typing import Any
 
@@ -50,12 +51,13 @@ class Isolation:
         """
         if self._is_closed:
             raise RuntimeError("the isolation is closed")
-        request = _request(spec, context, input)
+        name = secrets.token_hex(16)
+        request = _request(spec, context, input, call=name)
         async with self._slots:
             runner = await self._take()
             try:
                 async with asyncio.timeout(timeout.total_seconds()):
-                    reply = await runner.ask(request)
+                    reply = await runner.ask(request, call=name)
             except BaseException as error:
                 runner.log_output(spec.name)
                 await self._discard(runner)
@@ -106,12 +108,14 @@ class Isolation:
         await runner.wait()
 
 
-def _request(spec: ToolSpec, context: ToolContext, given: dict[str, Any]) -> bytes:
+def _request(spec: ToolSpec, context: ToolContext, given: dict[str, Any], *, call: str) -> bytes:
+    """`call` is a secret of this call, which its answer repeats."""
     if spec.entry_point is None:
         raise ValueError(f"{spec.name} has no entry point, so that another process cannot import it")
     try:
         return frames.encode(
             {
+                "call": call,
                 "tool": spec.name,
                 "entry_point": spec.entry_point,
                 "input": given,

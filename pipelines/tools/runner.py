@@ -6,6 +6,7 @@ nothing a tool prints, reads or closes there can harm it.
 """
 
 import asyncio
+import contextlib
 import ctypes
 import inspect
 import math
@@ -38,9 +39,22 @@ def main() -> int:
         return 0
     _configure(configuration)
     replies.write(frames.encode({"ready": True}))
+    # A child of a fork is a copy that would speak here, too, and answer for another run.
+    os.register_at_fork(after_in_child=lambda: _leave(requests, replies))
+    own = os.getpid()
     while (request := frames.read_blocking(requests)) is not None:
-        replies.write(_answer(request))
+        answer = _answer(request)
+        if os.getpid() != own:  # a child that came out of the tool
+            os._exit(1)
+        replies.write(answer)
     return 0
+
+
+def _leave(*pipes: BinaryIO) -> None:
+    """Give up the protocol. By the descriptors: to close the objects would write what they hold."""
+    for pipe in pipes:
+        with contextlib.suppress(OSError):
+            os.close(pipe.fileno())
 
 
 def _take_protocol() -> tuple[BinaryIO, BinaryIO]:
@@ -77,20 +91,24 @@ def _configure(configuration: dict[str, Any]) -> None:
 def _answer(request: dict[str, Any]) -> bytes:
     """Run one call and return the frame to send, whatever the tool did short of ending the process."""
     name = str(request["tool"])
+
+    def failure(error: PipelineError, trace: str | None = None) -> bytes:
+        return _failure(error, trace, call=request["call"])
+
     try:
         result = _call(request)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the worker logs the traceback and raises the error
-        return _failure(tool_errors.from_exception(name, error), traceback.format_exc())
+        return failure(tool_errors.from_exception(name, error), traceback.format_exc())
     try:
-        frame = frames.encode({"result": result, "retire": _is_unclean()})
+        frame = frames.encode({"call": request["call"], "result": result, "retire": _is_unclean()})
         # After encoding, which refuses circular values: this walk would not end on them.
         _refuse_nan(result)
     except frames.FrameError:
-        return _failure(tool_errors.result_too_large(name))
+        return failure(tool_errors.result_too_large(name))
     except MemoryError as error:
-        return _failure(tool_errors.from_exception(name, error))
+        return failure(tool_errors.from_exception(name, error))
     except (TypeError, ValueError) as error:
-        return _failure(tool_errors.bad_result(name, str(error)))
+        return failure(tool_errors.bad_result(name, str(error)))
     return frame
 
 
@@ -118,9 +136,9 @@ async def _awaited(result: Awaitable[Any]) -> Any:
     return await result
 
 
-def _failure(error: PipelineError, trace: str | None = None) -> bytes:
+def _failure(error: PipelineError, trace: str | None, *, call: str) -> bytes:
     fields = tool_errors.as_fields(error)
-    answer = {"error": fields, "traceback": trace, "retire": _is_unclean()}
+    answer = {"call": call, "error": fields, "traceback": trace, "retire": _is_unclean()}
     try:
         return frames.encode(answer)
     except (TypeError, frames.FrameError):

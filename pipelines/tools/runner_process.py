@@ -1,6 +1,7 @@
 """A runner process as its worker sees it: started, asked, killed."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -77,21 +78,30 @@ class RunnerProcess:
         served = self._answers - 1  # the first answer was to its configuration
         return bool(calls and served >= calls) or bool(memory and (resident_memory(self._process.pid) or 0) > memory)
 
-    async def ask(self, frame: bytes) -> dict[str, Any]:
-        """Send a frame and return the answer. Raises RunnerDiedError; after any exception the runner must be killed."""
+    async def ask(self, frame: bytes, *, call: str | None = None) -> dict[str, Any]:
+        """Send a frame and return the answer, which is of this `call`. Raises RunnerDiedError; after any exception the
+        runner must be killed."""
         try:
             self._requests.write(frame)
             await self._requests.drain()
             answer = await frames.read(self._replies)
         except (frames.FrameError, ConnectionError) as error:
             raise RunnerDiedError(await self._end(error)) from error
+        if answer.get("call") != call:
+            raise RunnerDiedError("it answered another call")
         self._answers += 1
         return answer
 
     def kill(self) -> None:
-        """SIGKILL to the runner and everything it started. Returns at once; `wait` for the end."""
+        """SIGKILL to the runner and everything it started. Returns at once; `wait` for the end.
+
+        Of one that has died, what is still in its process group: its number is nobody else's while that has members.
+        """
         if self._process.returncode is None:
             kill_tree(self._process.pid)
+        else:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     async def wait(self) -> None:
         """Wait until the killed process is gone, also when the caller is being canceled."""

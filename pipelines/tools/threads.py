@@ -32,19 +32,32 @@ async def in_a_thread(spec: ToolSpec, function: Callable[[], Any], call: ToolCal
     the thread goes on.
     """
     context = contextvars.copy_context()
-    work = asyncio.get_running_loop().run_in_executor(_THREADS, partial(context.run, function))
+    work = asyncio.get_running_loop().run_in_executor(_THREADS, partial(context.run, _outcome, function))
     seconds = call.timeout.total_seconds()
     _running[work] = spec.name, time.monotonic() + seconds
     work.add_done_callback(lambda done: _running.pop(done, None))
     # A wait that is cut off leaves the future alone, and with it the only knowledge of the thread.
     done, _ = await asyncio.wait({work}, timeout=seconds)
     if done:
-        return work.result()
+        result, error = work.result()
+        if error is not None:
+            raise error
+        return result
     logger.warning("trusted tool %s is late; its slot is held until it returns", spec.name)
     await asyncio.wait({work})
-    if (error := work.exception()) is not None:
+    _, error = work.result()
+    if error is not None:
         logger.warning("trusted tool %s ended late: %s", spec.name, error)
     raise tool_errors.timed_out(spec.name, call.timeout)
+
+
+def _outcome(function: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    """The result or what was raised, as a value: a future does not take every exception, StopIteration for one, and
+    who waited for it would wait for ever."""
+    try:
+        return function(), None
+    except BaseException as error:  # noqa: BLE001 - told by the caller
+        return None, error
 
 
 def overstayed() -> list[str]:

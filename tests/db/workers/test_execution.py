@@ -1,6 +1,7 @@
 """A run in a slot, from claim to settlement: with real rows, a real engine and tools of the test."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -468,3 +469,37 @@ def test_a_run_that_only_computes_nests_without_a_task():
 
     assert (run_of(work).state, run_of(work).output) == ("succeeded", {"n": 1})
     assert list(StepRun.objects.order_by("pk").values_list("path", "kind")) == [("a", "set"), ("b", "switch")]
+
+
+class Stubborn(Tools):
+    """Swallows the cancellation of its call and succeeds all the same."""
+
+    async def call(self, context, /, **given):
+        self.calls.append(given)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return {"ok": True}
+
+
+def test_a_run_whose_tool_swallows_the_cancellation_is_canceled_all_the_same():
+    work, tools = due_work(calling()), Stubborn()
+
+    async def cancel_midway() -> None:
+        async with bench(catalog=tools.catalog) as process:
+            await process.pool.run_once()
+            await until(lambda: bool(tools.calls))
+            await change(work, cancel_requested_at=datetime.now(UTC))
+            await process.pool.watch_once()
+            await process.settled()
+
+    run(cancel_midway())
+
+    assert run_of(work).state == "canceled"
+
+
+def test_a_run_whose_tool_swallows_the_end_of_its_time_has_timed_out():
+    work = due_work(calling(), task={"timeout": timedelta(milliseconds=100)})
+
+    run_once(Stubborn())
+
+    assert (run_of(work).state, run_of(work).cause) == ("failed", "deadline")

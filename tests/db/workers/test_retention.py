@@ -463,3 +463,7 @@ def test_a_preview_counts_what_a_lap_would_delete_and_deletes_nothing(monkeypatc
     assert +found == {"succeeded": 5, "events": 5, "artifacts": 1}
     assert (Run.objects.count(), StepRun.objects.count(), Event.objects.count()) == (8, 5, 5)
     assert DueWork.objects.get().run.replay_of_id is not None
+
+
+def test_what_is_kept_for_longer_than_there_was_time_bounds_nothing():
+    assert first_id_at(datetime(1950, 1, 1, tzinfo=UTC)) == first_id_at(datetime(1970, 1, 1, tzinfo=UTC))

@@ -162,3 +162,51 @@ async def asynchronous(context: ToolContext, seconds: float = 0.0, kind: str = "
 def trusted(context: ToolContext, seconds: float = 0.0) -> str:
     time.sleep(seconds)
     return threading.current_thread().name
+
+
+@sample()
+def fork_and_fall_through(context: ToolContext, how: str) -> str:
+    """The child leaves the tool as its caller would: with a result, or by an exception."""
+    if os.fork() == 0:
+        if how == "raise":
+            raise ValueError("the child")
+        return "the child"
+    time.sleep(0.5)
+    return "the parent"
+
+
+@sample()
+def fork_and_crash(context: ToolContext, note: str) -> None:
+    """The interpreter ends while a child of it lives."""
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(600)
+        os._exit(0)
+    Path(note).write_text(str(pid))
+    os._exit(3)
+
+
+@sample()
+async def ends_oddly(context: ToolContext, kind: str) -> None:
+    if kind == "inner":
+        inner = asyncio.ensure_future(asyncio.sleep(600))
+        asyncio.get_running_loop().call_soon(inner.cancel)
+        await inner
+    raise {"exit": SystemExit(3), "generator": GeneratorExit(), "interrupt": KeyboardInterrupt()}[kind]
+
+
+@sample(trusted=True)
+def trusted_ends_oddly(context: ToolContext, kind: str) -> None:
+    if kind == "next":
+        next(iter(()))
+    raise {"exit": SystemExit(3), "generator": GeneratorExit(), "canceled": asyncio.CancelledError()}[kind]
+
+
+@sample()
+async def stubborn(context: ToolContext, seconds: float) -> str:
+    """Swallows one cancellation and goes on."""
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        await asyncio.sleep(0.1)
+    return "late"

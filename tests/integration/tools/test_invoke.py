@@ -131,3 +131,26 @@ def test_a_declared_tool_cannot_be_called_for_real(invoke):
     declared = ToolSpec(name="telegram.send", description="", input_schema={}, output_schema={})
 
     assert failure(invoke, declared).code == "unknown_tool"
+
+
+@pytest.mark.parametrize("kind", ["inner", "exit", "generator", "interrupt"])
+def test_an_asynchronous_tool_that_ends_oddly_has_failed(invoke, kind):
+    error = failure(invoke, tools.ends_oddly, {"kind": kind})
+
+    assert (error.code, error.error_class) == ("tool_error", ErrorClass.INTERNAL)
+
+
+@pytest.mark.parametrize("kind", ["next", "exit", "generator", "canceled"])
+def test_a_trusted_tool_that_ends_oddly_has_failed(invoke, kind):
+    error = failure(invoke, tools.trusted_ends_oddly, {"kind": kind}, seconds=5)
+
+    assert (error.code, error.error_class) == ("tool_error", ErrorClass.INTERNAL)
+
+
+def test_a_cancellation_from_outside_is_no_failure_of_the_tool(invoke):
+    with pytest.raises(asyncio.CancelledError):
+        invoke(tools.asynchronous, {"seconds": 20}, cancel_after=0.1)
+
+
+def test_a_result_that_comes_after_the_time_out_is_none(invoke):
+    assert failure(invoke, tools.stubborn, {"seconds": 20}, seconds=0.2).code == "timeout"

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pipelines.errors import ErrorClass, PipelineError
+from pipelines.tools import frames
 from pipelines.tools.base import ToolSpec
 from pipelines.tools.isolation import Isolation
 from tests.integration.tools import sample_tools as tools
@@ -355,6 +356,7 @@ from datetime import UTC, datetime, timedelta
 from django.conf import settings
 settings.configure()
 from pipelines.tools.base import ToolContext
+from pipelines.tools import frames
 from pipelines.tools.isolation import Isolation
 from tests.integration.tools import sample_tools
 
@@ -362,3 +364,45 @@ context = ToolContext(run_id="r", task_id="t", step_path="s", attempt=1, idempot
                       now=datetime.now(UTC), time_left=timedelta(minutes=1))
 asyncio.run(Isolation(size=1).call(sample_tools.spin, context, {"note": sys.argv[1]}, timedelta(minutes=1)))
 """
+
+
+@pytest.mark.parametrize("how", ["return", "raise"])
+def test_a_child_that_falls_out_of_a_tool_answers_for_nobody(with_pool, how):
+    async def use(isolation, call):
+        first = await call(tools.fork_and_fall_through, how=how)
+        second = await call(tools.echo, text="mine")
+        return first, second["text"]
+
+    assert with_pool(use) == ("the parent", "mine")
+
+
+def test_an_answer_to_another_call_ends_the_runner(with_pool, monkeypatch):
+    real = frames.read
+
+    async def late_answer(reader):
+        return {**await real(reader), "call": "another"}
+
+    async def use(isolation, call):
+        await call(tools.echo)
+        monkeypatch.setattr(frames, "read", late_answer)
+        with pytest.raises(PipelineError) as caught:
+            await call(tools.echo)
+        monkeypatch.setattr(frames, "read", real)
+        return caught.value, await call(tools.echo)
+
+    error, after = with_pool(use)
+
+    assert (error.code, "answered another call" in error.detail) == ("tool_crashed", True)
+    assert after["pid"] > 0
+
+
+def test_a_crash_is_seen_at_once_and_ends_what_the_tool_had_started(isolated, tmp_path):
+    note = tmp_path / "child"
+    began = time.monotonic()
+
+    error = failure(isolated, tools.fork_and_crash, note=str(note))
+
+    assert error.code == "tool_crashed"
+    assert "exit status 3" in error.detail
+    assert time.monotonic() - began < 15
+    wait_until(lambda: not is_running(int(note.read_text())))
