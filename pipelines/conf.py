@@ -14,7 +14,6 @@ from django.core.exceptions import ImproperlyConfigured
 
 from pipelines.tools.addresses import AllowList
 
-DEFAULT_ISOLATED_PROCESSES = 4
 _MEBIBYTE = 1024 * 1024
 
 
@@ -55,9 +54,10 @@ def simulated_tools() -> Mapping[str, Any]:
     return declared
 
 
-def isolated_processes() -> int:
-    """How many isolated tool calls one worker process runs at a time, at least 1."""
-    return _whole_number("ORDINAUT_ISOLATED_PROCESSES", DEFAULT_ISOLATED_PROCESSES, minimum=1)
+def isolated_processes() -> int | None:
+    """How many isolated tool calls one worker process runs at a time; None: as many as it has slots, so that no run
+    waits for the tools of others while its time goes on."""
+    return _whole_number("ORDINAUT_ISOLATED_PROCESSES", 0, minimum=0) or None
 
 
 def isolated_memory() -> int | None:

@@ -270,9 +270,9 @@ class Keeper:
         asyncio.get_running_loop().add_reader(link.ours, lambda: link.read(now=boottime()))
 
     def _release_gates_of(self, orphans: Iterable[Orphan]) -> None:
-        """A quarantined run has ended, so that others of its task or key may go."""
+        """Of those that have ended with their process, so that others of their task or key may go."""
         for orphan in orphans:
-            if orphan.is_quarantined and self._gates is not None:
+            if orphan.has_ended and self._gates is not None:
                 self._gates.release(task_id=orphan.task_id if orphan.is_exclusive else None, key=orphan.concurrency_key)
 
     def _hear(self, channel: str, payload: str) -> None:

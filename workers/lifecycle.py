@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 
+from pipelines.conf import isolated_processes
 from pipelines.tools.isolation import Isolation
 from pipelines.tools.registry import catalog
 from pipelines.tools.threads import overstayed
@@ -81,7 +82,7 @@ class WorkerProcess:
             may_write=lambda: not self._pulse.is_late,
             tally=self._tally,
         )
-        self._isolation = Isolation()
+        self._isolation = Isolation(size=isolated_processes() or slots)
         self._gates = GateKeeper()
         self._pool = Pool(
             boot_id=identity.boot_id,

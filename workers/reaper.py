@@ -21,6 +21,7 @@ from workers import conf
 from workers.columns import Uuids
 from workers.connection import Database, Row, fetch_within
 from workers.points import reach
+from workers.settlement import CANCELED
 from workers.statements import (
     BEATS,
     DECLARE_DEAD,
@@ -46,6 +47,11 @@ class Orphan:
     task_id: UUID
     is_exclusive: bool
     concurrency_key: str | None
+    is_canceled: bool
+
+    @property
+    def has_ended(self) -> bool:
+        return self.is_quarantined or self.is_canceled
 
 
 @dataclass(slots=True)
@@ -137,7 +143,14 @@ class Reaper:
     async def _give_away(self, connection: psycopg.AsyncConnection[Row], boot_ids: Sequence[UUID]) -> list[Orphan]:
         limit = conf.quarantine_after()
         rows = await fetch_within(
-            connection, GIVE_AWAY, {"boot_ids": Uuids(boot_ids), "limit": limit, "error": _quarantine_error(limit)}
+            connection,
+            GIVE_AWAY,
+            {
+                "boot_ids": Uuids(boot_ids),
+                "limit": limit,
+                "error": _quarantine_error(limit),
+                "canceled": orjson.dumps(CANCELED.as_dict()),
+            },
         )
         orphans = [Orphan(*row) for row in rows]
         for orphan in orphans:

@@ -14,6 +14,7 @@ from scheduling.runs.states import FailureCause, RunState
 
 IN_DOUBT = "in_doubt"
 TOOLS_MISSING = "tools_missing"
+CANCELED = PipelineError("canceled", ErrorClass.CANCELED, "the run was canceled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,7 @@ def settle(
                 state=RunState.QUEUED, attempt=attempt, is_final=False, delay=delay, handbacks=1, error=told
             )
         case Canceled():
-            error = PipelineError("canceled", ErrorClass.CANCELED, "the run was canceled")
-            return Settlement(state=RunState.CANCELED, attempt=attempt, is_final=True, error=error.as_dict())
+            return Settlement(state=RunState.CANCELED, attempt=attempt, is_final=True, error=CANCELED.as_dict())
         case Failed(error=error) if error.error_class is ErrorClass.CANCELED:
             return Settlement(state=RunState.CANCELED, attempt=attempt, is_final=True, error=error.as_dict())
         case Failed(error=error) | TimedOut(error=error):

@@ -6,7 +6,7 @@ The most important reason comes first; a run that will start at once has a reaso
 from collections.abc import Iterator
 
 from workers.reasons.ended import ended
-from workers.reasons.held import gated, later, waits
+from workers.reasons.held import admitted_when_due, gated, later, waits
 from workers.reasons.leased import cancel_requested, leased
 from workers.reasons.queued import handed_back, of_queue, of_workers
 from workers.reasons.reason import Reason
@@ -21,7 +21,7 @@ def reasons_of(standing: Standing) -> Iterator[Reason]:
         yield ended(standing)
         return
     if work.cancel_requested_at is not None:
-        yield cancel_requested(work)
+        yield cancel_requested(standing, work)
     if work.lease_owner is not None:
         yield from leased(standing, work)
         return
@@ -30,4 +30,5 @@ def reasons_of(standing: Standing) -> Iterator[Reason]:
     yield from later(standing, work)
     yield from of_queue(standing)
     yield from of_workers(standing, work)
+    yield from admitted_when_due(standing, work)
     yield from handed_back(work)

@@ -34,8 +34,8 @@ def gated(standing: Standing, work: DueWork) -> Iterator[Reason]:
         )
     if work.gate == Gate.OVERLAP:
         yield _behind_overlap(standing)
-    elif work.gate == Gate.KEY:
-        yield _behind_key(standing, work)
+    elif work.gate == Gate.KEY and standing.key.is_full:
+        yield _full_key(standing, work)
     elif work.gate == Gate.SUSPECT:
         yield Reason(
             code="suspect",
@@ -58,7 +58,7 @@ def _behind_overlap(standing: Standing) -> Reason:
     )
 
 
-def _behind_key(standing: Standing, work: DueWork) -> Reason:
+def _full_key(standing: Standing, work: DueWork) -> Reason:
     line, holders = standing.key, ids(standing.key.holders)
     key = (work.concurrency_key or "").partition(":")[2]
     facts = {
@@ -69,18 +69,27 @@ def _behind_key(standing: Standing, work: DueWork) -> Reason:
         "place": line.ahead + 1,
         "place_is_at_least": line.is_at_least,
     }
-    if not line.is_full:
-        return Reason(
-            code="key_has_room",
-            sentence=f"Its concurrency key {key} has room: {len(holders)} of {line.limit} run. When it is due, it is"
-            " admitted within a second.",
-            facts=facts,
-        )
     return Reason(
         code="key_full",
         sentence=f"Its concurrency key {key} is at its limit: {len(holders)} of {line.limit} run, among them run"
         f" {holders[0]}. {line.ahead_words} wait before it.",
         hint="Raise the limit, or cancel a run that holds the key.",
+        facts=facts,
+    )
+
+
+def admitted_when_due(standing: Standing, work: DueWork) -> Iterator[Reason]:
+    """Behind a key that has room it is for a moment, or while something else holds it up, which is said before."""
+    if work.gate != Gate.KEY or standing.key.is_full:
+        return
+    line, key = standing.key, (work.concurrency_key or "").partition(":")[2]
+    facts = {"key": key, "limit": line.limit, "held_count": len(line.holders), "place": line.ahead + 1}
+    if standing.key_wait or work.available_at > standing.now:
+        return
+    yield Reason(
+        code="key_has_room",
+        sentence=f"Its concurrency key {key} has room ({len(line.holders)} of {line.limit} run): it is admitted within"
+        " a second.",
         facts=facts,
     )
 
@@ -96,7 +105,7 @@ def waits(standing: Standing) -> Iterator[Reason]:
                     code="step_retry_at",
                     sentence=f"Step {wait.path} failed (try {failed.attempt}) and is tried again at"
                     f" {moment(wait.wake_at)}: {error_words(failed.error)}",
-                    hint="Snooze the run for a nearer time, or cancel it.",
+                    hint="It goes on by itself at that time; cancel the run where that is too late.",
                     facts={**facts, "tries": failed.attempt, "error": failed.error},
                 )
             case Wait.Kind.TIMER:

@@ -12,10 +12,15 @@ from workers.reasons.reason import Reason, shown
 from workers.standing import Standing
 
 
-def cancel_requested(work: DueWork) -> Reason:
+def cancel_requested(standing: Standing, work: DueWork) -> Reason:
+    how = "its worker stops it within a second"
+    if work.lease_owner is None:
+        how = "no worker holds it, and the next one that takes it ends it"
+    elif standing.holder is None or standing.holder.state not in LIVE_WORKER_STATES:
+        how = "its worker is gone, and it ends when a reaper finds that"
     return Reason(
         code="cancel_requested",
-        sentence=f"It is being canceled since {moment(work.cancel_requested_at)}: its worker stops it within a second.",
+        sentence=f"It is being canceled since {moment(work.cancel_requested_at)}: {how}.",
         hint="A trusted synchronous tool may go on in its thread; its result is dropped.",
         facts={"at": shown(work.cancel_requested_at)},
     )

@@ -39,7 +39,7 @@ def of_workers(standing: Standing, work: DueWork) -> Iterator[Reason]:
     if not listening:
         yield _no_worker(standing, work)
         return
-    if work.gate is not None or work.available_at > standing.now:
+    if work.gate is not None or work.available_at > standing.now or standing.queue_wait:
         return
     busy, slots = (sum(getattr(worker, name) for worker in listening) for name in ("running_count", "slots"))
     ahead = standing.queue_ahead

@@ -379,3 +379,35 @@ def test_in_a_fair_queue_those_of_its_own_agent_come_before_it():
 
     assert (reason.facts["ahead"], reason.facts["ahead_is_of_agent"]) == (1, True)
     assert "1 due runs of its agent, while agents take turns, come before it" in reason.sentence
+
+
+def test_a_key_with_room_is_no_reason_where_something_else_is():
+    ConcurrencyKey.objects.create(key="agent:mail", limit=5, rate_limit=1, rate_period=MINUTE)
+    RateBucket.objects.create(key="key:agent:mail", tokens=0, refilled_at=now())
+    WorkerFactory()
+    rated = DueWorkFactory(gate="key", concurrency_key="agent:mail")
+    later = DueWorkFactory(gate="key", concurrency_key="agent:other", available_at=now() + MINUTE)
+    Queue.objects.create(name="idle", paused_at=now())
+    paused = DueWorkFactory(gate="key", concurrency_key="agent:other", queue="idle")
+
+    assert codes(rated.run)[0] == "key_rate_used_up"
+    assert codes(later.run) == ["due_later"]
+    assert codes(paused.run)[0] == "queue_paused"
+
+
+def test_a_used_up_rate_does_not_promise_a_start_within_a_second():
+    Queue.objects.create(name="default", rate_limit=1, rate_period=MINUTE)
+    RateBucket.objects.create(key="queue:default", tokens=0, refilled_at=now())
+    WorkerFactory()
+
+    assert codes(DueWorkFactory().run) == ["queue_rate_used_up"]
+
+
+@pytest.mark.parametrize(("holder", "words"), [(None, "no worker holds it"), ("lost", "its worker is gone")])
+def test_a_cancellation_without_a_worker_says_who_carries_it_out(holder, words):
+    if holder is None:
+        work = DueWorkFactory(cancel_requested_at=now())
+    else:
+        work = leased(WorkerFactory(state=holder), cancel_requested_at=now())
+
+    assert words in reasons(work.run)["cancel_requested"].sentence

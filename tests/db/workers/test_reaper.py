@@ -89,6 +89,19 @@ def test_a_run_that_keeps_killing_its_workers_is_quarantined():
     assert [orphan.run_id for orphan in orphans if orphan.is_quarantined] == [poison.pk]
 
 
+@pytest.mark.parametrize("suspicion", [{}, {"is_suspect": True, "death_count": 2}])
+def test_a_run_that_was_to_be_canceled_is_when_its_process_dies(suspicion):
+    worker = WorkerFactory()
+    work = held_by(worker, cancel_requested_at=datetime.now(UTC), concurrency_key="a:b", **suspicion)
+
+    (orphan,) = reap(worker)
+
+    ended = run_of(work)
+    assert (ended.state, ended.cause, ended.error["code"], reload(work)) == ("canceled", "", "canceled", None)
+    assert ended.finished_at is not None
+    assert (orphan.is_canceled, orphan.has_ended, orphan.is_quarantined) == (True, True, False)
+
+
 def test_a_parked_run_keeps_its_deadline_through_a_death():
     worker, deadline = WorkerFactory(), datetime.now(UTC) + timedelta(hours=1)
     parked = held_by(worker, deadline_at=deadline, state="waiting")

@@ -174,7 +174,8 @@ def test_a_hand_over_passes_over_the_queue_once_and_finds_the_rest_by_keys():
     held = lease(200)
     error = b'{"code":"quarantined"}'
 
-    plan = explain(GIVE_AWAY, {"boot_ids": Uuids([UUID(BOOT)]), "limit": 3, "error": error})["Plan"]
+    given = {"boot_ids": Uuids([UUID(BOOT)]), "limit": 3, "error": error, "canceled": error}
+    plan = explain(GIVE_AWAY, given)["Plan"]
 
     assert DueWork.objects.filter(pk__in=held, gate="suspect").count() == 200
     passes = [node for node in nodes(plan) if node.get("Relation Name") == "scheduling_duework"]

@@ -119,7 +119,7 @@ def test_a_broken_declaration_leaves_the_installed_tools(settings):
         ("ORDINAUT_SIMULATED_TOOLS", "{", "pipelines.E002"),
         ("ORDINAUT_SIMULATED_TOOLS", "/no/such/file.json", "pipelines.E002"),
         ("ORDINAUT_SIMULATED_TOOLS", "/", "pipelines.E002"),
-        ("ORDINAUT_ISOLATED_PROCESSES", 0, "pipelines.E003"),
+        ("ORDINAUT_ISOLATED_PROCESSES", -1, "pipelines.E003"),
         ("ORDINAUT_ISOLATED_MEMORY_MB", "much", "pipelines.E004"),
         ("ORDINAUT_TOOL_ENVIRONMENT", "PATH", "pipelines.E005"),
         ("ORDINAUT_CALENDAR_DIR", "/no/such/folder", "pipelines.W001"),
