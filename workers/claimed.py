@@ -40,12 +40,18 @@ class ClaimedRun:
     has_started_before: bool | None
     task_version: int | None
     event_id: UUID | None
+    redriven_at: datetime | None
     read_at: datetime
 
     @property
     def fair_agent_id(self) -> UUID:
         """Whose turn it is in a fair queue; all runs whose row is missing take one turn."""
         return self.agent_id or UUID(int=0)
+
+    @property
+    def trying_since(self) -> datetime:
+        """From when the run's policy counts: a redrive gives all of it anew."""
+        return self.started_at if self.redriven_at is None else max(self.started_at, self.redriven_at)
 
     @property
     def place(self) -> tuple[datetime, UUID]:

@@ -291,7 +291,7 @@ class Execution:
             ending,
             attempt=run.attempt,
             retry=self.brief.task.retry,
-            elapsed=_FOR_EVER if self._is_at_its_end else clock.now() - run.started_at,
+            elapsed=_FOR_EVER if self._is_at_its_end else clock.now() - run.trying_since,
             deadline_at=self._deadline_at,
             rng=self._equipment.rng,
         )

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -15,7 +16,7 @@ from workers.briefing import Brief, Briefing
 from workers.claim import Claimer
 from workers.claimed import ClaimedRun
 from workers.clock import WARNING
-from workers.columns import Uuids
+from workers.columns import Integers, Texts, Uuids
 from workers.connection import Database, DatabaseUnavailable
 from workers.doing import Doing
 from workers.equipment import Equipment
@@ -23,7 +24,7 @@ from workers.execution import Execution, Stop
 from workers.outage import Outage
 from workers.points import reach
 from workers.prefetch import Prefetch
-from workers.statements import RELEASE, WATCH
+from workers.statements import REFUND, RELEASE, WATCH
 
 logger = structlog.get_logger(__name__)
 
@@ -312,10 +313,19 @@ class Pool:
             await asyncio.wait_for(self._wake.wait(), seconds)
 
     async def _give_back(self, run_ids: Sequence[UUID]) -> None:
-        """Runs that never started go back as if they had not been claimed."""
-        if run_ids:
-            waiting = Uuids(run_ids)
-            await self._database.fetch(RELEASE, {"run_ids": waiting, "boot_id": self._boot_id, "handbacks": 0})
+        """Runs that never started go back as if they had not been claimed, and the tokens of their starts with them."""
+        if not run_ids:
+            return
+        given_back = await self._database.fetch(
+            RELEASE, {"run_ids": Uuids(run_ids), "boot_id": self._boot_id, "handbacks": 0}
+        )
+        tokens: Counter[str] = Counter()
+        for _, queue, key in given_back:
+            tokens[f"queue:{queue}"] += 1
+            if key is not None:
+                tokens[f"key:{key}"] += 1
+        if tokens:
+            await self._database.fetch(REFUND, {"keys": Texts(tokens.keys()), "tokens": Integers(tokens.values())})
 
     async def _release_unknown(self, outage: Outage) -> None:
         """After a claim that may have been committed without an answer: let go what this process does not know of."""

@@ -184,16 +184,20 @@ def _keys_keep_their_limit(history: History) -> Iterator[str]:
 
 @invariant("a rate is kept", "no queue starts more runs than its token bucket allows, whoever claims them [design]")
 def _rates_are_kept(history: History) -> Iterator[str]:
-    starts: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
+    moves: defaultdict[str, list[tuple[float, int, str]]] = defaultdict(list)
     for change in _work(history):
+        queue = change.queue or ""
         if change.owner is not None and change.owner != change.was_owner and change.claimed_at is not None:
-            starts[change.queue or ""].append((change.claimed_at.timestamp(), change.run))
+            moves[queue].append((change.claimed_at.timestamp(), -1, change.run))
+        elif change.owner is None and change.was_owner is not None and change.app.endswith(" claims"):
+            # Given back without a start, and its token with it. A claim is dated to the beginning of its transaction.
+            moves[queue].append((change.at.timestamp() - _SLACK, 1, change.run))
     for queue, (a_second, at_once) in history.rates.items():
         tokens, last = at_once, 0.0
-        for at, run in sorted(starts[queue]):
-            tokens = min(at_once, tokens + (at - last) * a_second) - 1
+        for at, move, run in sorted(moves[queue]):
+            tokens = min(at_once, tokens + (at - last) * a_second + max(move, 0)) + min(move, 0)
             last = at
-            if tokens < -1e-3:
+            if move < 0 and tokens < -1e-3:
                 yield f"queue {queue}: run {run} started at {at:.3f} with {tokens + 1:.3f} tokens"
 
 

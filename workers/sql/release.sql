@@ -18,4 +18,4 @@ SET lease_owner = NULL,
 FROM held
 LEFT JOIN scheduling_run run ON run.id = held.run_id
 WHERE work.run_id = held.run_id
-RETURNING work.run_id
+RETURNING work.run_id, work.queue, work.concurrency_key

@@ -14,7 +14,7 @@ from pipelines.errors import ErrorClass, PipelineError
 from pipelines.tools.base import InDoubt, SideEffect, ToolSpec
 from pipelines.tools.registry import ToolCatalog
 from scheduling.audit.operations import Actor
-from scheduling.models import DueWork
+from scheduling.models import DueWork, Run
 from scheduling.runs.operations import retry_run
 from tests.factories import DueWorkFactory, RunFactory, StepRunFactory, TaskFactory
 from tests.workers_support import Bench, bench, change, due_work, reload, run, run_of, until
@@ -503,3 +503,15 @@ def test_a_run_whose_tool_swallows_the_end_of_its_time_has_timed_out():
     run_once(Stubborn())
 
     assert (run_of(work).state, run_of(work).cause) == ("failed", "deadline")
+
+
+def test_a_redrive_gives_the_time_of_the_policy_anew():
+    tools = Tools(answers=[refusing(ErrorClass.PERMANENT), refusing()])
+    work = due_work(calling(), task={"retry": {"max_attempts": 3, "max_elapsed": "PT10M"}})
+    run_once(tools)
+    Run.objects.filter(pk=work.pk).update(started_at=datetime.now(UTC) - timedelta(days=1))
+
+    retry_run(actor=Actor.system("tests"), run=run_of(work))
+    run_once(tools)
+
+    assert (run_of(work).state, reload(work).attempt) == ("queued", 2)

@@ -1,11 +1,13 @@
 """What a process claims beyond its slots: it waits for a moment and no longer, and loses nothing by it."""
 
 import asyncio
+import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from scheduling.models import DueWork
+from scheduling.models import ConcurrencyKey, DueWork
+from scheduling.queues.models import Queue, RateBucket
 from tests.db.workers.test_execution import Tools, calling
 from tests.workers_support import bench, change, database, due_work, reload, run, run_of, until
 from workers.prefetch import AHEAD, LONGEST_WAIT, Prefetch
@@ -151,3 +153,24 @@ def test_a_process_of_one_slot_claims_nothing_ahead():
         prefetch.note_end()
 
     assert prefetch.places(0.0) == 0
+
+
+def test_what_is_given_back_gives_back_its_tokens():
+    rate = {"rate_limit": 1, "rate_period": timedelta(hours=1)}
+    Queue.objects.create(name="default", **rate)
+    ConcurrencyKey.objects.create(key="a:mail", limit=5, **rate)
+    for bucket in ("queue:default", "key:a:mail"):
+        RateBucket.objects.create(key=bucket, tokens=0, refilled_at=datetime.now(UTC))
+    boot_id = uuid.uuid4()
+    work = due_work(lease_owner=boot_id, lease_epoch=1, claimed_at=datetime.now(UTC), concurrency_key="a:mail")
+    other = due_work(lease_owner=uuid.uuid4(), lease_epoch=2, claimed_at=datetime.now(UTC))
+
+    async def give_back():
+        async with bench() as process:
+            process.pool._boot_id = boot_id
+            await process.pool._give_back([work.pk, other.pk])
+
+    run(give_back())
+
+    assert (reload(work).lease_owner, reload(other).lease_owner is None) == (None, False)
+    assert dict(RateBucket.objects.values_list("key", "tokens")) == {"queue:default": 1, "key:a:mail": 1}
