@@ -5,6 +5,7 @@ Decisions go by `error_class` and `code`, never by the text. `detail` is for peo
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -23,6 +24,7 @@ class ErrorClass(StrEnum):
     INTERNAL = "internal"
 
 
+_LONGEST_WAIT = timedelta(days=366)
 RETRYABLE_CLASSES = frozenset({ErrorClass.TRANSIENT, ErrorClass.TIMEOUT})
 
 
@@ -46,6 +48,14 @@ class PipelineError(Exception):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"
+
+    @property
+    def asked_wait(self) -> timedelta:
+        """How long the other side asked to wait, nothing where it did not or named no length of time; at most a year,
+        whatever a tool says."""
+        if self.retry_after is None or not self.retry_after > 0:
+            return timedelta(0)
+        return timedelta(seconds=min(self.retry_after, _LONGEST_WAIT.total_seconds()))
 
     @property
     def is_retryable(self) -> bool:

@@ -113,9 +113,7 @@ def _settle_failure(
     error: PipelineError, *, attempt: int, retry: RetryPolicy, elapsed: timedelta, rng: Random, is_late: bool
 ) -> Settlement:
     if _covers(retry, error) and error.code != IN_DOUBT and attempt < retry.max_attempts:
-        delay = delay_after(retry, attempt, rng)
-        if error.retry_after is not None:
-            delay = max(delay, timedelta(seconds=error.retry_after))
+        delay = max(delay_after(retry, attempt, rng), error.asked_wait)
         if retry.max_elapsed is None or elapsed + delay <= retry.max_elapsed:
             return Settlement(
                 state=RunState.QUEUED, attempt=attempt + 1, is_final=False, delay=delay, error=error.as_dict()

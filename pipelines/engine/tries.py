@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from random import Random
 
 from pipelines.document.nodes import RetryPolicy
@@ -61,9 +61,7 @@ class Tries:
         if ended_at is None:
             raise ValueError(f"attempt {entries[-1].attempt} of {entries[-1].path} failed and has no end")
         delay = least_delay_after(policy, failures) if rng is None else delay_after(policy, failures, rng)
-        if error.retry_after is not None:
-            delay = max(delay, timedelta(seconds=error.retry_after))
-        due_at = ended_at + delay
+        due_at = ended_at + max(delay, error.asked_wait)
         first_start = next((entry.started_at for entry in entries if entry.started_at is not None), ended_at)
         if policy.max_elapsed is not None and due_at > first_start + policy.max_elapsed:
             return None
