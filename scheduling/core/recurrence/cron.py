@@ -114,6 +114,8 @@ def _split(expression: str) -> tuple[str, ...]:
         text = _MACROS[text.lower()]
     if len(text) > _MAX_LENGTH:
         _refuse(f"The expression is longer than {_MAX_LENGTH} characters")
+    if not text.isascii():  # some letters become ASCII ones in upper case
+        _refuse(f"{text[:40]!r} has a character that cron does not know")
     fields = tuple(text.upper().split())
     if len(fields) == 6:
         hint = "Leave the seconds out, and use an rrule or interval for what is finer than a minute"

@@ -179,3 +179,14 @@ def test_a_step_after_one_number_goes_on_to_the_end_of_the_field():
     times = local_times(5, kind="cron", expression="5/15 8 * * *")
 
     assert [time[11:16] for time in times] == ["08:05", "08:20", "08:35", "08:50", "08:05"]
+
+
+@pytest.mark.parametrize("offset", ["+02:60", "+02:99", "-00:75"])
+def test_an_offset_has_no_more_than_59_minutes(offset):
+    with pytest.raises(ScheduleError):
+        compile_rule(Rule(kind="once", expression=f"2030-01-01T10:00:00{offset}"))
+
+
+def test_a_letter_that_becomes_an_ascii_one_is_no_month():
+    with pytest.raises(ScheduleError):
+        compile_rule(Rule(kind="cron", expression="0 8 * \u017fep *"))

@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 import sys
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from scheduling.management.commands.previewschedule import MAX_LINE, answer_line, answer_lines, read_lines
+from tests.processes import ROOT
 
 PARIS: dict[str, Any] = {
     "kind": "rrule",
@@ -118,3 +120,15 @@ def test_the_command_shows_people_sentence_times_and_notes():
 def test_the_command_says_what_is_wrong_and_how_to_mend_it():
     with pytest.raises(CommandError, match=r"expression: Cron has five fields(.|\n)*0 8 \* \* 1-5"):
         call_command("previewschedule", "--kind=cron", "--expression=0 8 * *")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    given = ["--kind", "interval", "--expression", "PT1M", "--count", "10000"]
+    command = [sys.executable, "manage.py", "previewschedule", *given]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as shown:
+        assert shown.stdout is not None
+        assert shown.stderr is not None
+        assert shown.stdout.readline()
+        shown.stdout.close()
+        assert shown.stderr.read() == ""
+        assert shown.wait(60) == 141
