@@ -26,15 +26,13 @@ COUNTED = 1000  # further rows are "at least a thousand"
 _NAMED = 5
 _WORKERS_READ = 500
 
-# Purpose: how many claimable runs of the queue come before a place in the claim's order. Index: due_work_claim_idx, one
-# probe a priority. Locks: none.
-_AHEAD_IN_QUEUE = """
+# How many due runs come before a place in the claim's order, one probe a priority; no further than a limit.
+_AHEAD = """
 SELECT count(*) FROM (
     SELECT FROM generate_series(1, 9) AS level (priority)
     CROSS JOIN LATERAL (
         SELECT FROM scheduling_duework work
-        WHERE work.queue = %(queue)s AND work.priority = level.priority
-          AND work.lease_owner IS NULL AND work.gate IS NULL AND work.agent_id IS NULL
+        WHERE {among} AND work.priority = level.priority
           AND work.available_at <= now()
           AND (work.available_at, work.run_id)
               < (%(place)s::timestamptz - level.priority * interval '60 seconds', %(run)s::uuid)
@@ -43,40 +41,16 @@ SELECT count(*) FROM (
     LIMIT %(most)s
 ) AS ahead
 """
+_CLAIMABLE = "work.queue = %(queue)s AND work.lease_owner IS NULL AND work.gate IS NULL"
 
-# Purpose: the same among the runs of one agent in a fair queue. Index: due_work_fair_idx, one probe a priority. Locks:
-# none.
-_AHEAD_OF_AGENT = """
-SELECT count(*) FROM (
-    SELECT FROM generate_series(1, 9) AS level (priority)
-    CROSS JOIN LATERAL (
-        SELECT FROM scheduling_duework work
-        WHERE work.queue = %(queue)s AND work.agent_id = %(agent)s AND work.priority = level.priority
-          AND work.lease_owner IS NULL AND work.gate IS NULL
-          AND work.available_at <= now()
-          AND (work.available_at, work.run_id)
-              < (%(place)s::timestamptz - level.priority * interval '60 seconds', %(run)s::uuid)
-        LIMIT %(most)s
-    ) AS due
-    LIMIT %(most)s
-) AS ahead
-"""
+# Purpose: among the claimable runs of a queue. Index: due_work_claim_idx. Locks: none.
+_AHEAD_IN_QUEUE = _AHEAD.format(among=f"{_CLAIMABLE} AND work.agent_id IS NULL")
 
-# Purpose: the same among those that wait for one key. Index: due_work_key_waiting_idx. Locks: none.
-_AHEAD_FOR_KEY = """
-SELECT count(*) FROM (
-    SELECT FROM generate_series(1, 9) AS level (priority)
-    CROSS JOIN LATERAL (
-        SELECT FROM scheduling_duework work
-        WHERE work.gate = 'key' AND work.concurrency_key = %(key)s AND work.priority = level.priority
-          AND work.available_at <= now()
-          AND (work.available_at, work.run_id)
-              < (%(place)s::timestamptz - level.priority * interval '60 seconds', %(run)s::uuid)
-        LIMIT %(most)s
-    ) AS due
-    LIMIT %(most)s
-) AS ahead
-"""
+# Purpose: among those of one agent in a fair queue. Index: due_work_fair_idx. Locks: none.
+_AHEAD_OF_AGENT = _AHEAD.format(among=f"{_CLAIMABLE} AND work.agent_id = %(agent)s")
+
+# Purpose: among those that wait for one key. Index: due_work_key_waiting_idx. Locks: none.
+_AHEAD_FOR_KEY = _AHEAD.format(among="work.gate = 'key' AND work.concurrency_key = %(key)s")
 
 # Purpose: who holds a key. Index: due_work_key_held_idx. Locks: none.
 _HOLDERS_OF_KEY = """

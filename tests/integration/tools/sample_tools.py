@@ -167,11 +167,12 @@ def trusted(context: ToolContext, seconds: float = 0.0) -> str:
 @sample()
 def fork_and_fall_through(context: ToolContext, how: str) -> str:
     """The child leaves the tool as its caller would: with a result, or by an exception."""
-    if os.fork() == 0:
+    child = os.fork()
+    if child == 0:
         if how == "raise":
             raise ValueError("the child")
         return "the child"
-    time.sleep(0.5)
+    os.waitpid(child, 0)  # whatever it had to say is said
     return "the parent"
 
 
