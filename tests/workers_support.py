@@ -101,7 +101,7 @@ async def bench(*, slots: int = 4, catalog: Catalog | None = None) -> AsyncItera
     boot_id, tally = uuid.uuid4(), Counter[str]()
     tools = catalog or real_catalog()
     gates = GateKeeper()
-    async with database("claims") as claims, database("journal") as journal, Isolation() as isolation:
+    async with database("claims") as claims, database("journal") as journal, Isolation(size=slots) as isolation:
         parts: list[Bench] = []
         writer = JournalWriter(journal, boot_id=boot_id, may_write=lambda: parts[0].may_write, tally=tally)
         pool = Pool(

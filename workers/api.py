@@ -15,7 +15,7 @@ from pipelines.engine.ports import StepState
 from scheduling.api.access import OPERATE_WORKERS, READ_RUNS, READ_WORKERS
 from scheduling.api.finding import caller_of, find, seen
 from scheduling.api.idempotency import idempotent
-from scheduling.api.parameters import PAGE_LIMIT
+from scheduling.api.parameters import PAGE_LIMIT, WholeNumber
 from scheduling.api.principal import actor_of
 from scheduling.api.shapes import Shape
 from scheduling.api.views import View, body_of
@@ -88,7 +88,7 @@ class StepPage(Shape):
 class StepParameters(StrictSerializer):
     """A page of steps, oldest first."""
 
-    limit = serializers.IntegerField(required=False, default=PAGE_LIMIT, min_value=1, max_value=PAGE_LIMIT)
+    limit = WholeNumber(required=False, default=PAGE_LIMIT, min_value=1, max_value=PAGE_LIMIT)
     cursor = serializers.RegexField(r"^\d{1,18}\Z", required=False, help_text="From `next` of another page.")
 
 

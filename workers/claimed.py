@@ -12,7 +12,8 @@ class ClaimedRun:
     """A leased run, in the order of the columns that the claim returns.
 
     `revision_id` is None where the run's own row is missing. `started_at` is the first claim of all: the `now` of
-    every attempt. `read_at` is the database's clock at the end of the claim.
+    every attempt. `is_paused`: its task was paused after it was made, so that it has to wait. `read_at` is the
+    database's clock at the end of the claim.
     """
 
     run_id: UUID
@@ -41,6 +42,7 @@ class ClaimedRun:
     task_version: int | None
     event_id: UUID | None
     redriven_at: datetime | None
+    is_paused: bool | None
     read_at: datetime
 
     @property

@@ -2,6 +2,7 @@
 
 import asyncio
 import platform
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -32,6 +33,7 @@ logger = structlog.get_logger(__name__)
 
 TOOLS_MISSING_DELAY = timedelta(seconds=30)
 HANDBACKS_WARNED_AT = 5
+_SWALLOWED_AFTER = 1.0  # seconds: a run that goes on after its cancellation is canceled again
 _FOR_EVER = timedelta(days=100_000)  # longer than any policy tries
 MOST_STEPS_AT_ONCE = 20  # of a run that is carried out between two looks at the loop
 
@@ -63,6 +65,7 @@ class Execution:
         self._invoke = TrackedInvoker(brief.run, equipment, self._journal)
         self.task: asyncio.Task[None] | None = None
         self._stop: Stop | None = None
+        self._stopped_at = 0.0
         self._has_begun = False
         self._is_at_its_end = False
         self._deadline_at = self._deadline()
@@ -133,12 +136,16 @@ class Execution:
         return None
 
     def stop(self, reason: Stop) -> None:
-        """Cut the run off. Only a lost lease interrupts a settlement that is on its way."""
+        """Cut the run off; called again and again, once more where a tool has swallowed that. Only a lost lease
+        interrupts a settlement that is on its way."""
         if self.task is None or self.task.done() or (self.is_settling and reason is not Stop.LOST):
             return
+        now = time.monotonic()
         if self._stop is not None and reason is not Stop.LOST:
-            return
-        self._stop = reason
+            if reason is not self._stop or now - self._stopped_at < _SWALLOWED_AFTER:
+                return
+            logger.warning("run.cancellation_swallowed", run=self.brief.run_text)
+        self._stop, self._stopped_at = reason, now
         if self._has_begun:  # a task that is canceled before its first step would end without a settlement
             self.task.cancel()
 
@@ -248,7 +255,8 @@ class Execution:
         task = asyncio.current_task()
         if self._stop not in (Stop.CANCEL, Stop.DRAIN) or task is None:
             raise asyncio.CancelledError
-        task.uncancel()
+        while task.cancelling():
+            task.uncancel()
         self.is_settling = True
         if self._stop is Stop.CANCEL:
             await self._close_calls(StepState.CANCELED)

@@ -24,7 +24,7 @@ from workers.execution import Execution, Stop
 from workers.outage import Outage
 from workers.points import reach
 from workers.prefetch import Prefetch
-from workers.statements import REFUND, RELEASE, WATCH
+from workers.statements import HOLD_BACK, REFUND, RELEASE, WATCH
 
 logger = structlog.get_logger(__name__)
 
@@ -254,6 +254,10 @@ class Pool:
 
     async def _take(self, claimed: Sequence[ClaimedRun]) -> None:
         """Brief what was claimed and start what slots are free for."""
+        paused = [run for run in claimed if run.is_paused]
+        if paused:
+            await self._hold_back(paused)
+            claimed = [run for run in claimed if not run.is_paused]
         if not claimed:
             return
         self._equipment.tally[counted.CLAIMED] += len(claimed)
@@ -316,9 +320,25 @@ class Pool:
         """Runs that never started go back as if they had not been claimed, and the tokens of their starts with them."""
         if not run_ids:
             return
-        given_back = await self._database.fetch(
-            RELEASE, {"run_ids": Uuids(run_ids), "boot_id": self._boot_id, "handbacks": 0}
+        await self._refund(
+            await self._database.fetch(RELEASE, {"run_ids": Uuids(run_ids), "boot_id": self._boot_id, "handbacks": 0})
         )
+
+    async def _hold_back(self, paused: Sequence[ClaimedRun]) -> None:
+        """Runs of tasks that were paused while a worker held them wait for the end of the pause from here on."""
+        await self._refund(
+            await self._database.fetch(
+                HOLD_BACK,
+                {
+                    "run_ids": Uuids(run.run_id for run in paused),
+                    "task_ids": Uuids({run.task_id for run in paused}),
+                    "boot_id": self._boot_id,
+                },
+            )
+        )
+
+    async def _refund(self, given_back: Sequence[tuple[UUID, str, str | None]]) -> None:
+        """The tokens of starts that did not come about go back, and the room under their keys is for others."""
         tokens: Counter[str] = Counter()
         for _, queue, key in given_back:
             tokens[f"queue:{queue}"] += 1
@@ -326,6 +346,8 @@ class Pool:
                 tokens[f"key:{key}"] += 1
         if tokens:
             await self._database.fetch(REFUND, {"keys": Texts(tokens.keys()), "tokens": Integers(tokens.values())})
+        for key in {key for _, _, key in given_back if key is not None}:
+            self._equipment.gates.release(key=key)
 
     async def _release_unknown(self, outage: Outage) -> None:
         """After a claim that may have been committed without an answer: let go what this process does not know of."""

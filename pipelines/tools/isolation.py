@@ -25,15 +25,13 @@ from pipelines.tools.runner_process import RunnerDiedError, RunnerProcess
 
 logger = logging.getLogger(__name__)
 
-_DEFAULT_SIZE = 4
-
 
 class Isolation:
     """A bounded pool of runner processes of one event loop. Close it, or leave its `async with`, to end them all."""
 
-    def __init__(self, *, size: int | None = None, memory: int | None = None) -> None:
-        """`size` calls run at a time, each in at most `memory` bytes of address space; the settings by default."""
-        self._slots = asyncio.Semaphore(size if size is not None else conf.isolated_processes() or _DEFAULT_SIZE)
+    def __init__(self, *, size: int, memory: int | None = None) -> None:
+        """`size` calls run at a time, each in at most `memory` bytes of address space, by default the setting's."""
+        self._slots = asyncio.Semaphore(size)
         self._memory = memory if memory is not None else conf.isolated_memory()
         self._idle: list[RunnerProcess] = []
         self._all: set[RunnerProcess] = set()

@@ -72,7 +72,14 @@ class RunnerProcess:
 
     @property
     def is_alive(self) -> bool:
-        return self._process.returncode is None and not self._replies.at_eof()
+        return self._process.returncode is None and not self._replies.at_eof() and not self._has_ended()
+
+    def _has_ended(self) -> bool:
+        """Asked of the kernel: the event loop hears of an end some time after it."""
+        try:
+            return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # somebody has waited for it
+            return True
 
     @property
     def is_worn_out(self) -> bool:

@@ -17,10 +17,19 @@ class NoParameters(StrictSerializer):
     """None."""
 
 
+class WholeNumber(serializers.IntegerField):
+    """A whole number in ASCII digits; `int` reads those of every script."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, str) and not data.isascii():
+            self.fail("invalid")
+        return int(super().to_internal_value(data))
+
+
 class PageParameters(StrictSerializer):
     """Of every list."""
 
-    limit = serializers.IntegerField(
+    limit = WholeNumber(
         required=False, default=DEFAULT_PAGE, min_value=1, max_value=PAGE_LIMIT, help_text="Items of a page."
     )
     cursor = serializers.CharField(required=False, max_length=200, help_text="From `next` or `prev` of another page.")

@@ -2,7 +2,9 @@
 
 A gated row is outside of the claim's index, so that a hundred thousand blocked rows cost a claim nothing. `overlap`
 opens when no other run of the task is live, `key` when its concurrency key has room; a row that waits for both passes
-`overlap` first. (`paused` is opened by resuming the task, `suspect` by a worker that tries the run alone.)
+`overlap` first. (`paused` is opened by resuming the task, `suspect` by a worker that tries the run alone. A run that a
+worker held when its task was paused, and that it put back, is found by the next claim, which holds it back: see
+`hold_back.sql`.)
 
 What holds a key is read from the live rows (`gate` NULL or `suspect`), never from a counter that could leak. A keyed
 row that is put back to sleep by a retry, a park or a hand-back goes back behind its `key` gate, so that a sleeper

@@ -38,9 +38,11 @@ UPDATE scheduling_duework SET gate = 'paused'
 WHERE task_id = %s AND lease_owner IS NULL AND (gate IS NULL OR gate = 'key')
 """
 
-# Purpose: let a resumed task's work go on; keyed work queues for its key again. Index: due_work_gate_idx.
+# Purpose: let a resumed task's work go on; keyed work queues for its key again, and what is suspected of a death is
+# tried alone. Index: due_work_gate_idx.
 RELEASE_PAUSED = """
-UPDATE scheduling_duework SET gate = CASE WHEN concurrency_key IS NOT NULL THEN 'key' END
+UPDATE scheduling_duework
+SET gate = CASE WHEN is_suspect THEN 'suspect' WHEN concurrency_key IS NOT NULL THEN 'key' END
 WHERE gate = 'paused' AND task_id = %s
 RETURNING queue, concurrency_key
 """

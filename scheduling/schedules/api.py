@@ -13,7 +13,7 @@ from scheduling.api.access import OPERATE_TASKS, READ_TASKS, WRITE_TASKS
 from scheduling.api.finding import caller_of, find, find_to_change, seen
 from scheduling.api.idempotency import idempotent
 from scheduling.api.pages import page_of
-from scheduling.api.parameters import PageParameters
+from scheduling.api.parameters import PageParameters, WholeNumber
 from scheduling.api.principal import actor_of
 from scheduling.api.shapes import page_shape
 from scheduling.api.views import View, body_of, created, entity_tag, matched_tag
@@ -50,7 +50,7 @@ class RuleToPreview(StrictSerializer):
     starts_at = LocalTime(required=False, allow_null=True)
     ends_at = Moment(required=False, allow_null=True)
     after = Moment(required=False, allow_null=True, help_text="Null: from `starts_at` on, or from now.")
-    count = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=MAX_COUNT)
+    count = WholeNumber(required=False, allow_null=True, min_value=1, max_value=MAX_COUNT)
     exdates = serializers.ListField(child=LocalTime(), required=False, allow_null=True)
     rdates = serializers.ListField(child=LocalTime(), required=False, allow_null=True)
     calendars = serializers.ListField(
@@ -66,7 +66,7 @@ class RuleToPreview(StrictSerializer):
 class UpcomingParameters(StrictSerializer):
     """How many coming occurrences, and from when."""
 
-    count = serializers.IntegerField(required=False, default=5, min_value=1, max_value=1000)
+    count = WholeNumber(required=False, default=5, min_value=1, max_value=1000)
     after = Moment(required=False, help_text="An instant, or a local time of the schedule; without it now.")
 
 

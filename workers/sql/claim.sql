@@ -58,4 +58,5 @@ RETURNING work.run_id, work.task_id, run.revision_id, run.agent_id, work.lease_e
     work.handback_count, work.queue, work.priority, work.available_at, work.started_at, work.deadline_at,
     work.is_suspect, work.is_exclusive, work.concurrency_key, work.cancel_requested_at IS NOT NULL,
     run.params, run.simulated, run.scheduled_for, run.trigger_kind, run.state = 'waiting', run.started_at IS NOT NULL,
-    task.version, run.event_id, work.redriven_at, clock_timestamp()
+    task.version, run.event_id, work.redriven_at, task.state = 'paused' AND run.created_at < task.paused_at,
+    clock_timestamp()

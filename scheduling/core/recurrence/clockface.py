@@ -52,10 +52,10 @@ class Clockface:
         return b"".join(hour if at in self.hours else bytes(HOUR) for at in range(24))
 
     def has_residue(self, residue: int, modulus: int) -> bool:
-        """True where some member is congruent to `residue`; `modulus` divides 86,400."""
-        for hour in self.hours:
-            for minute in self.minutes:
-                wanted = (residue - hour * HOUR - minute * MINUTE) % modulus
-                if any(second % modulus == wanted for second in self.seconds):
-                    return True
-        return False
+        """True where some member is congruent to `residue`."""
+        seconds = {second % modulus for second in self.seconds}
+        return any(
+            (residue - hour * HOUR - minute * MINUTE) % modulus in seconds
+            for hour in self.hours
+            for minute in self.minutes
+        )

@@ -16,7 +16,10 @@ from scheduling.core.recurrence.zones import Zone, get_zone
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """A rule's fields, checked. `ends_at` and `added` are naive UTC, `starts_at` and `excluded` naive local."""
+    """A rule's fields, checked. `ends_at` and `added` are naive UTC, `starts_at` and `excluded` naive local.
+
+    `lines`: how many rules there are beside each other, which share what a search may cost.
+    """
 
     zone: Zone
     gap: str
@@ -25,6 +28,7 @@ class Context:
     ends_at: datetime | None
     excluded: frozenset[datetime]
     added: tuple[datetime, ...]
+    lines: int = 1
 
     @property
     def anchor(self) -> datetime:

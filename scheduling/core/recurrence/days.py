@@ -66,12 +66,13 @@ class DayTable:
             at = bisect_left(days, first.day - 1)
             if at < len(days):
                 return ordinal - first.day + 1 + days[at]
-        for year, month in self._months_from(first, min(first.year + _CYCLE, LATEST.year)):
-            month_start = date(year, month, 1).toordinal()
-            days = self._days_of(year, month)
-            at = bisect_left(days, ordinal - month_start)
-            if at < len(days):
-                return month_start + days[at]
+        for month in self._months:
+            if month > first.month and (days := self._days_of(first.year, month)):
+                return date(first.year, month, 1).toordinal() + days[0]
+        # Whole years now: that one is empty is known of all of its kind, and most rules that are rare have few others.
+        for year in range(first.year + 1, min(first.year + _CYCLE, LATEST.year)):
+            if days := self.of_year(year):
+                return date(year, 1, 1).toordinal() + days[0]
         return None
 
     def between(self, start: int, end: int) -> list[int]:

@@ -8,18 +8,21 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from itertools import islice
 
 from scheduling.core.recurrence.base import Recurrence
 from scheduling.core.recurrence.clockface import DAY
-from scheduling.core.recurrence.rule import LATEST, ONE_SECOND
+from scheduling.core.recurrence.rule import LATEST, ONE_DAY, ONE_SECOND, REACH, ScheduleError
 from scheduling.core.recurrence.unit_counts import UnitCounts
 from scheduling.core.recurrence.units import Units
 from scheduling.core.recurrence.zones import SETTLED, Segment
 
-# Ends the search of a rule whose conditions seem to agree and never do: so many years or jumps, 3 to 10 ms of work.
+# Ends the search of a rule whose conditions seem to agree and never do, or only where INTERVAL has drifted round the
+# day: so many years, or so many jumps of all rules of a schedule together, 10 ms of them.
 SEARCH_YEARS = 250
 _SEARCH = timedelta(days=SEARCH_YEARS * 365.25)
-_MAX_JUMPS = 15_000
+_MAX_JUMPS = 10_000
+_SEGMENT_JUMPS = 3  # what going on to the next segment costs of them
 # A COUNT that is not used up within bounds nothing that anyone will ask for. Named days are looked at one by one where
 # INTERVAL begins each of them differently, a century of every day and up to the year SETTLED; a century takes 10 ms.
 _COUNT_SEARCH = timedelta(days=4 * 36_525)
@@ -44,26 +47,50 @@ class ElapsedRecurrence(Recurrence):
 
     `grain`, in seconds, is what the rule names at most: above it occurrences keep the anchor's distance whatever the
     zone does (Lord Howe moves its clocks by half an hour). It is 1 where nothing below the unit is named, then
-    `offsets` is `(0,)`; 60 where an hourly rule names seconds only; else the unit itself.
+    `offsets` is `(0,)`; 60 where an hourly rule names seconds only; else the unit itself. `lines` rules share the
+    budget of a search.
     """
 
     anchor: datetime
     units: Units
     offsets: tuple[int, ...]
     grain: int
+    lines: int = 1
     until: datetime | None = None
 
-    def first_from(self, instant: datetime) -> datetime | None:
-        """The first occurrence at or after `instant`, before COUNT, UNTIL and exclusions are looked at."""
-        instant = max(instant, self.anchor)
-        jumps = iter(range(_MAX_JUMPS))
-        for segment in self.zone.segments_from(instant):
-            found = self._first_in(segment, max(segment.start, instant), jumps)
+    def first_from(self, instant: datetime, end: datetime = datetime.max) -> datetime | None:
+        """The first occurrence at or after `instant`, before COUNT, UNTIL and exclusions are looked at; None where 250
+        years, or the time up to about `end`, have none.
+
+        ScheduleError `search_too_long` where it is not found by as many jumps as a search may take.
+        """
+        begin = max(instant, self.anchor)
+        start: datetime | None = begin
+        end = min(end, min(begin, LATEST - _SEARCH) + _SEARCH)
+        jumps = iter(range(_MAX_JUMPS // self.lines))
+        while start is not None and start <= end:
+            if sum(1 for _ in islice(jumps, _SEGMENT_JUMPS)) < _SEGMENT_JUMPS:
+                raise ScheduleError(
+                    "search_too_long",
+                    "The next time of this rule is not found in a search of bounded length",
+                    field="expression",
+                    hint="INTERVAL meets these days and times very seldom; name the times, with FREQ=DAILY or longer",
+                )
+            segment = next(self.zone.segments_from(start), None)
+            if segment is None:
+                return None
+            found = self._first_in(segment, max(segment.start, start), jumps)
             if found is not None:
                 return found
-            if segment.end - instant > _SEARCH or next(jumps, None) is None:
-                return None
+            start = self._first_day_behind(segment)
         return None
+
+    def _first_day_behind(self, segment: Segment) -> datetime | None:
+        """Where to look on behind a segment: not before any occurrence of the next named day, wherever it lies."""
+        if self.units.days is None:
+            return segment.end
+        day = self.units.days.first_from((segment.end + segment.offset - ONE_DAY).toordinal())
+        return None if day is None else max(segment.end, datetime.fromordinal(day) - REACH)
 
     def nth(self, count: int) -> datetime | None:
         """The `count`-th occurrence from the anchor, from 1; None where it lies so far ahead that it bounds nothing."""
@@ -94,7 +121,7 @@ class ElapsedRecurrence(Recurrence):
 
     def rule_from(self, instant: datetime) -> datetime | None:
         while True:
-            found = self.first_from(instant)
+            found = self.first_from(instant, datetime.max if self.until is None else self.until)
             if found is None or (self.until is not None and found > self.until):
                 return None
             if not self._is_excluded(found):

@@ -51,7 +51,7 @@ def compile_interval(expression: str, context: Context) -> IntervalRecurrence:
 def _parse(text: str) -> tuple[list[int], timedelta]:
     match = _DURATION.fullmatch(text)
     if match is None:
-        if _CALENDAR.fullmatch(text):
+        if _CALENDAR.fullmatch(text) and ("Y" in text or "M" in text.partition("T")[0]):
             _refuse("An interval has no years or months, whose length varies", "Use an rrule with FREQ=MONTHLY")
         _refuse(f"{text[:40]!r} is not an ISO 8601 duration", "Write PT15M, PT1H30M or P1D, for example")
     amounts = [int(amount or 0) for amount in match.groups()]

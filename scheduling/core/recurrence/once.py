@@ -41,15 +41,16 @@ def compile_once(expression: str, context: Context) -> OnceRecurrence:
         instants: tuple[datetime, ...] = (given.astimezone(UTC).replace(tzinfo=None),)
     else:
         instants = context.zone.resolve(wall, gap=context.gap, fold=context.fold)
-    instants = tuple(at for at in instants if not context.excludes(at))
-    if not instants or (wall is not None and wall.replace(microsecond=0) in context.excluded):
+    is_named_excluded = wall is not None and wall.replace(microsecond=0) in context.excluded
+    instants = () if is_named_excluded else tuple(at for at in instants if not context.excludes(at))
+    if not instants and not context.added:
         raise ScheduleError(
             "never_occurs",
             "This time is excluded, or left out by its zone and skipped",
             field="expression",
             hint="Choose another time, or gap: shift",
         )
-    shown = instants[0] + context.zone.offset_at(instants[0])
+    shown = instants[0] + context.zone.offset_at(instants[0]) if instants else wall or context.zone.to_wall(given)
     return OnceRecurrence(
         zone=context.zone,
         sentence=in_zone(f"Once, on {shown:%A} {shown.day} {shown:%B %Y} at {shown:%H:%M:%S}", context.zone.name),

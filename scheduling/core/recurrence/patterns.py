@@ -15,11 +15,10 @@ from scheduling.core.recurrence.periods import Periods
 from scheduling.core.recurrence.rule import ONE_SECOND
 
 # Rules of calendars that do have an occurrence find it within a few hundred jumps (29 February on a Monday, every
-# second year); those that only seem to, such as every seventh day but on another weekday, end here, after 20 ms.
+# second year); those that only seem to end here, or where days and counted periods have come round.
 MAX_JUMPS = 10_000
-
-# The calendar repeats after 400 years, weekdays included.
-CYCLE_DAYS = 146_097
+# What a thousand years do not have is not waited for.
+_SEARCH_DAYS = 365_243
 
 
 class Pattern(Protocol):
@@ -47,10 +46,13 @@ class DayPattern:
         return at_second(day, time if day == today and time is not None else self.clockface.first)
 
     def next_day(self, day: int) -> int | None:
+        if self.periods is None:
+            return self.days.first_from(day)
+        end = day + min(self.periods.cycle, _SEARCH_DAYS)
         for _ in range(MAX_JUMPS):
             matching = self.days.first_from(day)
-            if matching is None or self.periods is None:
-                return matching
+            if matching is None or matching > end:
+                return None
             counted = self.periods.first_from(matching)
             if counted is None or counted == matching:
                 return counted
@@ -74,8 +76,7 @@ class PositionPattern:
         day: int | None = begin
         for _ in range(MAX_JUMPS):
             day = self._next_matching(day)
-            # Days and counted periods stand as they stood after this many days: what has not come will not come.
-            if day is None or day - begin > CYCLE_DAYS * self.periods.interval:
+            if day is None or day - begin > min(self.periods.cycle, _SEARCH_DAYS):
                 return None
             start, end = self.periods.bounds(day)
             chosen = self._chosen(self.days.between(start, end))

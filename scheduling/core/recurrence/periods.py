@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from math import lcm
 from typing import Literal, TypeAlias
 
 from scheduling.core.recurrence.rule import LATEST
@@ -10,6 +11,9 @@ from scheduling.core.recurrence.rule import LATEST
 Unit: TypeAlias = Literal["YEARLY", "MONTHLY", "WEEKLY", "DAILY"]
 
 _END = LATEST.toordinal()
+# The calendar repeats after 400 years, weekdays included.
+CYCLE_DAYS = 146_097
+_PERIODS_IN_CYCLE = {"YEARLY": 400, "MONTHLY": 4800, "WEEKLY": CYCLE_DAYS // 7, "DAILY": CYCLE_DAYS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,12 @@ class Periods:
         if not behind:
             return ordinal
         return self.start(index + self.interval - behind)
+
+    @property
+    def cycle(self) -> int:
+        """The days after which the calendar and the counted periods stand as they stood: what has not come in them will
+        not come."""
+        return lcm(_PERIODS_IN_CYCLE[self.unit], self.interval) // _PERIODS_IN_CYCLE[self.unit] * CYCLE_DAYS
 
     def bounds(self, ordinal: int) -> tuple[int, int]:
         """The period [start, end) that a day lies in."""

@@ -6,6 +6,7 @@ their search, where no check in front of them reaches.
 
 from datetime import datetime
 from itertools import product
+from math import gcd
 from typing import cast
 
 from scheduling.core.recurrence.base import Recurrence, WallRecurrence
@@ -37,6 +38,8 @@ def compile_rrule(expression: str, context: Context) -> Recurrence:
 
 def _compile_wall(parts: Parts, context: Context, sentence: str) -> WallRecurrence:
     anchor = context.anchor
+    if not _counts_a_named_one(parts, anchor):
+        _refuse_impossible(parts)
     days = day_table(days_of(parts, anchor.date()))
     clockface = Clockface(
         parts.by_hour or (anchor.hour,), parts.by_minute or (anchor.minute,), parts.by_second or (anchor.second,)
@@ -92,10 +95,12 @@ def _compile_elapsed(parts: Parts, context: Context, sentence: str) -> ElapsedRe
             size=_UNIT_SECONDS[parts.freq],
             interval=parts.interval,
             days=None if is_every_day(parts) else day_table(days_of(parts, context.anchor.date())),
+            weekdays=_weekdays(parts),
             clockface=_unit_clockface(parts),
         ),
         offsets=offsets,
         grain=grain,
+        lines=context.lines,
         excluded=context.excluded,
         is_finite=parts.is_finite,
     )
@@ -107,6 +112,23 @@ def _compile_elapsed(parts: Parts, context: Context, sentence: str) -> ElapsedRe
         _refuse_impossible(parts, f"This rule does not occur in the {SEARCH_YEARS} years after it begins")
     recurrence.until = _last_instant(parts, recurrence, context.zone)
     return recurrence
+
+
+def _counts_a_named_one(parts: Parts, anchor: datetime) -> bool:
+    """False where INTERVAL steps over the weekdays or months that are named, for ever: every 14th day from a Monday on,
+    on Tuesdays."""
+    if parts.freq == "DAILY":
+        shared = gcd(parts.interval, 7)
+        return any((weekday - anchor.weekday()) % shared == 0 for weekday in _weekdays(parts))
+    if parts.freq == "MONTHLY" and parts.by_month:
+        shared = gcd(parts.interval, 12)
+        return any((month - anchor.month) % shared == 0 for month in parts.by_month)
+    return True
+
+
+def _weekdays(parts: Parts) -> frozenset[int]:
+    """The weekdays, 0 for Monday, that any of the days can have."""
+    return frozenset(weekday for weekday, _ in parts.by_day) or frozenset(range(7))
 
 
 def _offsets(parts: Parts, anchor: datetime) -> tuple[tuple[int, ...], int]:

@@ -1,7 +1,7 @@
 """What a schedule says, and the error of a schedule that cannot be understood or can never occur."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -68,9 +68,15 @@ def require_wall_time(value: datetime, *, field: str) -> datetime:
 
 
 def require_supported_year(value: datetime, *, field: str) -> None:
-    if not EARLIEST.year <= value.year < LATEST.year:
-        raise ScheduleError(
-            "invalid_datetime",
-            f"{field} lies in the year {value.year}; years from {EARLIEST.year} to {LATEST.year - 1} are supported",
-            field=field,
-        )
+    """ScheduleError for a year, of a local time or of an instant in UTC too, that is not supported."""
+    years = [value.year]
+    # An offset moves by a day at most, and from the calendar's last one out of it.
+    if value.tzinfo is not None and EARLIEST.year <= value.year < LATEST.year:
+        years.append(value.astimezone(UTC).year)
+    for year in years:
+        if not EARLIEST.year <= year < LATEST.year:
+            raise ScheduleError(
+                "invalid_datetime",
+                f"{field} lies in the year {year}; years from {EARLIEST.year} to {LATEST.year - 1} are supported",
+                field=field,
+            )

@@ -95,9 +95,9 @@ def compile_lines(
             field="expression",
             hint="Say with UNTIL when a rule ends, or make a second schedule of the task",
         )
-    alone = replace(context, ends_at=None, added=())
     # A line that is said twice is one.
     distinct = {line.strip(): number for number, line in reversed(lines)}
+    alone = replace(context, ends_at=None, added=(), lines=len(distinct))
     members = tuple(_compile_numbered(compile_line, number, line, alone) for line, number in reversed(distinct.items()))
     return UnionRecurrence(
         zone=context.zone,

@@ -16,15 +16,20 @@ from scheduling.core.recurrence.days import DayTable
 
 # Up to so many times of day the days that INTERVAL can reach are listed; with more of them a search finds them soon.
 _MAX_LISTED_TIMES = 4000
+_WEEK = 7
 
 
 @dataclass(slots=True, kw_only=True)
 class Units:
-    """Units of `size` seconds. `days` None is every day, `clockface` None every time of day."""
+    """Units of `size` seconds. `days` None is every day, `clockface` None every time of day.
+
+    `weekdays`, 0 for Monday, are those that any of the days can have.
+    """
 
     size: int
     interval: int
     days: DayTable | None
+    weekdays: frozenset[int]
     clockface: Clockface | None
     per_day: int = field(init=False)
     _possible: dict[int, bool] = field(default_factory=dict, init=False, repr=False)
@@ -88,17 +93,26 @@ class Units:
         return self._reached[residue]
 
     def _is_possible(self, base: int) -> bool:
-        """False where INTERVAL and the times of day never meet: every second hour from midnight, at three o'clock.
+        """False where INTERVAL never meets the times of day, or the weekdays: every second hour from midnight, at three
+        o'clock; every 168th from a Monday on, on Tuesdays.
 
-        Counted units keep their remainder modulo what the interval shares with the day; some time must have it too.
+        Counted units keep their remainder modulo what the interval shares with the week; some time must have it too.
         """
-        if self.clockface is None or self.interval == 1:
-            return True
-        modulus = gcd(self.interval, self.per_day)
+        modulus = gcd(self.interval, _WEEK * self.per_day)
         residue = base % modulus
         if residue not in self._possible:
-            self._possible[residue] = self.clockface.has_residue(residue * self.size, modulus * self.size)
+            # Day 1 is a Monday. Where the remainder is the same on each day, one of them speaks for all.
+            days = [weekday + 1 for weekday in self.weekdays] if self.per_day % modulus else [0]
+            self._possible[residue] = any(
+                self._has_time((residue - day * self.per_day) % modulus, modulus) for day in days
+            )
         return self._possible[residue]
+
+    def _has_time(self, residue: int, modulus: int) -> bool:
+        """True where some unit of a day is congruent to `residue` and its time is named."""
+        if self.clockface is None:
+            return residue < self.per_day
+        return self.clockface.has_residue(residue * self.size, modulus * self.size)
 
 
 @dataclass(frozen=True, slots=True)

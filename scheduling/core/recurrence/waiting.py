@@ -29,7 +29,10 @@ def compile_event(expression: str, context: Context) -> WaitingRecurrence:
     problem = problem_of(expression)
     if problem is not None:
         raise ScheduleError(
-            "invalid_topic", problem, field="expression", hint="Write order.paid, order.*, or order.** for example"
+            "invalid_topic",
+            problem.removesuffix("."),
+            field="expression",
+            hint="Write order.paid, order.*, or order.** for example",
         )
     return WaitingRecurrence(zone=context.zone, sentence=f"Whenever an event {expression} is published")
 

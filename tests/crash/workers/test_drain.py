@@ -1,6 +1,9 @@
-"""SIGTERM: what fits in the grace is finished, the rest is handed back, nothing is lost."""
+"""SIGTERM and SIGINT: what fits in the grace is finished, the rest is handed back, nothing is lost."""
 
+import os
 import signal
+from collections.abc import Callable
+from subprocess import Popen
 
 import pytest
 
@@ -15,16 +18,29 @@ from workers.models import StepRun, Worker
 from workers.operations import drain_worker
 from workers.selectors import current_runs
 
+Host = Popen[bytes]
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_what_finishes_in_the_grace_is_finished(fleet: Fleet):
+def terminate(host: Host) -> None:
+    """As a service manager does."""
+    host.terminate()
+
+
+def interrupt(host: Host) -> None:
+    """As Ctrl-C does: the whole group of processes hears it."""
+    os.killpg(host.pid, signal.SIGINT)
+
+
+@pytest.mark.parametrize("stop", [terminate, interrupt])
+def test_what_finishes_in_the_grace_is_finished(fleet: Fleet, stop: Callable[[Host], None]):
     fleet.env["ORDINAUT_GRACE"] = "15"
     work = fleet.held_run()
     with fleet.host() as host:
         wait_until(lambda: fleet.seen("began"))
 
-        host.terminate()
+        stop(host)
         wait_until(lambda: Worker.objects.filter(state="draining").exists(), what="the drain")
         fleet.release()
 
@@ -33,11 +49,12 @@ def test_what_finishes_in_the_grace_is_finished(fleet: Fleet):
     assert Worker.objects.get().state == "stopped"
 
 
-def test_what_does_not_finish_is_handed_back_uncounted_and_done_by_another(fleet: Fleet):
+@pytest.mark.parametrize("stop", [terminate, interrupt])
+def test_what_does_not_finish_is_handed_back_uncounted_and_done_by_another(fleet: Fleet, stop: Callable[[Host], None]):
     work = fleet.held_run()
     with fleet.host("first") as host:
         wait_until(lambda: fleet.seen("began"))
-        host.terminate()
+        stop(host)
         assert wait_for_end_of(host) == 0
 
     row = reload(work)

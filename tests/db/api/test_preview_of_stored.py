@@ -246,3 +246,12 @@ def test_a_snooze_that_is_over_keeps_nothing_from_firing(api):
     over = datetime.now(UTC) - timedelta(minutes=1)
 
     assert shown(api, stored(api, state="paused", paused_until=over))[1] == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("count", ["\u0663", "0", "1001", "three", "3.5"])
+def test_a_count_that_is_none_is_refused(api, count):
+    answer = api.get(f"schedules/{stored(api).pk}/preview?count={count}")
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["pointer"] == "/count"

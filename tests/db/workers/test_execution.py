@@ -497,6 +497,30 @@ def test_a_run_whose_tool_swallows_the_cancellation_is_canceled_all_the_same():
     assert run_of(work).state == "canceled"
 
 
+def test_a_tool_that_swallows_a_cancellation_is_canceled_again():
+    class Deaf(Tools):
+        async def call(self, context, /, **given):
+            self.calls.append(given)
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await asyncio.Event().wait()
+
+    work, tools = due_work(calling()), Deaf()
+
+    async def cancel_midway() -> None:
+        async with bench(catalog=tools.catalog) as process:
+            await process.pool.run_once()
+            await until(lambda: bool(tools.calls))
+            await change(work, cancel_requested_at=datetime.now(UTC))
+            watching = asyncio.create_task(process.pool.watch())
+            await process.settled()
+            watching.cancel()
+
+    run(cancel_midway())
+
+    assert run_of(work).state == "canceled"
+
+
 def test_a_run_whose_tool_swallows_the_end_of_its_time_has_timed_out():
     work = due_work(calling(), task={"timeout": timedelta(milliseconds=100)})
 

@@ -158,12 +158,13 @@ def test_a_process_of_one_slot_claims_nothing_ahead():
 def test_what_is_given_back_gives_back_its_tokens():
     rate = {"rate_limit": 1, "rate_period": timedelta(hours=1)}
     Queue.objects.create(name="default", **rate)
-    ConcurrencyKey.objects.create(key="a:mail", limit=5, **rate)
+    ConcurrencyKey.objects.create(key="a:mail", limit=1, **rate)
     for bucket in ("queue:default", "key:a:mail"):
         RateBucket.objects.create(key=bucket, tokens=0, refilled_at=datetime.now(UTC))
     boot_id = uuid.uuid4()
     work = due_work(lease_owner=boot_id, lease_epoch=1, claimed_at=datetime.now(UTC), concurrency_key="a:mail")
-    other = due_work(lease_owner=uuid.uuid4(), lease_epoch=2, claimed_at=datetime.now(UTC))
+    # Another holds the key's only place, or what is given back would be let through again at once.
+    other = due_work(lease_owner=uuid.uuid4(), lease_epoch=2, claimed_at=datetime.now(UTC), concurrency_key="a:mail")
 
     async def give_back():
         async with bench() as process:

@@ -90,7 +90,7 @@ def test_nothing_lies_between_two_neighbours(recurrence: Recurrence, after: date
     after=instants,
     pauses=st.lists(st.tuples(st.integers(0, 100), st.integers(0, 60 * 86_400)), min_size=1, max_size=5),
 )
-def test_pausing_and_restarting_anywhere_gives_the_same_set(
+def test_asking_again_from_anywhere_gives_the_same_set(
     recurrence: Recurrence, after: datetime, pauses: list[tuple[int, int]]
 ) -> None:
     """What is asked for from any instant is the tail of what would have come without the interruption."""

@@ -1,6 +1,7 @@
 """The acceptance cases 18 to 20: cron, once and zones."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -139,6 +140,7 @@ def test_case_20_once(expression, expected):
         "2025-12-25 10:00:00Z",
         "2025-12-25T10:00:00+25:00",
         "0000-12-25T10:00:00Z",
+        "9899-12-31T23:59:59-12:00",  # a local time of the last supported year, an instant of the next
     ],
 )
 def test_case_20_malformed_times_are_refused(expression):
@@ -190,3 +192,40 @@ def test_an_offset_has_no_more_than_59_minutes(offset):
 def test_a_letter_that_becomes_an_ascii_one_is_no_month():
     with pytest.raises(ScheduleError):
         compile_rule(Rule(kind="cron", expression="0 8 * \u017fep *"))
+
+
+ONCE_IN_BERLIN: dict[str, Any] = {"kind": "once", "timezone": "Europe/Berlin", "gap": "skip"}
+
+
+@pytest.mark.parametrize(
+    ("expression", "exdates"),
+    [
+        ("2027-03-28T02:30:00", ()),
+        ("2027-05-01T10:00:00", (datetime(2027, 5, 1, 10),)),
+        ("2027-05-01T08:00:00Z", (datetime(2027, 5, 1, 10),)),
+    ],
+)
+def test_a_time_that_is_left_out_leaves_the_additions(expression, exdates):
+    with pytest.raises(ScheduleError) as refused:
+        compile_rule(Rule(**ONCE_IN_BERLIN, expression=expression, exdates=exdates))
+    assert refused.value.code == "never_occurs"
+
+    recurrence = compile_rule(
+        Rule(**ONCE_IN_BERLIN, expression=expression, exdates=exdates, rdates=(datetime(2028, 1, 1, 10), *exdates))
+    )
+
+    found = recurrence.occurrences(datetime(2026, 1, 1, tzinfo=UTC), 5)
+    assert [at.isoformat() for at in found] == ["2028-01-01T09:00:00+00:00"]
+    assert "2027" in recurrence.sentence
+
+
+@pytest.mark.parametrize("expression", ["P1Y", "P2M", "P1M3D"])
+def test_an_interval_of_months_is_refused_for_its_months(expression):
+    with pytest.raises(ScheduleError, match="no years or months"):
+        compile_rule(Rule(kind="interval", expression=expression, starts_at=datetime(2026, 1, 1)))
+
+
+@pytest.mark.parametrize("expression", ["P1W2D", "P1DT", "PT1M1H"])
+def test_an_interval_without_months_is_refused_for_what_it_is(expression):
+    with pytest.raises(ScheduleError, match="is not an ISO 8601 duration"):
+        compile_rule(Rule(kind="interval", expression=expression, starts_at=datetime(2026, 1, 1)))
