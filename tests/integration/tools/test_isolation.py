@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -282,6 +283,18 @@ def test_what_a_tool_prints_reads_and_exits_harms_nothing(with_pool):
 
     assert (quiet, empty) == ("quiet", "")
     assert (error.code, error.error_class) == ("tool_error", ErrorClass.INTERNAL)
+
+
+def test_a_process_is_bounded_by_default_and_the_first_to_go_when_memory_runs_out(with_pool):
+    async def use(isolation, call):
+        pid = (await call(tools.echo))["pid"]
+        process = Path(f"/proc/{pid}")
+        return (process / "oom_score_adj").read_text(), (process / "limits").read_text()
+
+    score, limits = with_pool(use)
+
+    assert int(score) == 1000
+    assert re.search(r"^Max address space +4294967296 +4294967296 ", limits, re.MULTILINE)
 
 
 def test_memory_past_the_limit_fails_the_step_by_name(with_pool):
