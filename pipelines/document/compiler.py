@@ -13,7 +13,7 @@ from pipelines.document.parsing import refuse_unusable
 from pipelines.document.problems import DocumentInvalid, Problem, has_errors, pointer_to
 from pipelines.document.schemas import Schema, SchemaRefused, compile_schema
 from pipelines.document.shape import DOCUMENT_FIELDS, check_shape, object_of, problem_of
-from pipelines.document.steps import blocks_inside, compile_block
+from pipelines.document.steps import blocks_inside, compile_block, is_loop
 from pipelines.tools.base import Catalog
 
 _SCHEMA = object_of(DOCUMENT_FIELDS)
@@ -168,9 +168,9 @@ class _DocumentCompiler:
         found: list[PlacedStep] = []
         owners: set[str] = set()
         for section, sources in sections.items():
-            for pointer, source in placed(sources, self._place(section), blocks_inside):
+            for pointer, source, loops in placed(sources, self._place(section), blocks_inside, is_loop):
                 identity = identity_of(source, len(found) + 1)
-                found.append(PlacedStep(pointer, identity))
+                found.append(PlacedStep(pointer, identity, loops))
                 for name in identity.names:
                     if name in owners:
                         field_name = "id" if name == identity.id else "save_as"
@@ -189,6 +189,7 @@ class _DocumentCompiler:
             all_steps=self._compilation.layout.all_names,
             params=self._known_params(),
             secrets=self._compilation.secret_names,
+            loops=self._compilation.layout.loops,
         )
 
     def _known_params(self) -> frozenset[str] | None:

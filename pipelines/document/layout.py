@@ -17,10 +17,12 @@ class StepIdentity:
 
 @dataclass(frozen=True, slots=True)
 class PlacedStep:
-    """A step as it stands in the document: before its children, in the order in which it is written."""
+    """A step as it stands in the document: before its children, in the order in which it is written. `loops` are the
+    pointers of the loops around it, innermost last."""
 
     pointer: str
     identity: StepIdentity
+    loops: tuple[str, ...] = ()
 
 
 class Layout:
@@ -34,9 +36,25 @@ class Layout:
         return self._identities[pointer]
 
     def names_inside(self, pointer: str) -> frozenset[str]:
-        """The names of every step inside of what stands there."""
+        """The names of every step inside of what stands there, but for those that are known in a loop only, be it the
+        step there itself or one inside of it."""
         inside = f"{pointer}/"
-        return frozenset(name for step in self.steps if step.pointer.startswith(inside) for name in step.identity.names)
+        return frozenset(
+            name
+            for step in self.steps
+            if step.pointer.startswith(inside) and not any(f"{loop}/".startswith(inside) for loop in step.loops)
+            for name in step.identity.names
+        )
+
+    @property
+    def loops(self) -> dict[str, str]:
+        """The id of the innermost loop around each step that is in one, by the step's names."""
+        return {
+            name: self._identities[step.loops[-1]].id
+            for step in self.steps
+            if step.loops
+            for name in step.identity.names
+        }
 
     @property
     def all_names(self) -> frozenset[str]:
@@ -67,10 +85,14 @@ def list_at(source: Any, keys: Sequence[str | int]) -> list[Any]:
     return source if isinstance(source, list) else []
 
 
-def placed(sources: Sequence[Any], pointer: str, blocks_of: Any) -> Iterator[tuple[str, Any]]:
-    """Each step of a list and all inside of it, with its pointer. `blocks_of` gives the keys of a step's lists."""
+def placed(
+    sources: Sequence[Any], pointer: str, blocks_of: Any, is_loop: Any, loops: tuple[str, ...] = ()
+) -> Iterator[tuple[str, Any, tuple[str, ...]]]:
+    """Each step of a list and all inside of it, with its pointer and the loops around it. `blocks_of` gives the keys of
+    a step's lists, `is_loop` whether they are those of a loop."""
     for index, source in enumerate(sources):
         place = pointer_to(pointer, index)
-        yield place, source
+        yield place, source, loops
+        inside = (*loops, place) if is_loop(source) else loops
         for keys in blocks_of(source):
-            yield from placed(list_at(source, keys), pointer_to(place, *keys), blocks_of)
+            yield from placed(list_at(source, keys), pointer_to(place, *keys), blocks_of, is_loop, inside)

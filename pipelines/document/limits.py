@@ -13,6 +13,9 @@ MAX_STEPS_WRITTEN: Final = 1_000
 # Steps that one run may start, containers included; a document may lower it.
 MAX_STEPS_STARTED: Final = 10_000
 
+# Iterations or branches of one step that run at a time.
+MAX_CONCURRENCY: Final = 50
+
 # Attempts of one step in one attempt of the run.
 MAX_ATTEMPTS: Final = 100
 

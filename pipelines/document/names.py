@@ -1,7 +1,7 @@
 """Which names an expression may use at its place in the document, and what to say about the others."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pipelines.document.problems import Problem, Severity
 from pipelines.expressions import WHOLE, Reference
@@ -34,10 +34,16 @@ class Names:
     params: frozenset[str] | None
     secrets: frozenset[str]
     may_end: bool = True  # `fail` and `succeed` may stand here
+    loops: Mapping[str, str] = field(default_factory=dict)  # of steps in loops, by name, the innermost loop's id
+    around: frozenset[str] = frozenset()  # the ids of the loops around this place
 
     def inside_last(self) -> "Names":
         """The names of a list of steps that runs last, where nothing can end the run any more."""
         return replace(self.with_roots("error"), may_end=False)
+
+    def inside_loop(self, loop: str, *, known: Collection[str], hidden: str | None = None) -> "Names":
+        """The names of a loop's steps: `known` beside those around it, without `hidden` unless it is among them."""
+        return replace(self, roots=self.roots - {hidden or ""} | set(known), around=self.around | {loop})
 
     def with_roots(self, *roots: str) -> "Names":
         return replace(self, roots=self.roots | set(roots))
@@ -81,7 +87,11 @@ class Names:
     def _step_problems(self, step: str, pointer: str) -> Iterator[Problem]:
         if step in self.steps:
             return
-        if step in self.all_steps:
+        loop = self.loops.get(step)
+        if loop is not None and loop not in self.around:
+            hint = f"let {loop} collect it, and read steps.{loop}"
+            yield _problem(pointer, "inside_loop", f"steps.{step} is known inside of the loop {loop} only", hint)
+        elif step in self.all_steps:
             detail = f"steps.{step} is used before it is defined"
             yield _problem(pointer, "used_before_defined", detail, "steps run in the order they are written")
         else:

@@ -130,7 +130,29 @@ class TryBody:
     last: "tuple[Step, ...]" = ()
 
 
-Body = ToolBody | SetBody | FailBody | SucceedBody | SwitchBody | TryBody
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForEachBody:
+    """Run steps once for each item of a list, which they see as `item`. Of each iteration `collect` is kept, else the
+    last step's result; of one that failed, of which `max_failures` may, its error."""
+
+    items: CompiledValue
+    steps: "tuple[Step, ...]"
+    item: str
+    max_failures: int = 0
+    collect: CompiledValue | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhileBody:
+    """Run steps as long as `condition` holds, which sees those of the iteration before; wanting more than
+    `max_iterations` fails."""
+
+    condition: Expression
+    max_iterations: int
+    steps: "tuple[Step, ...]"
+
+
+Body = ToolBody | SetBody | FailBody | SucceedBody | SwitchBody | ForEachBody | WhileBody | TryBody
 
 
 def blocks_of(body: Body) -> "Iterator[tuple[Step, ...]]":
@@ -143,6 +165,8 @@ def blocks_of(body: Body) -> "Iterator[tuple[Step, ...]]":
             yield steps
             yield from (clause.steps for clause in catches)
             yield last
+        case ForEachBody(steps=steps) | WhileBody(steps=steps):
+            yield steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +214,19 @@ class Assertion:
     expression: Expression
 
 
-CONTAINERS = (SwitchBody, TryBody)
+def seen_behind(container: Step) -> Iterator[Step]:
+    """The steps inside whose results are known behind the container: all but those of loops, which are known in their
+    own iteration only."""
+    if isinstance(container.body, LOOPS):
+        return
+    for block in blocks_of(container.body):
+        for step in block:
+            yield step
+            yield from seen_behind(step)
+
+
+LOOPS = (ForEachBody, WhileBody)
+CONTAINERS = (SwitchBody, TryBody, *LOOPS)
 PURE_BODIES = (SetBody, FailBody, SucceedBody, *CONTAINERS)
 
 

@@ -41,6 +41,11 @@ def blocks_inside(source: Any) -> Iterator[Keys]:
                 yield from kind.blocks(source)
 
 
+def is_loop(source: Any) -> bool:
+    """Whether a step has the keyword of a kind whose steps are known in their own iteration only."""
+    return isinstance(source, Mapping) and any(keyword in source for keyword, kind in KINDS.items() if kind.is_loop)
+
+
 def compile_step(
     source: Any, pointer: str, identity: StepIdentity, compilation: Compilation, names: Names
 ) -> Step | None:

@@ -21,6 +21,15 @@ class Scope:
         """The same place with other names beside or instead of its own."""
         return Scope({**self.names, **values}, self.prefix)
 
+    def iteration(
+        self, loop: Step, index: int, *, before: "Scope | None" = None, hidden: str | None = None, **values: Any
+    ) -> "Scope":
+        """A place inside of a loop, whose steps are not known outside of it. Those of the iteration `before` are, until
+        its own have ended; `hidden` is a name that is not known in it, unless it is among the `values`."""
+        names = {name: value for name, value in self.names.items() if name != hidden}
+        steps = dict((self if before is None else before).names["steps"])
+        return Scope({**names, "steps": steps, "index": index, **values}, f"{self.path(loop)}[{index}].")
+
     def keep(self, step: Step, output: Any) -> None:
         for name in step.names:
             self.names["steps"][name] = output

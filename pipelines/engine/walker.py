@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Final
 
-from pipelines.document.nodes import Step, SucceedBody, ToolBody, blocks_of, walk
+from pipelines.document.nodes import Step, SucceedBody, ToolBody, seen_behind
 from pipelines.engine.attempts import Attempt, Surroundings
 from pipelines.engine.ports import StepEntry, StepState
 from pipelines.engine.scopes import Scope
@@ -71,10 +71,9 @@ class Walker:
 
     def _recall(self, container: Step, scope: Scope) -> None:
         """A container that has ended is not entered again, but what is inside of it has its results."""
-        for block in blocks_of(container.body):
-            for step in walk(block):
-                if (entry := self._tries[scope.path(step)].finished) is not None:
-                    scope.keep(step, entry.output)
+        for step in seen_behind(container):
+            if (entry := self._tries[scope.path(step)].finished) is not None:
+                scope.keep(step, entry.output)
 
     def _count_start(self, step: Step) -> None:
         """Containers, loops and retries included, a run starts so many steps and no more."""

@@ -55,6 +55,10 @@ class WrittenStep:
             self.compilation.refuse(self.place(*keys), "empty", "a list of steps has at least one")
         return self.compile_block(source, self.place(*keys), self.compilation, names or self.names)
 
+    @property
+    def id(self) -> str:
+        return self.compilation.layout.identity_at(self.pointer).id
+
     def place(self, *keys: str | int) -> str:
         return pointer_to(self.pointer, *keys)
 
@@ -75,3 +79,4 @@ class StepKind:
     compile: Callable[[WrittenStep], Body | None]
     required: Sequence[str] = ()
     blocks: Callable[[Mapping[str, Any]], Iterator[Keys]] = lambda _: iter(())  # where its lists of steps may stand
+    is_loop: bool = False  # its steps are known inside of an iteration only

@@ -3,11 +3,21 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from pipelines.document.nodes import FailBody, SetBody, SucceedBody, SwitchBody, ToolBody, TryBody
+from pipelines.document.nodes import (
+    FailBody,
+    ForEachBody,
+    SetBody,
+    SucceedBody,
+    SwitchBody,
+    ToolBody,
+    TryBody,
+    WhileBody,
+)
 from pipelines.engine.attempts import Attempt
 from pipelines.engine.steps.assign import run_set
 from pipelines.engine.steps.attempt import run_try
 from pipelines.engine.steps.ending import run_fail, run_succeed
+from pipelines.engine.steps.loops import run_for_each, run_while
 from pipelines.engine.steps.switch import run_switch
 from pipelines.engine.steps.tool import run_tool
 
@@ -19,6 +29,8 @@ INTERPRETERS: Mapping[type, Interpreter] = {
     FailBody: run_fail,
     SucceedBody: run_succeed,
     SwitchBody: run_switch,
+    ForEachBody: run_for_each,
+    WhileBody: run_while,
     TryBody: run_try,
 }
 

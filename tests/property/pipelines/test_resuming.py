@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from typing import Any
 
 from hypothesis import given, settings
@@ -34,7 +35,7 @@ def scripted(failures: list[str]):
     ended: dict[str, int] = {}
 
     def behave(call: ToolCall) -> Any:
-        script = failures[int(call.path.removeprefix("step_")) - 1]
+        script = failures[int(call.path.rpartition("step_")[2]) - 1]
         done = ended.get(call.path, 0)
         ended[call.path] = done + 1
         if done < len(script):
@@ -57,7 +58,7 @@ def _plain(output: Any) -> Any:
     """A tolerated failure's result names its attempt, which a death before it shifts."""
     if isinstance(output, dict):
         return {key: _plain(value) for key, value in output.items() if key != "attempt"}
-    return output
+    return [_plain(value) for value in output] if isinstance(output, list) else output
 
 
 @settings(deadline=None, max_examples=150)
@@ -83,43 +84,60 @@ def _assert_finished_steps_ran_once(world: World) -> None:
     assert len(effects) <= len(intents)
 
 
-@st.composite
-def nested(draw: st.DrawFn) -> tuple[dict[str, Any], list[str]]:
-    """A document whose steps stand inside of tries and switches and run last, and how the calls of each fail."""
-    scripts: list[str] = []
-    boxes = iter(range(1, 1000))
+class Nesting:
+    """Draws steps that stand inside of others, and how the calls of each leaf fail."""
 
-    def leaf() -> dict[str, Any]:
-        step, script = draw(steps())
-        scripts.append(script)
-        return {**step, "id": f"step_{len(scripts)}"}
+    def __init__(self, draw: st.DrawFn) -> None:
+        self.draw = draw
+        self.scripts: list[str] = []
+        self._boxes = itertools.count(1)
 
-    def block(depth: int) -> list[dict[str, Any]]:
-        return [item(depth) for _ in range(draw(st.integers(1, 2)))]
+    def block(self, depth: int) -> list[dict[str, Any]]:
+        return [self._item(depth) for _ in range(self.draw(st.integers(1, 2)))]
 
-    def item(depth: int) -> dict[str, Any]:
-        kind = draw(st.sampled_from(["leaf", "try", "switch"])) if depth else "leaf"
-        if kind == "leaf":
-            return leaf()
-        box: dict[str, Any] = {"id": f"box_{next(boxes)}", "continue_on_error": draw(st.booleans())}
-        if kind == "switch":
-            when = draw(st.sampled_from(["true", "false", "params.no"]))
-            return {
-                **box,
-                "switch": {"cases": [{"when": when, "steps": block(depth - 1)}], "default": block(depth - 1)},
-            }
-        box |= {"try": block(depth - 1), "finally": block(depth - 1)}
-        if draw(st.booleans()):
-            on = draw(st.sampled_from([["transient"], ["permanent"], "*"]))
-            box["catch"] = [{"on": on, "as": "err", "steps": block(depth - 1)}]
+    def _item(self, depth: int) -> dict[str, Any]:
+        kinds = [self._leaf, self._switch, self._for_each, self._while, self._try] if depth else [self._leaf]
+        return self.draw(st.sampled_from(kinds))(depth - 1)
+
+    def _leaf(self, _: int) -> dict[str, Any]:
+        step, script = self.draw(steps())
+        self.scripts.append(script)
+        return {**step, "id": f"step_{len(self.scripts)}"}
+
+    def _box(self) -> dict[str, Any]:
+        return {"id": f"box_{next(self._boxes)}", "continue_on_error": self.draw(st.booleans())}
+
+    def _switch(self, depth: int) -> dict[str, Any]:
+        when = self.draw(st.sampled_from(["true", "false", "params.no"]))
+        cases = [{"when": when, "steps": self.block(depth)}]
+        return {**self._box(), "switch": {"cases": cases, "default": self.block(depth)}}
+
+    def _for_each(self, depth: int) -> dict[str, Any]:
+        items = self.draw(st.lists(st.integers(0, 3), max_size=3))
+        most = {"max_failures": self.draw(st.integers(0, 2)), "collect": "${[item, index, steps]}"}
+        return {**self._box(), **most, "for_each": items, "steps": self.block(depth)}
+
+    def _while(self, depth: int) -> dict[str, Any]:
+        bound = {"max_iterations": self.draw(st.integers(1, 3))}
+        return {**self._box(), **bound, "while": "index < `2` && length(steps) < `9`", "steps": self.block(depth)}
+
+    def _try(self, depth: int) -> dict[str, Any]:
+        box = {**self._box(), "try": self.block(depth), "finally": self.block(depth)}
+        if self.draw(st.booleans()):
+            on = self.draw(st.sampled_from([["transient"], ["permanent"], "*"]))
+            box["catch"] = [{"on": on, "as": "err", "steps": self.block(depth)}]
         return box
 
-    written = document(*block(2), outputs={"steps": "${length(steps)}"})
-    if draw(st.booleans()):
-        written["finally"] = block(1)
-    if draw(st.booleans()):
-        written["on_error"] = block(1)
-    return written, scripts
+
+@st.composite
+def nested(draw: st.DrawFn) -> tuple[dict[str, Any], list[str]]:
+    """A document whose steps stand inside of others and run last, and how the calls of each fail."""
+    nesting = Nesting(draw)
+    written = document(*nesting.block(2), outputs={"steps": "${length(steps)}"})
+    for section in ("finally", "on_error"):
+        if draw(st.booleans()):
+            written[section] = nesting.block(1)
+    return written, nesting.scripts
 
 
 @settings(deadline=None, max_examples=200)
