@@ -39,16 +39,19 @@ $(VENV)/.embedded-%: ; $(call install,requirements-embedded.txt)
 up: $(UP) ## start everything on this machine: make up ARGS='--port 8911'
 	@$(IN_VENV) manage.py up --stop-with-parent $(ARGS)
 
-# Three at a time on two cores: tests of real processes wait for most of their time.
+# Four at a time on two cores: tests of real processes wait for most of their time, and their files are spread among those
+# that compute (tests/ordering.py).
+PYTEST := $(IN_VENV) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+
 .PHONY: test
 test: $(DEV) ## run the tests on embedded servers: make test ARGS='tests/unit -k cron'
-	@$(IN_VENV) -m pytest -n 3 --dist loadfile $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 # The plans of the hot statements, and what decides races, on another PostgreSQL than the embedded one.
 .PHONY: test-older
 test-older: $(DEV) ## test plans and races on an older PostgreSQL: make test-older POSTGRES_BIN=/usr/lib/postgresql/15/bin
 	@test -x "$(POSTGRES_BIN)/initdb" || { echo "Name the folder of its initdb by POSTGRES_BIN=..." >&2; exit 1; }
-	@ORDINAUT_TEST_POSTGRES_BIN="$(POSTGRES_BIN)" $(IN_VENV) -m pytest -n 3 --dist loadfile \
+	@ORDINAUT_TEST_POSTGRES_BIN="$(POSTGRES_BIN)" $(PYTEST) \
 		tests/perf tests/races tests/db/workers tests/db/clock $(ARGS)
 
 # Checks: each can be run alone; `make -k check` runs on after a failure.

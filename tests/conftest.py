@@ -2,13 +2,27 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 import redis
 
+from tests.ordering import folder_in, spread
 from tests.processes import inherited_env
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files in an order in which a parallel run is soon done; the tests of a file stay as they are."""
+    by_file: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        by_file.setdefault(str(item.path), []).append(item)
+    root = Path(__file__).parent
+    ours = [file for file in by_file if Path(file).is_relative_to(root)]
+    others = [file for file in by_file if file not in ours]
+    items[:] = [item for file in [*spread(ours, folder_in(root)), *others] for item in by_file[file]]
 
 
 @pytest.fixture(scope="session")

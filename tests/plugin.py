@@ -10,6 +10,7 @@ ORDINAUT_TEST_REDIS_URL on that Redis. What is not given is started, PostgreSQL 
 ORDINAUT_TEST_POSTGRES_BIN where that is set.
 """
 
+import gc
 import os
 import shutil
 import tempfile
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from manage import GARBAGE
 from ordinaut_project.embedded.binaries import EmbeddedError
 from ordinaut_project.embedded.places import FolderLock
 from ordinaut_project.embedded.postgres import THROWAWAY_SETTINGS, Postgres
@@ -40,6 +42,7 @@ def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
 ) -> Generator[None, None, None]:
     """Fix the environment and start the servers, before pytest-django reads the settings."""
+    gc.set_threshold(*GARBAGE)
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is None:
         options = parser.parse_known_args(args)
