@@ -132,12 +132,13 @@ class TryBody:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForEachBody:
-    """Run steps once for each item of a list, which they see as `item`. Of each iteration `collect` is kept, else the
-    last step's result; of one that failed, of which `max_failures` may, its error."""
+    """Run steps once for each item of a list, which they see as `item`, `concurrency` at a time. Of each iteration
+    `collect` is kept, else the last step's result; of one that failed, of which `max_failures` may, its error."""
 
     items: CompiledValue
     steps: "tuple[Step, ...]"
     item: str
+    concurrency: int = 1
     max_failures: int = 0
     collect: CompiledValue | None = None
 
@@ -152,7 +153,15 @@ class WhileBody:
     steps: "tuple[Step, ...]"
 
 
-Body = ToolBody | SetBody | FailBody | SucceedBody | SwitchBody | ForEachBody | WhileBody | TryBody
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParallelBody:
+    """Run branches side by side: all of them, until one fails, or `is_any`, until one succeeds."""
+
+    branches: "Mapping[str, tuple[Step, ...]]"
+    is_any: bool = False
+
+
+Body = ToolBody | SetBody | FailBody | SucceedBody | SwitchBody | ForEachBody | WhileBody | ParallelBody | TryBody
 
 
 def blocks_of(body: Body) -> "Iterator[tuple[Step, ...]]":
@@ -167,6 +176,8 @@ def blocks_of(body: Body) -> "Iterator[tuple[Step, ...]]":
             yield last
         case ForEachBody(steps=steps) | WhileBody(steps=steps):
             yield steps
+        case ParallelBody(branches=branches):
+            yield from branches.values()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,8 +237,13 @@ def seen_behind(container: Step) -> Iterator[Step]:
 
 
 LOOPS = (ForEachBody, WhileBody)
-CONTAINERS = (SwitchBody, TryBody, *LOOPS)
-PURE_BODIES = (SetBody, FailBody, SucceedBody, *CONTAINERS)
+CONTAINERS = (SwitchBody, TryBody, ParallelBody, *LOOPS)
+_COMPUTING = (SetBody, FailBody, SucceedBody, SwitchBody, TryBody, WhileBody)
+
+
+def _only_computes(body: Body) -> bool:
+    """Lines side by side wait for each other."""
+    return isinstance(body, _COMPUTING) or (isinstance(body, ForEachBody) and body.concurrency == 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,7 +267,7 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         bodies = [step.body for step in walk((*self.steps, *self.on_error, *self.last))]
-        object.__setattr__(self, "is_pure", all(isinstance(body, PURE_BODIES) for body in bodies))
+        object.__setattr__(self, "is_pure", all(map(_only_computes, bodies)))
         object.__setattr__(self, "step_count", len(bodies))
 
     def merge_params(self, given: Mapping[str, Any]) -> dict[str, Any]:

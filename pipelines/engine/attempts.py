@@ -1,14 +1,15 @@
 """One attempt of one step: what its interpreter may use, and what it leaves for the journal."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from pipelines.document.nodes import Fixture, Step
 from pipelines.engine.ports import Clock, Invoker, Journal, RunContext, StepEntry, StepState
 from pipelines.engine.scopes import Scope
 from pipelines.engine.simulated import choose_fixture
+from pipelines.engine.together import OnEnd
 from pipelines.errors import PipelineError
 
 
@@ -26,10 +27,25 @@ class Surroundings:
 RunSteps = Callable[[tuple[Step, ...], Scope], Awaitable[Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Steps that are carried out beside others; `finish` makes their result of the last step's."""
+
+    steps: tuple[Step, ...]
+    scope: Scope
+    finish: Callable[[Any, Scope], Any] = lambda last, _: last
+
+
+class RunTogether(Protocol):
+    async def __call__(self, lines: Sequence[Line], scope: Scope, *, at_once: int, on_end: OnEnd) -> None:
+        """Carry out lines side by side until all have ended, or `on_end` says that one decides: then the others are
+        stopped. Raises what ends the run, and the failure of what a stopped line runs last."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """`run_steps` carries out steps inside of this one. The interpreter sets `input`, `is_simulated` and `has_effect`
-    as it goes.
+    """`run_steps` and `run_together` carry out steps inside of this one. The interpreter sets `input`, `is_simulated`
+    and `has_effect` as it goes.
 
     `has_effect`: the world may have changed, so the result is committed before anything else happens.
     """
@@ -39,6 +55,7 @@ class Attempt:
     scope: Scope
     surroundings: Surroundings
     run_steps: RunSteps
+    run_together: RunTogether
     started_at: datetime
     input: Any = None
     is_simulated: bool = False

@@ -1,25 +1,32 @@
 """What the expressions of a step see, and where its entries stand in the journal."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipelines.document.nodes import Step
+from pipelines.engine.branches import Branch
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """`names["steps"]` grows as steps end; scopes that differ in other names share it. `prefix` leads the paths."""
+    """`names["steps"]` grows as steps end; scopes that differ in other names share it. `prefix` leads the paths, and
+    `branch` says whether steps may start."""
 
     names: Mapping[str, Any]
     prefix: str = ""
+    branch: Branch = field(default_factory=Branch)
 
     def path(self, step: Step) -> str:
         return self.prefix + step.id
 
     def naming(self, **values: Any) -> "Scope":
         """The same place with other names beside or instead of its own."""
-        return Scope({**self.names, **values}, self.prefix)
+        return replace(self, names={**self.names, **values})
+
+    def in_branch(self, branch: Branch) -> "Scope":
+        """The same place, carried out as part of a branch."""
+        return replace(self, branch=branch)
 
     def iteration(
         self, loop: Step, index: int, *, before: "Scope | None" = None, hidden: str | None = None, **values: Any
@@ -28,7 +35,8 @@ class Scope:
         its own have ended; `hidden` is a name that is not known in it, unless it is among the `values`."""
         names = {name: value for name, value in self.names.items() if name != hidden}
         steps = dict((self if before is None else before).names["steps"])
-        return Scope({**names, "steps": steps, "index": index, **values}, f"{self.path(loop)}[{index}].")
+        names |= {"steps": steps, "index": index, **values}
+        return replace(self, names=names, prefix=f"{self.path(loop)}[{index}].")
 
     def keep(self, step: Step, output: Any) -> None:
         for name in step.names:

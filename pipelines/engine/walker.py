@@ -1,21 +1,25 @@
 """Walking steps: each one picked up where the journal says it stands, tried, and kept."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any, Final
 
-from pipelines.document.nodes import Step, SucceedBody, ToolBody, seen_behind
-from pipelines.engine.attempts import Attempt, Surroundings
+from pipelines.document.nodes import LOOPS, Step, SucceedBody, ToolBody, blocks_of, seen_behind
+from pipelines.engine.attempts import Attempt, Line, Surroundings
+from pipelines.engine.branches import Branch, Going, calm_down, stopping
 from pipelines.engine.ports import StepEntry, StepState
 from pipelines.engine.scopes import Scope
 from pipelines.engine.simulated import fixture_result
 from pipelines.engine.steps import INTERPRETERS
+from pipelines.engine.together import OnEnd, SideBySide
 from pipelines.engine.tries import Tries, group_by_path, recorded_error
 from pipelines.engine.values import holds
-from pipelines.engine.ways_out import Park, RunOver, Succeed, WayOut
+from pipelines.engine.ways_out import Park, RunOver, Stopped, Succeed, WayOut
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.tools.base import InDoubt, SideEffect
 
@@ -37,6 +41,7 @@ class Walker:
         self._started = sum(tries.was_started for tries in self._tries.values())
         self._max_steps = max_steps
         self._most = max_steps
+        self._begun = set(self._tries)
         self._running: list[Attempt] = []
 
     @property
@@ -62,12 +67,50 @@ class Walker:
         tries = self._tries[scope.path(step)]
         if step.is_container and tries.last is not None:
             self._recall(step, scope)
-        due_at = None if tries.finished else await self._pick_up(step, tries)
+        if tries.finished is None and scope.branch.going is not Going.ON:
+            await self._require_begun(step, tries, scope)
+            if scope.branch.going is Going.LOOKING:
+                return await self._look_into(step, scope)
+        due_at = None if tries.finished else await self._pick_up(step, tries, scope)
         while (entry := tries.finished) is None:
             if due_at is not None:
-                await self._wait_until(due_at, scope.path(step))
+                await self._wait_until(due_at, step, scope)
             due_at = await self._try(step, tries, scope)
         return entry
+
+    async def _require_begun(self, step: Step, tries: Tries, scope: Scope) -> None:
+        """Where nothing is started, only containers that have begun are gone into. Raises Stopped for anything else,
+        and the error of what has failed for good."""
+        last = tries.last
+        if last is not None and last.state is StepState.FAILED:
+            await self._pick_up(step, tries, scope)
+        elif last is not None and last.state is StepState.STARTED and scope.branch.going is Going.STOPPING:
+            canceled = replace(last, state=StepState.CANCELED, finished_at=self._surroundings.clock.now())
+            await self._surroundings.journal.record(canceled, barrier=False)
+            tries.add(canceled)
+        if not (step.is_container and self._has_begun_inside(step, scope)):
+            raise Stopped
+
+    async def _look_into(self, container: Step, scope: Scope) -> StepEntry:
+        """What a container comes to without anything being started in it."""
+        attempt = self._attempt(container, self._tries[scope.path(container)], scope)
+        try:
+            output = await INTERPRETERS[type(container.body)](container.body, attempt)
+        except PipelineError as error:
+            if not container.continue_on_error:
+                raise
+            output = {"error": error.as_dict()}
+        return attempt.entry(StepState.SUCCEEDED, output=output)
+
+    def _has_begun(self, steps: Sequence[Step], scope: Scope) -> bool:
+        """True where any of them, or any step inside of them, was tried."""
+        return any(scope.path(step) in self._begun or self._has_begun_inside(step, scope) for step in steps)
+
+    def _has_begun_inside(self, container: Step, scope: Scope) -> bool:
+        if isinstance(container.body, LOOPS):
+            iterations = f"{scope.path(container)}["
+            return any(path.startswith(iterations) for path in self._begun)
+        return any(self._has_begun(block, scope) for block in blocks_of(container.body))
 
     def _recall(self, container: Step, scope: Scope) -> None:
         """A container that has ended is not entered again, but what is inside of it has its results."""
@@ -88,13 +131,13 @@ class Walker:
             )
             raise RunOver(error)
 
-    async def _pick_up(self, step: Step, tries: Tries) -> datetime | None:
+    async def _pick_up(self, step: Step, tries: Tries, scope: Scope) -> datetime | None:
         """Go on from the last attempt in the history: when the next may start, None for at once."""
         last = tries.last
         if last is None:
             return None
         if last.state is StepState.STARTED:
-            return await self._resolve_doubt(step, tries, last)
+            return await self._resolve_doubt(step, tries, scope, last)
         run_attempt = self._surroundings.context.run_attempt
         if last.state is not StepState.FAILED or last.run_attempt != run_attempt:
             return None
@@ -104,7 +147,7 @@ class Walker:
             raise error
         return due_at
 
-    async def _resolve_doubt(self, step: Step, tries: Tries, intent: StepEntry) -> datetime | None:
+    async def _resolve_doubt(self, step: Step, tries: Tries, scope: Scope, intent: StepEntry) -> datetime | None:
         """A call was about to be made and its result is not known: the tool says what then."""
         ended = replace(intent, finished_at=self._surroundings.clock.now())
         spec = step.body.spec if isinstance(step.body, ToolBody) else None
@@ -120,41 +163,71 @@ class Walker:
         )
         context = self._surroundings.context
         failed = replace(ended, state=StepState.FAILED, run_attempt=context.run_attempt)
-        return await self._fail(step, tries, failed, error, has_effect=True)
+        return await self._fail(self._attempt(step, tries, scope), tries, failed, error, has_effect=True)
 
-    async def _wait_until(self, due_at: datetime, path: str) -> None:
+    async def _wait_until(self, due_at: datetime, step: Step, scope: Scope) -> None:
         remaining = due_at - self._surroundings.clock.now()
         if remaining > PARK_AFTER:
-            raise Park(due_at, path)
+            raise Park(due_at, scope.path(step))
         if remaining > timedelta():
-            await self._surroundings.clock.sleep(remaining)
+            with stopping(scope.branch):
+                await self._surroundings.clock.sleep(remaining)
 
     # One attempt
 
     async def _try(self, step: Step, tries: Tries, scope: Scope) -> datetime | None:
         """Make the next attempt and keep it. When it failed: the instant at which another is due."""
-        attempt = Attempt(
+        attempt = self._attempt(step, tries, scope)
+        self._running.append(attempt)
+        try:
+            with stopping(scope.branch):
+                entry = await self._carry_out(attempt, is_first=not tries.was_started)
+        except PipelineError as error:
+            failed = attempt.entry(StepState.FAILED, error=step.blame(error, attempt=attempt.number))
+            self._running.remove(attempt)
+            return await self._fail(attempt, tries, failed, error, has_effect=attempt.has_effect)
+        except Stopped:
+            self._running.remove(attempt)
+            await self._keep(attempt.entry(StepState.CANCELED), tries, scope, barrier=False)
+            raise
+        except WayOut:
+            self._running.remove(attempt)
+            raise
+        self._running.remove(attempt)
+        await self._keep(entry, tries, scope, barrier=attempt.has_effect)
+        return None
+
+    def _attempt(self, step: Step, tries: Tries, scope: Scope) -> Attempt:
+        return Attempt(
             step=step,
             number=tries.next_attempt,
             scope=scope,
             surroundings=self._surroundings,
             run_steps=self.run_steps,
+            run_together=self.run_together,
             started_at=self._surroundings.clock.now(),
         )
-        self._running.append(attempt)
+
+    async def _keep(self, entry: StepEntry, tries: Tries, scope: Scope, *, barrier: bool) -> None:
+        """Write down how an attempt has ended. What has happened is kept even where the branch is stopped meanwhile."""
+        self._begun.add(entry.path)
+        record = self._surroundings.journal.record(entry, barrier=barrier)
+        if not scope.branch.can_be_stopped:
+            await record
+            tries.add(entry)
+            return
+        recording = asyncio.ensure_future(record)
         try:
-            entry = await self._carry_out(attempt, is_first=not tries.was_started)
-        except PipelineError as error:
-            failed = attempt.entry(StepState.FAILED, error=step.blame(error, attempt=attempt.number))
-            self._running.pop()
-            return await self._fail(step, tries, failed, error, has_effect=attempt.has_effect)
-        except WayOut:
-            self._running.pop()
-            raise
-        self._running.pop()
-        await self._surroundings.journal.record(entry, barrier=attempt.has_effect)
+            await asyncio.shield(recording)
+        except asyncio.CancelledError:
+            if not scope.branch.is_stopped:
+                recording.cancel()
+                raise
+            calm_down()
+            await recording
+            tries.add(entry)
+            raise Stopped from None
         tries.add(entry)
-        return None
 
     async def _carry_out(self, attempt: Attempt, *, is_first: bool) -> StepEntry:
         """The entry of an attempt that succeeded or was skipped. Raises PipelineError."""
@@ -167,9 +240,10 @@ class Walker:
         return attempt.entry(StepState.SUCCEEDED, output=output)
 
     async def _fail(
-        self, step: Step, tries: Tries, entry: StepEntry, error: PipelineError, *, has_effect: bool
+        self, attempt: Attempt, tries: Tries, entry: StepEntry, error: PipelineError, *, has_effect: bool
     ) -> datetime | None:
         """Keep a failed attempt. Returns when the next is due, None where the failure is tolerated; else raises it."""
+        step = attempt.step
         error = step.blame(error, attempt=entry.attempt)
         entry = replace(entry, error=error.as_dict())
         tries.add(entry)
@@ -177,12 +251,66 @@ class Walker:
         due_at = tries.next_due(step.retry, error, run_attempt=context.run_attempt, rng=self._rng)
         if due_at is None and step.continue_on_error:
             entry = replace(entry, tolerated=True, output={"error": entry.error})
-            tries.add(entry)
         parks = due_at is not None and due_at - self._surroundings.clock.now() > PARK_AFTER
-        await self._surroundings.journal.record(entry, barrier=has_effect or parks)
+        await self._keep(entry, tries, attempt.scope, barrier=has_effect or parks)
         if due_at is None and not entry.tolerated:
             raise error
         return due_at
+
+    # Lines of steps side by side
+
+    async def run_together(self, lines: Sequence[Line], scope: Scope, *, at_once: int, on_end: OnEnd) -> None:
+        """See `RunTogether`. Where the run is taken up again, what had ended before decides before anything is started:
+        a line that was stopped for it is not begun anew."""
+        side_by_side = SideBySide(
+            [partial(self._run_line, line) for line in lines],
+            at_once=at_once,
+            clock=self._surroundings.clock,
+            owner=scope.branch,
+            on_end=on_end,
+        )
+        begun = [place for place, line in enumerate(lines) if self._has_begun(line.steps, line.scope)]
+        if scope.branch.going is Going.STOPPING:
+            await side_by_side.give_up(begun)
+        if scope.branch.going is Going.LOOKING:
+            await self._look_at(lines, scope.branch, on_end)
+            return
+        ended = [place for place in begun if await self._has_ended(lines[place])]
+        for place in ended:
+            if await side_by_side.run([place]):
+                await side_by_side.leave(other for other in begun if other not in ended)
+                return
+        await side_by_side.run(place for place in range(len(lines)) if place not in ended)
+
+    async def _run_line(self, line: Line, branch: Branch) -> Any:
+        scope = line.scope.in_branch(branch)
+        return line.finish(await self.run_steps(line.steps, scope), scope)
+
+    async def _has_ended(self, line: Line) -> bool:
+        """True where nothing is left to be started in a line."""
+        try:
+            await self._run_line(line, Branch(Going.LOOKING))
+        except Stopped:
+            return False
+        except (PipelineError, WayOut):
+            return True
+        return True
+
+    async def _look_at(self, lines: Sequence[Line], branch: Branch, on_end: OnEnd) -> None:
+        """What lines come to without anything being started. Raises Stopped where that does not decide."""
+        undecided = False
+        for place, line in enumerate(lines):
+            try:
+                end = await self._run_line(line, branch)
+            except PipelineError as error:
+                end = error
+            except Stopped:
+                undecided = True
+                continue
+            if on_end(place, end):
+                return
+        if undecided:
+            raise Stopped
 
 
 async def _output(attempt: Attempt) -> Any:

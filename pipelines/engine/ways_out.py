@@ -31,3 +31,10 @@ class Park(WayOut):
     def __init__(self, until: datetime, path: str) -> None:
         self.until = until
         self.path = path
+
+
+class Stopped(WayOut):
+    """This branch is given up: nothing more is started in it but what runs last, whose own `failure` it has."""
+
+    def __init__(self, failure: PipelineError | None = None) -> None:
+        self.failure = failure

@@ -16,7 +16,7 @@ from pipelines.engine.simulated import call_in_place
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.expressions import ExpressionError
 from pipelines.simulation.trace import Trace
-from pipelines.simulation.virtual_time import VirtualClock
+from pipelines.simulation.virtual_time import VirtualClock, VirtualLoop, cancel_after
 from pipelines.tools.base import Catalog, ToolContext
 
 # The same document with the same params gives the same trace.
@@ -58,8 +58,9 @@ def simulate(
         raise DocumentInvalid(problems)
     start = now or datetime.now(UTC)
     trace = Trace(start)
-    clock = VirtualClock(start, cancel_at=cancel_at)
-    ended = asyncio.run(_run(pipeline, _context(given, event, start), trace, clock))
+    going = _run(pipeline, _context(given, event, start), trace, VirtualClock(start), cancel_at)
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        ended = runner.run(going)
     return {
         "state": ended.state,
         "outputs": dict(ended.outputs),
@@ -75,8 +76,13 @@ def ended_as_wanted(answer: Mapping[str, Any], *, cancel_at: timedelta | None = 
     return answer["state"] in wanted and all(each["ok"] for each in answer["asserts"])
 
 
-async def _run(pipeline: Pipeline, context: RunContext, trace: Trace, clock: VirtualClock) -> Simulated:
+async def _run(
+    pipeline: Pipeline, context: RunContext, trace: Trace, clock: VirtualClock, cancel_at: timedelta | None
+) -> Simulated:
     """Go on after each parking, as a worker would: a new execution that knows only the journal."""
+    task = asyncio.current_task()
+    if cancel_at is not None and task is not None:
+        cancel_after(task, cancel_at)
     surroundings = Surroundings(context=context, journal=trace, invoke=_call_pure_tools(context.now), clock=clock)
     rng = Random(_SEED)  # noqa: S311  # jitter, no secret
     while True:
@@ -85,7 +91,7 @@ async def _run(pipeline: Pipeline, context: RunContext, trace: Trace, clock: Vir
             await clock.sleep(timedelta())
             outcome = await execution.run()
             if isinstance(outcome, Parked):
-                clock.advance_to(outcome.until)
+                await clock.sleep_until(outcome.until)
                 continue
         except asyncio.CancelledError:
             for entry in execution.interrupted:

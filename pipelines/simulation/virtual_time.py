@@ -1,31 +1,81 @@
-"""Time that passes only when somebody sleeps."""
+"""Time that passes only when everybody sleeps."""
 
 import asyncio
+import selectors
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
+
+# Whoever is due at the instant of the cancellation is canceled: it comes this much before all that is due then.
+_JUST_BEFORE = timedelta(microseconds=1) / 2
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock jumps to the next timer when nothing else is left to do, so that what sleeps side by
+    side wakes in the order of its instants. Threads are waited for in real time."""
+
+    def __init__(self) -> None:
+        self._virtual = 0.0
+        self._threads = 0
+        super().__init__(_Jumping(self))
+
+    def time(self) -> float:
+        return self._virtual
+
+    def jump(self, seconds: float) -> None:
+        self._virtual += seconds
+
+    @property
+    def waits_for_threads(self) -> bool:
+        return self._threads > 0
+
+    def run_in_executor(  # type: ignore[override] # with types of arguments that nobody here is asked about
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        self._threads += 1
+        future: asyncio.Future[Any] = super().run_in_executor(executor, func, *args)
+        future.add_done_callback(self._thread_has_ended)
+        return future
+
+    def _thread_has_ended(self, _: Any) -> None:
+        self._threads -= 1
+
+
+class _Jumping(selectors.DefaultSelector):
+    """Waits for nothing but threads: where the loop would wait for a timer, its clock is set to it."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None or timeout <= 0 or self._loop.waits_for_threads:
+            return super().select(timeout)
+        ready = super().select(0)
+        if not ready:
+            self._loop.jump(timeout)
+        return ready
 
 
 class VirtualClock:
-    """A clock of the engine. At `cancel_at` whoever sleeps, and whatever starts after, is cancelled."""
+    """A clock of the engine, over the `VirtualLoop` that runs it."""
 
-    def __init__(self, start: datetime, *, cancel_at: timedelta | None = None) -> None:
+    def __init__(self, start: datetime) -> None:
         self._start = start
-        self._now = start
-        self._cancel_at = None if cancel_at is None else start + cancel_at
-
-    @property
-    def elapsed(self) -> timedelta:
-        return self._now - self._start
 
     def now(self) -> datetime:
-        return self._now
+        return self._start + timedelta(seconds=asyncio.get_running_loop().time())
 
     async def sleep(self, delay: timedelta) -> None:
-        """Pass at once to the instant after `delay`. Raises CancelledError where the cancellation comes first."""
-        self.advance_to(self._now + delay)
+        await asyncio.sleep(max(0.0, delay.total_seconds()))
 
-    def advance_to(self, instant: datetime) -> None:
-        """Pass at once to `instant`. Raises CancelledError where the cancellation comes first."""
-        if self._cancel_at is not None and instant >= self._cancel_at:
-            self._now = max(self._now, self._cancel_at)
-            raise asyncio.CancelledError
-        self._now = instant
+    async def sleep_until(self, instant: datetime) -> None:
+        await self.sleep(instant - self.now())
+
+
+def cancel_after(task: "asyncio.Task[Any]", delay: timedelta) -> None:
+    """Cancel the task at that instant of the loop's time, before anything else that is due then."""
+    if delay <= timedelta():
+        task.cancel()
+    else:
+        asyncio.get_running_loop().call_at((delay - _JUST_BEFORE).total_seconds(), task.cancel)

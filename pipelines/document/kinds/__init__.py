@@ -8,12 +8,15 @@ from pipelines.document.kinds.attempt import TRY
 from pipelines.document.kinds.base import Block, Keys, StepKind, WrittenStep
 from pipelines.document.kinds.ending import FAIL, SUCCEED
 from pipelines.document.kinds.loops import FOR_EACH, WHILE
+from pipelines.document.kinds.parallel import PARALLEL
 from pipelines.document.kinds.switch import SWITCH
 from pipelines.document.kinds.tool import TOOL
 
-KINDS: dict[str, StepKind] = {kind.keyword: kind for kind in (TOOL, SET, SWITCH, FOR_EACH, WHILE, TRY, FAIL, SUCCEED)}
+KINDS: dict[str, StepKind] = {
+    kind.keyword: kind for kind in (TOOL, SET, SWITCH, FOR_EACH, WHILE, PARALLEL, TRY, FAIL, SUCCEED)
+}
 
 # Part of the language, not of this engine yet: refused by name, so that nobody takes them for a typing error.
-PLANNED = ("parallel", "wait", "wait_for_event", "approval", "run")
+PLANNED = ("wait", "wait_for_event", "approval", "run")
 
 __all__ = ["KINDS", "PLANNED", "Block", "Keys", "StepKind", "WrittenStep"]

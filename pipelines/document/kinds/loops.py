@@ -14,8 +14,6 @@ _BODY: Keys = ("steps",)
 
 
 def _compile_for_each(step: WrittenStep) -> ForEachBody | None:
-    if step.has("concurrency") and step.source["concurrency"] > 1:
-        step.refuse("concurrency", "unsupported", "more than one iteration at a time is not supported yet")
     names = step.names.inside_loop(step.id, hidden=ITEM, known=(_item_of(step), "index"))
     block = step.block(*_BODY, names=names) if step.has("steps") else None
     collect = None
@@ -28,6 +26,7 @@ def _compile_for_each(step: WrittenStep) -> ForEachBody | None:
         items=step.value("for_each"),
         steps=block.steps,
         item=_item_of(step),
+        concurrency=step.source["concurrency"] if step.has("concurrency") else 1,
         max_failures=step.source["max_failures"] if step.has("max_failures") else 0,
         collect=collect,
     )

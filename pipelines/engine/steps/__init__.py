@@ -6,6 +6,7 @@ from typing import Any
 from pipelines.document.nodes import (
     FailBody,
     ForEachBody,
+    ParallelBody,
     SetBody,
     SucceedBody,
     SwitchBody,
@@ -18,6 +19,7 @@ from pipelines.engine.steps.assign import run_set
 from pipelines.engine.steps.attempt import run_try
 from pipelines.engine.steps.ending import run_fail, run_succeed
 from pipelines.engine.steps.loops import run_for_each, run_while
+from pipelines.engine.steps.parallel import run_parallel
 from pipelines.engine.steps.switch import run_switch
 from pipelines.engine.steps.tool import run_tool
 
@@ -31,6 +33,7 @@ INTERPRETERS: Mapping[type, Interpreter] = {
     SwitchBody: run_switch,
     ForEachBody: run_for_each,
     WhileBody: run_while,
+    ParallelBody: run_parallel,
     TryBody: run_try,
 }
 

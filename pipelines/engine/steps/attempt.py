@@ -4,7 +4,8 @@ from typing import Any
 
 from pipelines.document.nodes import CatchClause, TryBody
 from pipelines.engine.attempts import Attempt
-from pipelines.engine.ways_out import RunOver, Succeed
+from pipelines.engine.branches import Going
+from pipelines.engine.ways_out import RunOver, Stopped, Succeed
 from pipelines.errors import ErrorClass, PipelineError
 
 
@@ -12,7 +13,7 @@ async def run_try(body: TryBody, attempt: Attempt) -> Any:
     """`{caught}`: the code of the error that a clause took, or null. Raises PipelineError where none did, or where the
     clause or the last steps failed themselves."""
     failure: PipelineError | None = None
-    way_out: RunOver | Succeed | None = None
+    way_out: RunOver | Succeed | Stopped | None = None
     caught: str | None = None
     try:
         caught = await _run_guarded(body, attempt)
@@ -22,24 +23,38 @@ async def run_try(body: TryBody, attempt: Attempt) -> Any:
         failure, way_out = over.error, over
     except Succeed as succeed:
         way_out = succeed
-    failure = await run_last(body.last, attempt, failure)
-    if way_out is not None and (failure is None or isinstance(way_out, RunOver)):
+    except Stopped as stopped:
+        if attempt.scope.branch.going is Going.LOOKING:
+            raise
+        way_out = stopped
+    shown = failure if not isinstance(way_out, Stopped) else _canceled()
+    own = await run_last(body.last, attempt, shown)
+    if isinstance(way_out, Stopped):
+        raise Stopped(way_out.failure or own)
+    if own is not None and not isinstance(way_out, RunOver):
+        raise own if failure is None else failure.followed_by(own)
+    if way_out is not None:
         raise way_out
     if failure is not None:
         raise failure
     return {"caught": caught}
 
 
-async def run_last(steps: Any, attempt: Attempt, failure: PipelineError | None) -> PipelineError | None:
-    """The error that is left when `steps`, which see the `failure` so far, have run."""
+async def run_last(steps: Any, attempt: Attempt, shown: PipelineError | None) -> PipelineError | None:
+    """The error of `steps`, which see the one that is `shown`; a branch that is stopped carries them out, too."""
     if not steps:
-        return failure
-    shown = None if failure is None else failure.as_dict()
+        return None
+    scope = attempt.scope.naming(error=None if shown is None else shown.as_dict())
     try:
-        await attempt.run_steps(steps, attempt.scope.naming(error=shown))
+        with scope.branch.sheltered():
+            await attempt.run_steps(steps, scope)
     except PipelineError as own:
-        return own if failure is None else failure.followed_by(own)
-    return failure
+        return own
+    return None
+
+
+def _canceled() -> PipelineError:
+    return PipelineError(code="canceled", error_class=ErrorClass.CANCELED, detail="this branch is given up")
 
 
 async def _run_guarded(body: TryBody, attempt: Attempt) -> str | None:

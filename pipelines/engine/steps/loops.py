@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipelines.document.nodes import ForEachBody, WhileBody
-from pipelines.engine.attempts import Attempt
+from pipelines.engine.attempts import Attempt, Line
 from pipelines.engine.scopes import Scope
 from pipelines.engine.values import holds, render
 from pipelines.errors import ErrorClass, PipelineError
@@ -20,28 +20,64 @@ async def run_for_each(body: ForEachBody, attempt: Attempt) -> list[Any]:
             detail=f"for_each goes over a list, not over {_type_of(items)}",
             pointer=f"{attempt.step.pointer}/for_each",
         )
-    results: list[Any] = []
-    failures = 0
-    for index, item in enumerate(items):
+    kept = _Kept(body, len(items))
+    lines = [_line(body, attempt, index, item) for index, item in enumerate(items)]
+    if body.concurrency == 1:
+        await _one_by_one(lines, attempt, kept)
+    else:
         try:
-            results.append(await _iteration(body, attempt, index, item))
+            await attempt.run_together(lines, attempt.scope, at_once=body.concurrency, on_end=kept.take)
+        except PipelineError as own:
+            raise (own if kept.failure is None else kept.failure.followed_by(own)) from own
+    if kept.failure is not None:
+        raise kept.failure
+    return kept.results
+
+
+class _Kept:
+    """What the iterations that have ended contribute, and the failure that is one too many."""
+
+    def __init__(self, body: ForEachBody, count: int) -> None:
+        self.results: list[Any] = [None] * count
+        self.failure: PipelineError | None = None
+        self._left = body.max_failures
+
+    def take(self, index: int, end: Any) -> bool:
+        """Keep how an iteration has ended; True where the others need not."""
+        if not isinstance(end, PipelineError):
+            self.results[index] = end
+            return False
+        self._left -= 1
+        if self._left < 0 or end.error_class is ErrorClass.CANCELED:
+            self.failure = end
+            return True
+        self.results[index] = {"error": end.as_dict()}
+        return False
+
+
+async def _one_by_one(lines: list[Line], attempt: Attempt, kept: _Kept) -> None:
+    for index, line in enumerate(lines):
+        end: Any
+        try:
+            end = line.finish(await attempt.run_steps(line.steps, line.scope), line.scope)
         except PipelineError as error:
-            failures += 1
-            if failures > body.max_failures or error.error_class is ErrorClass.CANCELED:
-                raise
-            results.append({"error": error.as_dict()})
-    return results
+            end = error
+        if kept.take(index, end):
+            return
 
 
-async def _iteration(body: ForEachBody, attempt: Attempt, index: int, item: Any) -> Any:
+def _line(body: ForEachBody, attempt: Attempt, index: int, item: Any) -> Line:
     scope = attempt.scope.iteration(attempt.step, index, hidden="item", **{body.item: item})
-    last = await attempt.run_steps(body.steps, scope)
-    if body.collect is None:
-        return last
-    try:
-        return render(body.collect, scope.names, f"{attempt.step.pointer}/collect")
-    except PipelineError as error:
-        raise attempt.step.blame(error, attempt=attempt.number) from error
+
+    def contribution(last: Any, scope: Scope) -> Any:
+        if body.collect is None:
+            return last
+        try:
+            return render(body.collect, scope.names, f"{attempt.step.pointer}/collect")
+        except PipelineError as error:
+            raise attempt.step.blame(error, attempt=attempt.number) from error
+
+    return Line(body.steps, scope, contribution)
 
 
 async def run_while(body: WhileBody, attempt: Attempt) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import given, settings
@@ -85,10 +86,11 @@ def _assert_finished_steps_ran_once(world: World) -> None:
 
 
 class Nesting:
-    """Draws steps that stand inside of others, and how the calls of each leaf fail."""
+    """Draws steps that stand inside of others, some of them `side_by_side`, and how the calls of each leaf fail."""
 
-    def __init__(self, draw: st.DrawFn) -> None:
+    def __init__(self, draw: st.DrawFn, *, side_by_side: bool = False) -> None:
         self.draw = draw
+        self.side_by_side = side_by_side
         self.scripts: list[str] = []
         self._boxes = itertools.count(1)
 
@@ -96,7 +98,11 @@ class Nesting:
         return [self._item(depth) for _ in range(self.draw(st.integers(1, 2)))]
 
     def _item(self, depth: int) -> dict[str, Any]:
-        kinds = [self._leaf, self._switch, self._for_each, self._while, self._try] if depth else [self._leaf]
+        kinds: list[Callable[[int], dict[str, Any]]] = [self._leaf]
+        if depth:
+            kinds += [self._switch, self._for_each, self._while, self._try]
+        if depth and self.side_by_side:
+            kinds += [self._parallel, self._parallel]
         return self.draw(st.sampled_from(kinds))(depth - 1)
 
     def _leaf(self, _: int) -> dict[str, Any]:
@@ -115,7 +121,14 @@ class Nesting:
     def _for_each(self, depth: int) -> dict[str, Any]:
         items = self.draw(st.lists(st.integers(0, 3), max_size=3))
         most = {"max_failures": self.draw(st.integers(0, 2)), "collect": "${[item, index, steps]}"}
+        if self.side_by_side:
+            most["concurrency"] = self.draw(st.integers(1, 3))
         return {**self._box(), **most, "for_each": items, "steps": self.block(depth)}
+
+    def _parallel(self, depth: int) -> dict[str, Any]:
+        branches = {name: self.block(depth) for name in ("one", "two", "three")[: self.draw(st.integers(1, 3))]}
+        mode = self.draw(st.sampled_from(["all", "any"]))
+        return {**self._box(), "parallel": {"branches": branches, "mode": mode}}
 
     def _while(self, depth: int) -> dict[str, Any]:
         bound = {"max_iterations": self.draw(st.integers(1, 3))}
@@ -130,9 +143,9 @@ class Nesting:
 
 
 @st.composite
-def nested(draw: st.DrawFn) -> tuple[dict[str, Any], list[str]]:
+def nested(draw: st.DrawFn, *, side_by_side: bool = False) -> tuple[dict[str, Any], list[str]]:
     """A document whose steps stand inside of others and run last, and how the calls of each fail."""
-    nesting = Nesting(draw)
+    nesting = Nesting(draw, side_by_side=side_by_side)
     written = document(*nesting.block(2), outputs={"steps": "${length(steps)}"})
     for section in ("finally", "on_error"):
         if draw(st.booleans()):
@@ -157,3 +170,32 @@ def test_nested_steps_killed_again_and_again_end_with_the_same_journal(drawn, ki
     assert type(outcome) is type(expected)
     assert told(killed.entries) == told(whole.entries)
     _assert_finished_steps_ran_once(killed)
+
+
+@settings(deadline=None, max_examples=200)
+@given(drawn=nested(side_by_side=True), kills=st.lists(st.integers(1, 6), min_size=1, max_size=4))
+def test_branches_killed_again_and_again_come_to_the_same_end(drawn, kills):
+    """Which of several comes first may differ; whether all or any succeed may not, and nothing is done twice."""
+    written, scripts = drawn
+    whole = World(behaviour=scripted(scripts))
+    killed = World(behaviour=scripted(scripts))
+
+    expected = asyncio.run(whole.finish(written))
+    for entries in kills:
+        killed.kill_after = len(killed.entries) + entries
+        with contextlib.suppress(Killed):
+            asyncio.run(killed.go(written))
+    outcome = asyncio.run(killed.finish(written))
+
+    assert type(outcome) is type(expected)
+    _assert_finished_steps_ran_once(killed)
+    _assert_nothing_starts_behind_what_has_ended(killed.entries)
+
+
+def _assert_nothing_starts_behind_what_has_ended(entries: list[StepEntry]) -> None:
+    """What was stopped for a container's result comes to its end before that result, and is not begun anew."""
+    ends: dict[str, int] = {}
+    for place, entry in enumerate(entries):
+        if entry.is_finished:
+            ends[entry.path] = place
+        assert entry.path not in ends or ends[entry.path] == place, f"{entry.path} goes on after its end"

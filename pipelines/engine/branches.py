@@ -1,0 +1,79 @@
+"""One of the lines of work of a run that go on side by side, and how it is stopped."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum, auto
+
+from pipelines.engine.ways_out import Stopped
+
+
+class Going(Enum):
+    """ON: steps are started. STOPPING: none is, but what has begun is left in order, with what runs last. LOOKING: no
+    step is started and nothing is written down; whoever would start one raises `Stopped`."""
+
+    ON = auto()
+    STOPPING = auto()
+    LOOKING = auto()
+
+
+class Branch:
+    """What stops a line of work: whoever carries it out asks before each step whether it may start.
+
+    Lists that run last are sheltered: they are carried out in a branch that is being stopped, and the cancellation of
+    the task that carries it out waits for their end.
+    """
+
+    def __init__(self, going: Going = Going.ON) -> None:
+        self._going = going
+        self._shelters = 0
+        self._task: asyncio.Task[object] | None = None
+
+    @property
+    def going(self) -> Going:
+        return Going.ON if self._shelters and self._going is Going.STOPPING else self._going
+
+    @property
+    def is_stopped(self) -> bool:
+        """True where a cancellation of its task is the doing of `stop`."""
+        return self.going is Going.STOPPING
+
+    @property
+    def can_be_stopped(self) -> bool:
+        return self._task is not None
+
+    def carried_out_by(self, task: "asyncio.Task[object]") -> None:
+        self._task = task
+
+    def stop(self) -> None:
+        """Start nothing more, and cut off what is at work unless that runs last."""
+        self._going = Going.STOPPING
+        if self._task is not None and not self._shelters:
+            self._task.cancel()
+
+    @contextmanager
+    def sheltered(self) -> Iterator[None]:
+        self._shelters += 1
+        try:
+            yield
+        finally:
+            self._shelters -= 1
+
+
+@contextmanager
+def stopping(branch: Branch) -> Iterator[None]:
+    """Turn the cancellation by which a branch is stopped into `Stopped`; any other passes."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not branch.is_stopped:
+            raise
+        calm_down()
+        raise Stopped from None
+
+
+def calm_down() -> None:
+    """This task's cancellation has been understood: what it awaits from here on is not cut off for it."""
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
