@@ -7,7 +7,8 @@ attempts are made until one succeeds or the policy allows no more:
     intent (tools with effects only) > call > result, committed
 
 - `execution` runs a pipeline's sections; `walker` decides about each step and writes it down; `scopes` are what a step
-  sees, `ways_out` how a run leaves its steps without an error; `tries` knows the attempts of one step; `backoff` is the
+  sees, `together` carries out lines of steps side by side, of which each is a branch (`branches`) that can be stopped;
+  `ways_out` are how a run leaves its steps without an error; `tries` knows the attempts of one step; `backoff` is the
   arithmetic of delays; `steps` carries out each kind; `simulated` answers for tools that are not called.
 - Containers keep no state: a run that goes on is walked from the top, and finds its finished steps in the journal.
 - Killed between any two entries and started again from its journal, a run comes to the same entries.
