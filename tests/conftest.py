@@ -11,6 +11,7 @@ import redis
 
 from tests.ordering import folder_in, spread
 from tests.processes import inherited_env
+from tests.sessions import wait_for_sessions_to_end
 
 
 @pytest.hookimpl(trylast=True)
@@ -45,10 +46,11 @@ def redis_client() -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def process_env(transactional_db: None) -> dict[str, str]:
+def process_env(transactional_db: None) -> Iterator[dict[str, str]]:
     """The environment of a real process (`manage.py ...`) that works on this test process's own databases.
 
-    What such a process sees must be committed, so the test runs without an enclosing transaction.
+    What such a process sees must be committed, so the test runs without an enclosing transaction. The tables are
+    emptied when the last such process has gone: what one that outlives its test wrote would be there in the next.
     """
     from django.db import connection
 
@@ -57,4 +59,5 @@ def process_env(transactional_db: None) -> dict[str, str]:
     password = f":{quote(values['PASSWORD'], safe='')}" if values["PASSWORD"] else ""
     port = f":{values['PORT']}" if values["PORT"] else ""
     url = f"postgresql://{values['USER']}{password}@{host}{port}/{values['NAME']}"
-    return {**inherited_env(), "DATABASE_URL": url, "DATABASE_DIRECT_URL": url, "REDIS_URL": os.environ["REDIS_URL"]}
+    yield {**inherited_env(), "DATABASE_URL": url, "DATABASE_DIRECT_URL": url, "REDIS_URL": os.environ["REDIS_URL"]}
+    wait_for_sessions_to_end()

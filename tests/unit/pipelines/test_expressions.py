@@ -158,14 +158,16 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_stops_within_its_bounds(name):
-    """The budget is 50 ms of a free processor; processor time is what a busy machine does not stretch."""
-    started = time.process_time()
+    """The budget is 50 ms of a free processor; the best of a few turns is what a busy machine stretches least."""
+    took = []
+    for _ in range(5):
+        started = time.thread_time()
+        with pytest.raises(ExpressionError) as caught:
+            compile_expression(BOMBS[name]).evaluate(BIG)
+        took.append(time.thread_time() - started)
+        assert caught.value.code in {"too_expensive", "too_large", "too_complex", "syntax", "bad_argument"}
 
-    with pytest.raises(ExpressionError) as caught:
-        compile_expression(BOMBS[name]).evaluate(BIG)
-
-    assert caught.value.code in {"too_expensive", "too_large", "too_complex", "syntax", "bad_argument"}
-    assert time.process_time() - started < 0.25
+    assert min(took) < 0.1
 
 
 def test_a_pattern_that_makes_others_backtrack_takes_linear_time():
