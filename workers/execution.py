@@ -12,8 +12,9 @@ from typing import Any
 import structlog
 
 from pipelines.document import Pipeline
-from pipelines.engine import run_pipeline
-from pipelines.engine.ports import Failed, Outcome, StepState
+from pipelines.engine import Execution as PipelineExecution
+from pipelines.engine import Surroundings
+from pipelines.engine.ports import Failed, GivenUp, Outcome, Parked, StepState
 from pipelines.errors import ErrorClass, PipelineError
 from scheduling.runs.states import FailureCause, RunState
 from workers import conf
@@ -27,7 +28,7 @@ from workers.journal import JournalRefused, LeaseLost, RunJournal, SettlementRow
 from workers.points import reach
 from workers.revisions import ToolsMissing
 from workers.run_context import context_of
-from workers.settlement import TOOLS_MISSING, Canceled, Ending, HandedBack, Settlement, TimedOut, settle
+from workers.settlement import CANCELED, TOOLS_MISSING, Canceled, Ending, HandedBack, Settlement, TimedOut, settle
 
 logger = structlog.get_logger(__name__)
 
@@ -66,6 +67,8 @@ class Execution:
         self.task: asyncio.Task[None] | None = None
         self._stop: Stop | None = None
         self._stopped_at = 0.0
+        self._is_out_of_time = False
+        self._going: PipelineExecution | None = None  # one that runs something last
         self._has_begun = False
         self._is_at_its_end = False
         self._deadline_at = self._deadline()
@@ -144,8 +147,17 @@ class Execution:
         if self._stop is not None and reason is not Stop.LOST:
             if reason is not self._stop or now - self._stopped_at < _SWALLOWED_AFTER:
                 return
-            logger.warning("run.cancellation_swallowed", run=self.brief.run_text)
+            if self._going is None:
+                logger.warning("run.cancellation_swallowed", run=self.brief.run_text)
+        is_first = self._stop is None
         self._stop, self._stopped_at = reason, now
+        if reason is Stop.CANCEL and self._going is not None:
+            self._going.give_up(CANCELED)
+            if is_first:
+                self._cut_off_after_grace()
+            return
+        if self._going is not None:
+            self._going.cut_off()
         if self._has_begun:  # a task that is canceled before its first step would end without a settlement
             self.task.cancel()
 
@@ -173,7 +185,11 @@ class Execution:
             case Stop.DRAIN:
                 return HandedBack()
         if self._stop is Stop.CANCEL or self.claimed.is_cancel_requested:
-            return Canceled()
+            self._stop = Stop.CANCEL
+            pipeline = self.brief.pipeline
+            # What was begun elsewhere may have something to run last.
+            has_begun = isinstance(pipeline, Pipeline) and pipeline.runs_last and bool(self.brief.history)
+            return await self._guarded(pipeline) if has_begun and isinstance(pipeline, Pipeline) else Canceled()
         match self.brief.pipeline:
             case PipelineError() as error:
                 return Failed(error)
@@ -205,6 +221,8 @@ class Execution:
         seconds_left = self._seconds_left()
         if seconds_left == 0:
             return _timed_out()
+        if pipeline.runs_last:
+            return await self._run_engine_to_its_last(pipeline, seconds_left)
         timer = asyncio.timeout(seconds_left)
         try:
             async with timer:
@@ -217,19 +235,61 @@ class Execution:
         # A tool may have swallowed the cancellation: what was asked for holds, however well it ended after that.
         if timer.expired():
             return _timed_out()
-        return Canceled() if self._stop is Stop.CANCEL else outcome
+        return Canceled() if self._stop is Stop.CANCEL or isinstance(outcome, GivenUp) else outcome
+
+    async def _run_engine_to_its_last(self, pipeline: Pipeline, seconds_left: float | None) -> Ending:
+        """The same for one that runs something last, whatever happens: a cancellation and the end of its time give it
+        up, and it has the grace for the rest."""
+        task = asyncio.current_task()
+        assert task is not None
+        going = self._execution_of(pipeline)
+        if self._stop is Stop.CANCEL:
+            going.give_up(CANCELED)
+            self._cut_off_after_grace()
+        going.carried_out_by(task)
+        self._going = going
+        loop = asyncio.get_running_loop()
+        timer = None if seconds_left is None else loop.call_later(seconds_left, self._time_is_over)
+        try:
+            outcome = await going.run()
+        finally:
+            self._going = None
+            if timer is not None:
+                timer.cancel()
+        if isinstance(outcome, Parked):
+            return outcome
+        if self._is_out_of_time:
+            return _timed_out()
+        return Canceled() if self._stop is Stop.CANCEL or isinstance(outcome, GivenUp) else outcome
+
+    def _time_is_over(self) -> None:
+        if self._going is not None and self._stop is None:
+            self._is_out_of_time = True
+            self._going.give_up(_timed_out().error)
+            self._cut_off_after_grace()
+
+    def _cut_off_after_grace(self) -> None:
+        """What runs last has so long, and no longer."""
+
+        def cut_off() -> None:
+            if self._going is not None and self.task is not None:
+                self._going.cut_off()
+                self.task.cancel()
+
+        asyncio.get_running_loop().call_later(conf.grace().total_seconds(), cut_off)
 
     def _engine(self, pipeline: Pipeline) -> Coroutine[Any, Any, Outcome]:
-        return run_pipeline(
-            pipeline,
+        return self._execution_of(pipeline).run()
+
+    def _execution_of(self, pipeline: Pipeline) -> PipelineExecution:
+        surroundings = Surroundings(
             context=context_of(self.brief, reads=pipeline.reads),
-            history=self.brief.history,
             journal=self._journal,
             invoke=self._invoke,
             clock=self._equipment.clock,
-            rng=self._equipment.rng,
             retries=self._retries,
         )
+        return PipelineExecution(pipeline, surroundings, self.brief.history, self._equipment.rng)
 
     def _retries(self, error: PipelineError) -> bool:
         """Asked before what runs in a run's end; the settlement keeps to the answer, however long that took."""
@@ -253,7 +313,7 @@ class Execution:
     async def _cut_off(self) -> Ending:
         """What a cancellation of our own means. One from elsewhere, or a lost lease, passes."""
         task = asyncio.current_task()
-        if self._stop not in (Stop.CANCEL, Stop.DRAIN) or task is None:
+        if task is None or not (self._is_out_of_time or self._stop in (Stop.CANCEL, Stop.DRAIN)):
             raise asyncio.CancelledError
         while task.cancelling():
             task.uncancel()
@@ -262,7 +322,7 @@ class Execution:
             await self._close_calls(StepState.CANCELED)
             return Canceled()
         await self._close_calls(StepState.INTERRUPTED)
-        return HandedBack()
+        return _timed_out() if self._is_out_of_time else HandedBack()
 
     async def _close_calls(self, state: StepState) -> None:
         """Say in the journal what became of the calls that were cut off.

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipelines.document.nodes import RetryPolicy
 from pipelines.engine.backoff import delay_after
-from pipelines.engine.ports import Failed, Outcome, Parked, Succeeded
+from pipelines.engine.ports import Failed, Parked, Succeeded
 from pipelines.errors import ErrorClass, PipelineError
 from scheduling.runs.states import FailureCause, RunState
 
@@ -40,7 +40,7 @@ class HandedBack:
     error: PipelineError | None = None
 
 
-Ending = Outcome | TimedOut | Canceled | HandedBack
+Ending = Succeeded | Failed | Parked | TimedOut | Canceled | HandedBack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

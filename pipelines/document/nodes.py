@@ -264,11 +264,14 @@ class Pipeline:
     warnings: tuple[Problem, ...] = ()
     is_pure: bool = field(init=False)  # no step does anything but compute: no tool is called, nothing is waited for
     step_count: int = field(init=False)  # of all that are written, however deep
+    runs_last: bool = field(init=False)  # something is run whatever happens, a cancellation too
 
     def __post_init__(self) -> None:
         bodies = [step.body for step in walk((*self.steps, *self.on_error, *self.last))]
         object.__setattr__(self, "is_pure", all(map(_only_computes, bodies)))
         object.__setattr__(self, "step_count", len(bodies))
+        tidies = any(isinstance(body, TryBody) and body.last for body in bodies)
+        object.__setattr__(self, "runs_last", bool(self.last) or tidies)
 
     def merge_params(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The document's defaults, replaced key by key by the run's own."""

@@ -27,6 +27,7 @@ class Branch:
     def __init__(self, going: Going = Going.ON) -> None:
         self._going = going
         self._shelters = 0
+        self._is_cut_off = False
         self._task: asyncio.Task[object] | None = None
 
     @property
@@ -36,7 +37,7 @@ class Branch:
     @property
     def is_stopped(self) -> bool:
         """True where a cancellation of its task is the doing of `stop`."""
-        return self.going is Going.STOPPING
+        return self.going is Going.STOPPING and not self._is_cut_off
 
     @property
     def can_be_stopped(self) -> bool:
@@ -50,6 +51,10 @@ class Branch:
         self._going = Going.STOPPING
         if self._task is not None and not self._shelters:
             self._task.cancel()
+
+    def cut_off(self) -> None:
+        """From here on a cancellation of its task is taken as it is: nothing runs last any more."""
+        self._is_cut_off = True
 
     @contextmanager
     def sheltered(self) -> Iterator[None]:

@@ -125,4 +125,11 @@ class Parked:
     path: str = ""
 
 
-Outcome = Succeeded | Failed | Parked
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """The run was given up from outside, for this error; what runs last has run."""
+
+    error: PipelineError
+
+
+Outcome = Succeeded | Failed | Parked | GivenUp

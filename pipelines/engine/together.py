@@ -141,7 +141,9 @@ class SideBySide:
         await self.give_up()
 
     async def _cut_off(self) -> None:
-        """Cancel what is at work and wait for its end, however often that is canceled itself."""
+        """Cancel what is at work and wait for its end, however often that is canceled itself. Nothing runs last."""
+        for branch in self._branches.values():
+            branch.cut_off()
         while self._tasks:
             for task in self._tasks:
                 task.cancel()

@@ -212,7 +212,7 @@ class Walker:
         """Write down how an attempt has ended. What has happened is kept even where the branch is stopped meanwhile."""
         self._begun.add(entry.path)
         record = self._surroundings.journal.record(entry, barrier=barrier)
-        if not scope.branch.can_be_stopped:
+        if not (barrier and scope.branch.can_be_stopped):
             await record
             tries.add(entry)
             return

@@ -10,17 +10,20 @@ from typing import Any
 from pipelines.document import DocumentInvalid, Pipeline, check_params, compile_document
 from pipelines.document.parsing import refuse_unusable
 from pipelines.engine import Execution, Surroundings
+from pipelines.engine.branches import calm_down
 from pipelines.engine.names import instant_text
-from pipelines.engine.ports import Failed, Invoker, Outcome, Parked, RunContext, Succeeded, ToolCall
+from pipelines.engine.ports import Failed, GivenUp, Invoker, Outcome, Parked, RunContext, Succeeded, ToolCall
 from pipelines.engine.simulated import call_in_place
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.expressions import ExpressionError
 from pipelines.simulation.trace import Trace
-from pipelines.simulation.virtual_time import VirtualClock, VirtualLoop, cancel_after
+from pipelines.simulation.virtual_time import VirtualClock, VirtualLoop, call_after
 from pipelines.tools.base import Catalog, ToolContext
 
 # The same document with the same params gives the same trace.
 _SEED = 0
+
+CANCELED = PipelineError(code="canceled", error_class=ErrorClass.CANCELED, detail="the run was canceled")
 
 # What stands for the ids that a real run would have.
 _NAME = "simulation"
@@ -80,24 +83,44 @@ async def _run(
     pipeline: Pipeline, context: RunContext, trace: Trace, clock: VirtualClock, cancel_at: timedelta | None
 ) -> Simulated:
     """Go on after each parking, as a worker would: a new execution that knows only the journal."""
-    task = asyncio.current_task()
-    if cancel_at is not None and task is not None:
-        cancel_after(task, cancel_at)
     surroundings = Surroundings(context=context, journal=trace, invoke=_call_pure_tools(context.now), clock=clock)
     rng = Random(_SEED)  # noqa: S311  # jitter, no secret
+    cancellation = _Cancellation()
+    if cancel_at is not None:
+        call_after(cancel_at, cancellation.come)
     while True:
         execution = Execution(pipeline, surroundings, tuple(trace.entries), rng)
+        cancellation.meet(execution)
         try:
-            await clock.sleep(timedelta())
             outcome = await execution.run()
-            if isinstance(outcome, Parked):
-                await clock.sleep_until(outcome.until)
-                continue
+            if not isinstance(outcome, Parked):
+                return _ended(outcome, execution)
+            await clock.sleep_until(outcome.until)
         except asyncio.CancelledError:
-            for entry in execution.interrupted:
-                await trace.record(entry, barrier=False)
-            return _canceled(execution)
-        return _ended(outcome, execution)
+            if not cancellation.has_come:
+                raise
+            calm_down()  # it came while the run was parked
+
+
+class _Cancellation:
+    """Somebody cancels the run, whatever it is at."""
+
+    def __init__(self) -> None:
+        self.has_come = False
+        self._execution: Execution | None = None
+
+    def meet(self, execution: Execution) -> None:
+        """From here on it is this execution that is canceled, at once where the cancellation has come."""
+        self._execution = execution
+        if self.has_come:
+            execution.give_up(CANCELED)
+        if (task := asyncio.current_task()) is not None:
+            execution.carried_out_by(task)
+
+    def come(self) -> None:
+        self.has_come = True
+        if self._execution is not None:
+            self._execution.give_up(CANCELED)
 
 
 def _ended(outcome: Outcome, execution: Execution) -> Simulated:
@@ -106,13 +129,10 @@ def _ended(outcome: Outcome, execution: Execution) -> Simulated:
             return Simulated(state="succeeded", outputs=outputs, error=None, names=execution.names)
         case Failed(error):
             return Simulated(state="failed", outputs={}, error=error, names=execution.names)
+        case GivenUp(error):
+            return Simulated(state="canceled", outputs={}, error=error, names=execution.names)
         case Parked():
             raise AssertionError("a parked run has not ended")
-
-
-def _canceled(execution: Execution) -> Simulated:
-    error = PipelineError(code="canceled", error_class=ErrorClass.CANCELED, detail="the run was canceled")
-    return Simulated(state="canceled", outputs={}, error=error, names=execution.names)
 
 
 def _call_pure_tools(start: datetime) -> Invoker:

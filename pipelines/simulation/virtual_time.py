@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-# Whoever is due at the instant of the cancellation is canceled: it comes this much before all that is due then.
+# What somebody does at an instant comes this much before all that is due then.
 _JUST_BEFORE = timedelta(microseconds=1) / 2
 
 
@@ -73,9 +73,9 @@ class VirtualClock:
         await self.sleep(instant - self.now())
 
 
-def cancel_after(task: "asyncio.Task[Any]", delay: timedelta) -> None:
-    """Cancel the task at that instant of the loop's time, before anything else that is due then."""
+def call_after(delay: timedelta, callback: Callable[[], None]) -> None:
+    """Call at that instant of the loop's time, before anything else that is due then."""
     if delay <= timedelta():
-        task.cancel()
+        callback()
     else:
-        asyncio.get_running_loop().call_at((delay - _JUST_BEFORE).total_seconds(), task.cancel)
+        asyncio.get_running_loop().call_at((delay - _JUST_BEFORE).total_seconds(), callback)

@@ -539,3 +539,94 @@ def test_a_redrive_gives_the_time_of_the_policy_anew():
     run_once(tools)
 
     assert (run_of(work).state, reload(work).attempt) == ("queued", 2)
+
+
+class Tidying(Tools):
+    """A step that holds on and one that runs last, which holds on as well where it is to."""
+
+    tidies_for = 0.0
+
+    async def call(self, context, /, **given):
+        self.calls.append(context.step_path)
+        if context.step_path != "tidy":
+            await asyncio.Event().wait()
+        await asyncio.sleep(self.tidies_for)
+        return {"ok": True}
+
+
+TIDY = {**calling("held"), "outputs": {}, "finally": [{"id": "tidy", "uses": "test.call", "with": {}}]}
+
+
+def cut_short(work: DueWork, tools: Tools, *, cancel: bool) -> None:
+    async def midway() -> None:
+        async with bench(catalog=tools.catalog) as process:
+            await process.pool.run_once()
+            await until(lambda: bool(tools.calls))
+            if cancel:
+                await change(work, cancel_requested_at=datetime.now(UTC))
+                await process.pool.watch_once()
+            await process.settled()
+
+    run(midway())
+
+
+def states_of_steps() -> dict[str, str]:
+    return dict(StepRun.objects.values_list("path", "state"))
+
+
+def test_a_run_that_is_canceled_runs_what_runs_last():
+    work, tools = due_work(TIDY), Tidying()
+
+    cut_short(work, tools, cancel=True)
+
+    assert (run_of(work).state, tools.calls) == ("canceled", ["held", "tidy"])
+    assert states_of_steps() == {"held": "canceled", "tidy": "succeeded"}
+
+
+def test_a_run_whose_time_is_over_runs_what_runs_last():
+    work, tools = due_work(TIDY, task={"timeout": timedelta(milliseconds=200)}), Tidying()
+
+    cut_short(work, tools, cancel=False)
+
+    assert (run_of(work).state, run_of(work).cause, tools.calls) == ("failed", "deadline", ["held", "tidy"])
+    assert states_of_steps() == {"held": "canceled", "tidy": "succeeded"}
+
+
+def test_what_runs_last_has_the_grace_and_no_longer(settings):
+    settings.ORDINAUT_GRACE = timedelta(milliseconds=200)
+    work, tools = due_work(TIDY), Tidying()
+    tools.tidies_for = 60.0
+
+    cut_short(work, tools, cancel=True)
+
+    assert (run_of(work).state, tools.calls) == ("canceled", ["held", "tidy"])
+    assert states_of_steps() == {"held": "canceled", "tidy": "canceled"}
+
+
+def test_a_run_that_another_process_had_begun_runs_what_runs_last_when_it_is_canceled_at_its_claim():
+    work, tools = due_work(TIDY, claim_count=1, cancel_requested_at=datetime.now(UTC)), Tidying()
+    StepRunFactory(run=work.run, path="held", attempt=1, state="interrupted", kind="tool", uses="test.call")
+
+    run_once(tools)
+
+    assert (run_of(work).state, tools.calls) == ("canceled", ["tidy"])
+
+
+def test_a_lost_lease_ends_what_runs_last_too():
+    work, tools = due_work(TIDY), Tidying()
+    tools.tidies_for = 60.0
+
+    async def lose_it() -> None:
+        async with bench(catalog=tools.catalog) as process:
+            await process.pool.run_once()
+            await until(lambda: bool(tools.calls))
+            await change(work, cancel_requested_at=datetime.now(UTC))
+            await process.pool.watch_once()
+            await until(lambda: tools.calls == ["held", "tidy"])
+            await change(work, lease_epoch=10_000)
+            await process.pool.watch_once()
+            await process.settled()
+
+    run(lose_it())
+
+    assert reload(work) is not None

@@ -228,3 +228,29 @@ def test_mistakes_are_told_where_they_stand(written, pointer, code):
     problems = [each for each in validate(written, catalog=CATALOG) if each.severity is Severity.ERROR]
 
     assert (problems[0].pointer, problems[0].code) == (pointer, code)
+
+
+def test_a_run_that_is_canceled_runs_what_runs_last_and_nothing_else():
+    inner = attempt(slow("x", 9), catch=[clause(put("caught"))], **{"finally": [slow("tidy", 1)]})
+    written = {
+        **document(inner, put("never")),
+        "on_error": [put("alarm")],
+        "finally": [{"id": "last", "set": {"error": "${error.code}"}}],
+    }
+    answer = ran(written, cancel_at=timedelta(seconds=2))
+
+    assert (answer["state"], answer["error"]["code"], answer["outputs"]) == ("canceled", "canceled", {})
+    assert timed(answer) == [
+        ("x", "canceled", "PT2S"),
+        ("tidy", S, "PT3S"),
+        ("t", "canceled", "PT3S"),
+        ("last", S, "PT3S"),
+    ]
+    assert answer["steps"][-1]["output"] == {"error": "canceled"}
+
+
+def test_a_run_that_is_canceled_while_it_is_parked_runs_what_runs_last():
+    retried = {"retry": {"max_attempts": 2, "initial": "PT1H", "on": ["broke"]}}
+    written = {**document(breaks("x", 1, **retried)), "finally": [put("last")]}
+
+    assert timed(ran(written, cancel_at=timedelta(minutes=1))) == [("x", F, "PT1S"), ("last", S, "PT1M")]
