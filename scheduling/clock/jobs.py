@@ -1,13 +1,11 @@
 """The housekeeping jobs of the scheduling app."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.db import transaction
-from django.db.models import QuerySet
+from django.db import connection, transaction
 
 from scheduling.bulk.operations import carry_on
 from scheduling.calendars.models import Calendar
@@ -22,7 +20,7 @@ from scheduling.housekeeping import HousekeepingJob, alone, register
 from scheduling.instants import database_now
 from scheduling.schedules.models import Schedule
 from scheduling.schedules.operations import end_snooze
-from scheduling.tasks.models import Task, TaskState
+from scheduling.tasks.models import Task
 from scheduling.tasks.operations import end_snooze as end_task_snooze
 
 logger = structlog.get_logger(__name__)
@@ -32,23 +30,41 @@ BATCH = 200
 EXPANDED_AHEAD = timedelta(days=366)
 
 
+# Purpose: what has a snooze that is over. What somebody has locked is passed over and does not count among the batch:
+# it would keep the others from their turn for as long as it is locked.
+# Index: task_snoozed_until_idx, schedule_snoozed_until_idx. Locks: the tasks and schedules it returns.
+_SNOOZED_TASKS = """
+SELECT task.id FROM scheduling_task task
+WHERE task.state = 'paused' AND task.paused_until <= %s
+ORDER BY task.paused_until LIMIT %s
+FOR NO KEY UPDATE OF task SKIP LOCKED
+"""
+_SNOOZED_SCHEDULES = """
+SELECT schedule.id FROM scheduling_schedule schedule JOIN scheduling_task task ON task.id = schedule.task_id
+WHERE schedule.paused_until <= %s AND task.state <> 'archived'
+ORDER BY schedule.paused_until LIMIT %s
+FOR NO KEY UPDATE OF task, schedule SKIP LOCKED
+"""
+
+
 def end_snoozes() -> int:
     """Resume the tasks and the schedules whose snooze is over."""
     with session.hurried(), alone("end_snoozes") as is_alone:
         if not is_alone:
             return 0
         now = database_now()
-        tasks = Task.objects.filter(state=TaskState.PAUSED, paused_until__lte=now)
-        ended = _one_by_one(_ids_of(tasks), lambda pk: end_task_snooze(task=Task.objects.get(pk=pk)))
+        ended = _one_by_one(_ids_of(_SNOOZED_TASKS, now), lambda pk: end_task_snooze(task=Task.objects.get(pk=pk)))
         # Tasks come first: a schedule that was held with its task is accounted for once, by whichever ends last.
-        snoozed = Schedule.objects.filter(paused_until__lte=now).exclude(task__state=TaskState.ARCHIVED)
         schedules = Schedule.objects.select_related("task")
-        return ended + _one_by_one(_ids_of(snoozed), lambda pk: end_snooze(schedule=schedules.get(pk=pk)))
+        snoozed = _ids_of(_SNOOZED_SCHEDULES, now)
+        return ended + _one_by_one(snoozed, lambda pk: end_snooze(schedule=schedules.get(pk=pk)))
 
 
-def _ids_of(rows: QuerySet[Any]) -> list[UUID]:
+def _ids_of(statement: str, now: datetime) -> list[UUID]:
     """Ids alone, since one row that cannot be read would keep the others from being read."""
-    return list(rows.order_by("pk").values_list("pk", flat=True)[:BATCH])
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [now, BATCH])
+        return [pk for (pk,) in cursor.fetchall()]
 
 
 def _one_by_one(ids: Sequence[UUID], act: Callable[[UUID], object]) -> int:

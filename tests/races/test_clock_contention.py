@@ -1,6 +1,7 @@
 """Passes that meet the locks of others, hung statements, deadlocks and another release's tables: others still fire."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from scheduling.clock.isolation import SteppedOver
 from scheduling.clock.jobs import end_snoozes
 from scheduling.clock.loop import Clock
 from scheduling.events.models import Event
+from scheduling.instants import database_now
 from scheduling.models import Run, Schedule, Task
 from scheduling.schedules.models import ScheduleState
 from tests.factories import ScheduleFactory, TaskFactory
@@ -341,3 +343,22 @@ def test_two_clocks_tell_an_occurrence_that_a_lock_holds_up_once(settings: Any) 
 
     assert sorted(told) == [0, 1]
     assert Event.objects.get().payload["schedule"] == str(late.pk)
+
+
+def test_snoozes_of_a_task_that_somebody_has_locked_keep_no_other_snooze_from_its_end(monkeypatch):
+    """There are more of them than a batch takes."""
+    monkeypatch.setattr("scheduling.clock.jobs.BATCH", 5)
+    over = database_now() - timedelta(seconds=1)
+    held = TaskFactory()
+    for _ in range(8):
+        ScheduleFactory(task=held, state="paused", paused_until=over, next_fire_at=over)
+    other = ScheduleFactory(state="paused", paused_until=over + timedelta(milliseconds=1), next_fire_at=over)
+    began = time.monotonic()
+
+    with somebody_holds(f"SELECT * FROM scheduling_task WHERE id = '{held.pk}' FOR NO KEY UPDATE"):
+        assert end_snoozes() == 1
+
+    other.refresh_from_db()
+    assert other.state == "active"
+    assert time.monotonic() - began < 2
+    assert end_snoozes() + end_snoozes() == 8

@@ -27,7 +27,9 @@ def describe(fields: Sequence[str], clockface: Clockface, nearest: AbstractSet[i
     minute, hour, day_of_month, month, day_of_week = fields
     named_months = months(_plain(Field.MONTH, month)) if month != "*" else ""
     days = _days(day_of_month, day_of_week, nearest, named_months or "the month")
-    in_months = f" in {named_months}" if named_months and day_of_month == "*" else ""
+    # Where either day will do, the months hold for the weekdays as well.
+    either = not (day_of_month.startswith("*") or day_of_week.startswith("*"))
+    in_months = f" in {named_months}" if named_months and (day_of_month == "*" or either) else ""
     is_fixed = not (minute.startswith("*") or hour.startswith("*"))
     if is_fixed:
         return in_zone(f"{days}{in_months} at {times_of_day(clockface.hours, clockface.minutes)}", zone)

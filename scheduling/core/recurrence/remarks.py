@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from heapq import merge
 from itertools import islice
 
@@ -22,6 +22,7 @@ _MOST_SENTENCES = 200
 _MOST_LOOKED_AT = 5_000
 _NAMED_EXCLUSIONS = 10
 _MOST_JUDGED = 10  # exclusions of times that do not exist, each a rule to be compiled
+_NOTHING = timedelta()
 _FOLD_WORDS = {"first": "once, the first time", "second": "once, the second time", "both": "both times"}
 
 
@@ -50,7 +51,8 @@ def _clock_remarks(
     sentences = looked_at = 0
     upcoming = datetime.min  # the rule's first wall time from the present change on: a search for each would be dear
     for segment in context.zone.segments_from(start - ONE_DAY):
-        if segment.start > end:
+        # What comes twice comes for the first time before the clocks go back.
+        if segment.start - max(segment.before - segment.offset, _NOTHING) > end:
             return
         if segment.before == segment.offset:
             continue

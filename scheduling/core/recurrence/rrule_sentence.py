@@ -28,8 +28,16 @@ _NOUNS = {
 
 def describe(parts: Parts, anchor: datetime, zone: str) -> str:
     """For example: Every weekday at 08:00 (Europe/Chisinau)."""
-    words = [_every(parts, anchor), *_days(parts, anchor), *_positions(parts), *_times(parts, anchor)]
-    return in_zone(" ".join(words) + _end(parts), zone)
+    words = [_every(parts, anchor), *_days(parts, anchor)]
+    if _chooses_times(parts):
+        return in_zone(" ".join([*words, *_times(parts, anchor)]) + _chosen(parts) + _end(parts), zone)
+    return in_zone(" ".join([*words, *_positions(parts), *_times(parts, anchor)]) + _end(parts), zone)
+
+
+def _chooses_times(parts: Parts) -> bool:
+    """True where BYSETPOS chooses among times of a day, not only among days."""
+    times = (parts.by_hour, parts.by_minute, parts.by_second)
+    return bool(parts.by_position) and parts.freq not in SUB_DAILY and any(len(each) > 1 for each in times)
 
 
 def _every(parts: Parts, anchor: datetime) -> str:
@@ -84,6 +92,10 @@ def _any_month(parts: Parts) -> str:
     if parts.freq != "YEARLY":
         return "the month"
     return "a month" if parts.by_day or parts.by_position else "every month"
+
+
+def _chosen(parts: Parts) -> str:
+    return f", but only the {listed([ordinal(at) for at in parts.by_position])} of each {_NOUNS[parts.freq]}"
 
 
 def _positions(parts: Parts) -> list[str]:

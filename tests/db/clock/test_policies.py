@@ -493,3 +493,14 @@ def test_a_parked_run_gives_way_where_the_newest_start_cancels_the_running_one()
     assert Run.objects.get(pk=parked.run_id).state == RunState.CANCELED
     assert DueWork.objects.get().run_id == born.pk
     assert DueWork.objects.get().gate is None
+
+
+@pytest.mark.parametrize(("policy", "states"), [("skip", ["queued", "skipped"]), ("queue_one", ["queued", "queued"])])
+def test_a_run_that_waits_for_its_jitter_is_live_from_its_planned_instant(policy, states):
+    ScheduleFactory(expression="0 * * * *", next_fire_at=NINE, jitter=timedelta(minutes=59), task__overlap=policy)
+
+    run_pass(now=NINE)
+    run_pass(now=NINE + timedelta(hours=1))
+
+    assert DueWork.objects.order_by("available_at")[0].available_at > NINE
+    assert list(Run.objects.order_by("scheduled_for").values_list("state", flat=True)) == states

@@ -116,3 +116,21 @@ def test_what_comes_twice_is_named_up_to_the_instant_at_which_its_line_ends(unti
     found = notes(kind="rrule", expression=line, after="2027-10-30T12:00:00", count=9)
 
     assert [note[11:16] for note in found] == named
+
+
+TWICE = "2027-10-31 02:30 comes twice in Europe/Berlin (clocks go back)"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"kind": "once", "expression": "2027-10-31T02:30:00"},
+        {"kind": "once", "expression": "2027-10-31T02:30:00", "fold": "both"},
+        {"kind": "cron", "expression": "30 2 * * *", "after": "2027-10-30T12:00:00", "count": 1},
+        {"kind": "cron", "expression": "30 2 * * *", "after": "2027-10-30T12:00:00", "count": 1, "fold": "both"},
+        {"kind": "rrule", "expression": "FREQ=DAILY;COUNT=2", "starts_at": "2027-10-30T02:30:00"},
+        {"kind": "once", "expression": "2027-10-01T10:00:00", "rdates": ["2027-10-31T02:30:00"]},
+    ],
+)
+def test_the_first_of_a_doubled_time_is_noted_where_it_is_the_last_that_is_shown(line):
+    assert [note for note in notes(**line) if note.startswith(TWICE)]

@@ -231,6 +231,11 @@ def test_equal_rules_are_compiled_once():
         ("cron", "0 9,18 * * *", "Every day at 09:00 and 18:00"),
         ("cron", "0 0 1 1 *", "On day 1 of January at 00:00"),
         ("cron", "0 0 13 * 5", "On day 13 of the month and also every Friday at 00:00"),
+        ("cron", "0 0 13 1 5", "On day 13 of January and also every Friday in January at 00:00"),
+        ("cron", "*/10 * 13 1 5", "Every 10 minutes, on day 13 of January and also every Friday in January"),
+        ("rrule", "FREQ=DAILY;BYHOUR=8,9;BYSETPOS=1", "Every day at 08:00 and 09:00, but only the first of each day"),
+        ("rrule", "FREQ=WEEKLY;BYDAY=MO,WE;BYHOUR=8,9;BYSETPOS=-1;COUNT=3",
+         "Every Monday and Wednesday at 08:00 and 09:00, but only the last of each week, 3 times"),
         ("cron", "0 0 */2 * 1", "On day 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29 and 31 of the month"
          " if it is also every Monday at 00:00"),
         ("cron", "0 6 * * 5L", "On the last Friday of the month at 06:00"),
