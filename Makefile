@@ -39,9 +39,9 @@ $(VENV)/.embedded-%: ; $(call install,requirements-embedded.txt)
 up: $(UP) ## start everything on this machine: make up ARGS='--port 8911'
 	@$(IN_VENV) manage.py up --stop-with-parent $(ARGS)
 
-# Four at a time on two cores: tests of real processes wait for most of their time, and their files are spread among those
-# that compute (tests/ordering.py).
-PYTEST := $(IN_VENV) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+# Three at a time on two cores: tests of real processes wait for a part of their time, and their files are spread among
+# those that compute (tests/ordering.py). Four at a time end no sooner.
+PYTEST := $(IN_VENV) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: $(DEV) ## run the tests on embedded servers: make test ARGS='tests/unit -k cron'

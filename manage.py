@@ -1,19 +1,16 @@
 #!/usr/bin/env python
 """Run Ordinaut's management commands; `python manage.py help` lists them."""
 
-import gc
 import os
 import select
 import sys
 
-# A start makes hundreds of thousands of objects and no garbage: collections by Python's own thresholds, (700, 10, 10),
-# take a quarter of it. What they would free of a service that runs is little, and waits a moment longer.
-GARBAGE = (50_000, 20, 50)
+from scheduling.garbage import collect_seldom
 
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ordinaut_project.settings")
-    gc.set_threshold(*GARBAGE)
+    collect_seldom()
 
     from django.core.management import execute_from_command_line
 

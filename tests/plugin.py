@@ -10,7 +10,6 @@ ORDINAUT_TEST_REDIS_URL on that Redis. What is not given is started, PostgreSQL 
 ORDINAUT_TEST_POSTGRES_BIN where that is set.
 """
 
-import gc
 import os
 import shutil
 import tempfile
@@ -20,11 +19,11 @@ from pathlib import Path
 
 import pytest
 
-from manage import GARBAGE
 from ordinaut_project.embedded.binaries import EmbeddedError
 from ordinaut_project.embedded.places import FolderLock
 from ordinaut_project.embedded.postgres import THROWAWAY_SETTINGS, Postgres
 from ordinaut_project.embedded.valkey import Valkey
+from scheduling.garbage import collect_seldom
 from workers.supervisor import Supervisor, SupervisorError
 
 _REDIS_DATABASES = 64
@@ -42,7 +41,7 @@ def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
 ) -> Generator[None, None, None]:
     """Fix the environment and start the servers, before pytest-django reads the settings."""
-    gc.set_threshold(*GARBAGE)
+    collect_seldom()
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is None:
         options = parser.parse_known_args(args)

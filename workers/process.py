@@ -18,6 +18,7 @@ from uuid import UUID
 
 import structlog
 
+from scheduling.garbage import collect_seldom
 from workers import exits
 from workers.pulse import receive
 
@@ -36,6 +37,7 @@ class Welcome:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a worker process to its end and return its exit code."""
+    collect_seldom()
     import django
 
     django.setup()

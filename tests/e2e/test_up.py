@@ -224,7 +224,7 @@ def test_make_up_stops_with_make(other, how):
     assert "Stopped." in other.said()
 
 
-def test_servers_that_are_given_are_used_and_none_is_started(other, process_env):
+def test_servers_that_are_given_are_used_and_none_is_started(process_env, other):
     given = {name: process_env[name] for name in ("DATABASE_URL", "REDIS_URL")}
 
     other.start("--no-examples", **given)

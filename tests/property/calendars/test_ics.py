@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduling.calendars.ics import MAX_DAYS, CalendarTextError, expand
+from tests.effort import examples
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 LINES = (
@@ -28,7 +29,7 @@ HEADS = ["", "X-WR-TIMEZONE:Europe/Berlin\n", "X-WR-TIMEZONE:Mars/X\n"]
 events = st.lists(st.lists(st.sampled_from(LINES), max_size=7, unique=True), max_size=4)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.sampled_from(HEADS), events)
 def test_a_text_is_expanded_or_refused_soon(head, given_events):
     body = "".join("BEGIN:VEVENT\n" + "\n".join(lines) + "\nEND:VEVENT\n" for lines in given_events)

@@ -12,6 +12,7 @@ from scheduling.models import Miss, Schedule
 from scheduling.schedules.accounts import account_for_pause
 from scheduling.schedules.models import MissReason
 from scheduling.schedules.rules import recurrence_of, set_mark
+from tests.effort import examples
 from tests.factories import ScheduleFactory, TaskFactory
 from tests.property.core.rules import any_rrules, cron_expressions, zones
 
@@ -29,7 +30,7 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rule=EXPRESSIONS, zone=zones, steps=STEPS)
 def test_pausing_and_restarting_anywhere_gives_the_same_set(
     rule: tuple[str, str], zone: str, steps: list[tuple[str, int]]

@@ -8,6 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from scheduling.core.recurrence import Rule, ScheduleError, compile_rule
+from tests.effort import examples
 from tests.property.core.cron_words import cron_matcher
 from tests.property.core.rules import anchors, cron_expressions, folds, gaps, resolve, rrules, zones
 
@@ -40,7 +41,7 @@ def occurrences_or_none(rule: Rule, after: datetime, limit: int) -> list[datetim
         return []
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(expression=cron_expressions(), week=st.sampled_from(CHANGE_WEEKS), gap=gaps, fold=folds)
 def test_cron_is_what_a_scan_of_every_minute_finds(
     expression: str, week: tuple[str, datetime], gap: str, fold: str
@@ -68,7 +69,7 @@ def test_cron_is_what_a_scan_of_every_minute_finds(
     assert found == sorted(at for at in expected if start <= at < end)
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=examples(120))
 @given(
     expression=rrules(freqs=("YEARLY", "MONTHLY", "WEEKLY", "DAILY")), anchor=anchors, zone=zones, gap=gaps, fold=folds
 )
@@ -87,7 +88,7 @@ def test_rules_of_days_are_what_dateutil_expands_in_local_time(
     assert found[:50] == expected[:50]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(expression=rrules(freqs=("HOURLY", "MINUTELY", "SECONDLY"), most_interval=1000), anchor=anchors)
 def test_finer_rules_are_what_dateutil_expands(expression: str, anchor: datetime) -> None:
     # dateutil crawls through months that BYMONTH leaves out; what it does answer, it answers rightly.
@@ -103,7 +104,7 @@ def test_finer_rules_are_what_dateutil_expands(expression: str, anchor: datetime
     assert occurrences_or_none(rule, datetime(2000, 1, 1, tzinfo=UTC), len(expected)) == expected
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(30))
 @given(
     expression=rrules(freqs=("HOURLY", "MINUTELY"), most_interval=50),
     week=st.sampled_from([week for week in CHANGE_WEEKS if week[0] != "Australia/Lord_Howe"]),
@@ -141,7 +142,7 @@ def test_finer_rules_follow_elapsed_time_through_clock_changes(expression: str, 
     assert [at for at in found if at < anchor + timedelta(days=4)] == expected
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(
     expression=rrules(freqs=("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY")),
     anchor=anchors,

@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 
 from scheduling.core.backfill import next_slice, occurrences_in
 from scheduling.core.recurrence import Recurrence
+from tests.effort import examples
 from tests.property.core.test_recurrence_laws import instants, recurrences
 
 MOST = 300
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(80))
 @given(
     recurrence=recurrences(),
     start=instants,

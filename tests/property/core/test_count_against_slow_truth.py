@@ -9,6 +9,7 @@ from scheduling.core.recurrence import Rule, ScheduleError, compile_rule
 from scheduling.core.recurrence.base import WallRecurrence
 from scheduling.core.recurrence.elapsed import ElapsedRecurrence
 from scheduling.core.recurrence.patterns import BoundedPattern
+from tests.effort import examples
 from tests.property.core.rules import any_rrules, gaps, resolve, zones
 
 SECOND = timedelta(seconds=1)
@@ -36,7 +37,7 @@ def endless_and_counted(rule: dict[str, object], count: int) -> tuple[object, ob
     return endless, compile_rule(Rule(kind="rrule", **rule))  # type: ignore[arg-type]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(
     expression=rules(freqs=("YEARLY", "MONTHLY", "WEEKLY", "DAILY"), most_interval=400),
     anchor=anchors,
@@ -92,7 +93,7 @@ def test_the_last_wall_time_is_the_one_that_counting_finds(
     assert last == wall
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(
     expression=st.one_of(
         rules(freqs=("HOURLY",), most_interval=50),

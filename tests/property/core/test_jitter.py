@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from scheduling.core.planning import MisfirePolicy, plan
 from scheduling.core.recurrence import Rule, ScheduleError, compile_rule
+from tests.effort import examples
 from tests.property.core.rules import anchors, cron_expressions, rrules, zones
 
 START = datetime(2025, 3, 1, tzinfo=UTC)
@@ -18,7 +19,7 @@ rules = st.one_of(
 jitters = st.integers(1, 10 * 86_400).map(lambda seconds: timedelta(seconds=seconds))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(rules, zones, anchors, jitters, st.text(max_size=8))
 def test_a_start_comes_after_its_instant_and_before_the_next_one(rule, zone, anchor, jitter, seed):
     kind, expression = rule
@@ -44,7 +45,7 @@ def test_a_start_comes_after_its_instant_and_before_the_next_one(rule, zone, anc
     assert planned() == found
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.sampled_from(["skip", "last", "all"]), st.integers(0, 6), st.integers(0, 8), st.integers(0, 12))
 def test_no_more_fire_than_remain_and_the_mark_stands_behind_them(policy, remaining, grace_hours, late_hours):
     hourly = compile_rule(Rule(kind="cron", expression="0 * * * *"))

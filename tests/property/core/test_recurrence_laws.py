@@ -6,6 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from scheduling.core.recurrence import Recurrence, Rule, ScheduleError, compile_rule
+from tests.effort import examples
 from tests.property.core.rules import anchors, cron_expressions, folds, gaps, rrules, zones
 
 FREQS = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY")
@@ -45,7 +46,7 @@ def recurrences(draw: st.DrawFn) -> Recurrence:
         raise
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(80))
 @given(recurrence=recurrences(), after=instants)
 def test_the_next_occurrence_is_strictly_later(recurrence: Recurrence, after: datetime) -> None:
     following = recurrence.next_after(after)
@@ -53,7 +54,7 @@ def test_the_next_occurrence_is_strictly_later(recurrence: Recurrence, after: da
     assert following is None or (following > after and following.tzinfo is UTC)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(80))
 @given(recurrence=recurrences(), after=instants, jumps=st.lists(st.integers(0, 40 * 86_400), min_size=1, max_size=6))
 def test_jumping_finds_what_iterating_finds(recurrence: Recurrence, after: datetime, jumps: list[int]) -> None:
     iterated = recurrence.occurrences(after, 200)
@@ -65,7 +66,7 @@ def test_jumping_finds_what_iterating_finds(recurrence: Recurrence, after: datet
             assert recurrence.next_after(point) == later[0]
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(80))
 @given(recurrence=recurrences(), first=instants, second=instants)
 def test_a_later_question_has_no_earlier_answer(recurrence: Recurrence, first: datetime, second: datetime) -> None:
     earlier, later = recurrence.next_after(min(first, second)), recurrence.next_after(max(first, second))
@@ -73,7 +74,7 @@ def test_a_later_question_has_no_earlier_answer(recurrence: Recurrence, first: d
     assert later is None or (earlier is not None and earlier <= later)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(recurrence=recurrences(), after=instants)
 def test_nothing_lies_between_two_neighbours(recurrence: Recurrence, after: datetime) -> None:
     first = recurrence.next_after(after)
@@ -84,7 +85,7 @@ def test_nothing_lies_between_two_neighbours(recurrence: Recurrence, after: date
     assert recurrence.next_after(after + (first - after) / 2) == first
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     recurrence=recurrences(),
     after=instants,
@@ -104,7 +105,7 @@ def test_asking_again_from_anywhere_gives_the_same_set(
         assert recurrence.occurrences(resumed, len(expected)) == expected
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     rules=st.one_of(
         st.tuples(st.just("cron"), st.lists(cron_expressions(), min_size=2, max_size=5)),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from scheduling.core.recurrence import Recurrence, Rule, ScheduleError, compile_rule
 from scheduling.core.recurrence.zones import _segments, get_zone
+from tests.effort import examples
 from tests.property.core.cron_words import cron_matcher
 from tests.property.core.rules import anchors, any_rrules, cron_expressions, folds, gaps, rrules, zones
 from tests.property.core.slow import exists, satisfies, walls_of
@@ -54,7 +55,7 @@ def forget() -> None:
     _segments.cache_clear()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(rule=rules(), start=instants, cuts=st.lists(st.integers(0, 30 * 86_400), max_size=6))
 def test_restarts_anywhere_give_the_same_set(rule: Rule, start: datetime, cuts: list[int]) -> None:
     """A clock asks on from its mark, which may lie anywhere between two occurrences."""
@@ -72,7 +73,7 @@ def test_restarts_anywhere_give_the_same_set(rule: Rule, start: datetime, cuts: 
     assert found == [at for at in whole if at <= end]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(rule=rules(), start=instants, first=st.integers(0, 20 * 86_400), length=st.integers(0, 20 * 86_400))
 def test_a_pause_takes_out_its_own_occurrences_and_no_others(
     rule: Rule, start: datetime, first: int, length: int
@@ -89,7 +90,7 @@ def test_a_pause_takes_out_its_own_occurrences_and_no_others(
     assert [*before, *left] == [at for at in whole if not paused < at <= resumed]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(
     expression=rrules(freqs=FREQS, most_interval=90), anchor=anchors, zone=zones, gap=gaps, fold=folds, after=instants
 )
@@ -110,7 +111,7 @@ def info_later(wall: datetime, info: ZoneInfo) -> timedelta | None:
     return wall.replace(tzinfo=info, fold=1).utcoffset()
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(80))
 @given(expression=cron_expressions(), zone=zones, gap=gaps, fold=folds, after=instants)
 def test_every_occurrence_of_cron_satisfies_it(
     expression: str, zone: str, gap: str, fold: str, after: datetime

@@ -7,6 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from scheduling.core.recurrence import Rule, ScheduleError, compile_rule, settled_anchor
+from tests.effort import examples
 from tests.property.core.rules import any_rrules, cron_expressions, folds, gaps, zones
 
 FREQS = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY")
@@ -19,7 +20,7 @@ expressions = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=examples(400))
 @given(words=expressions, anchor=anchors, zone=zones, gap=gaps, fold=folds, hours=st.integers(0, 4000))
 def test_the_occurrences_after_the_mark_are_the_same(words, anchor, zone, gap, fold, hours):
     kind, expression = words

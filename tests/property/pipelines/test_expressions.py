@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from jmespath.exceptions import JMESPathError
 
 from pipelines.expressions import ExpressionError, compile_expression, compile_template
+from tests.effort import examples
 
 NAMES = st.sampled_from(["a", "b", "c", '"a b"'])
 LITERALS = st.sampled_from(["`1`", "`0`", "`true`", "`null`", "`[]`", '`{"a": 1}`', "'a'", '`"b"`', "`1.5`"])
@@ -76,7 +77,7 @@ def differs_by_intent(expression: str) -> bool:
     return any(sign in expression for sign in ("<", ">", "==", "!="))
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=examples(400))
 @given(expression=EXPRESSIONS, data=DATA)
 @example(expression="sort(a)", data={"a": [1, "a"]})
 def test_strict_mode_agrees_with_the_library(expression, data):
@@ -86,7 +87,7 @@ def test_strict_mode_agrees_with_the_library(expression, data):
         assert by_us(expression, data) == by_library(expression, data)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(expression=EXPRESSIONS, data=DATA)
 def test_relaxed_mode_understands_all_of_strict_mode(expression, data):
     strict = by_us(expression, data)
@@ -95,7 +96,7 @@ def test_relaxed_mode_understands_all_of_strict_mode(expression, data):
         assert normal(compile_expression(expression).evaluate(data)) == strict[1]
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=examples(400))
 @given(text=st.text(alphabet="ab.*[]{}()|&!<>=,:'`\"\\@?-10 $e", max_size=60))
 def test_no_text_does_anything_but_evaluate_or_raise_our_error(text):
     started = time.process_time()

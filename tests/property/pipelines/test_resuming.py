@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipelines.engine.ports import StepEntry, StepState, ToolCall
 from pipelines.tools.base import SideEffect
+from tests.effort import examples
 from tests.unit.pipelines.world import Killed, World, answer, document, permanent, transient
 
 TOOLS = st.sampled_from(["echo", "fetch", "send"])
@@ -62,7 +63,7 @@ def _plain(output: Any) -> Any:
     return [_plain(value) for value in output] if isinstance(output, list) else output
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(written=st.lists(steps(), min_size=1, max_size=4), kill_after=st.integers(1, 9))
 def test_a_run_killed_after_any_entry_ends_with_the_same_journal(written, kill_after):
     pipeline = document(*(step for step, _ in written), outputs={"steps": "${length(steps)}"})
@@ -153,7 +154,7 @@ def nested(draw: st.DrawFn, *, side_by_side: bool = False) -> tuple[dict[str, An
     return written, nesting.scripts
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(drawn=nested(), kills=st.lists(st.integers(1, 6), min_size=1, max_size=4))
 def test_nested_steps_killed_again_and_again_end_with_the_same_journal(drawn, kills):
     written, scripts = drawn
@@ -172,7 +173,7 @@ def test_nested_steps_killed_again_and_again_end_with_the_same_journal(drawn, ki
     _assert_finished_steps_ran_once(killed)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(drawn=nested(side_by_side=True), kills=st.lists(st.integers(1, 6), min_size=1, max_size=4))
 def test_branches_killed_again_and_again_come_to_the_same_end(drawn, kills):
     """Which of several comes first may differ; whether all or any succeed may not, and nothing is done twice."""
