@@ -29,11 +29,11 @@ from workers.points import reach
 from workers.revisions import ToolsMissing
 from workers.run_context import context_of
 from workers.settlement import CANCELED, TOOLS_MISSING, Canceled, Ending, HandedBack, Settlement, TimedOut, settle
+from workers.telling import tell
 
 logger = structlog.get_logger(__name__)
 
 TOOLS_MISSING_DELAY = timedelta(seconds=30)
-HANDBACKS_WARNED_AT = 5
 _SWALLOWED_AFTER = 1.0  # seconds: a run that goes on after its cancellation is canceled again
 _FOR_EVER = timedelta(days=100_000)  # longer than any policy tries
 MOST_STEPS_AT_ONCE = 20  # of a run that is carried out between two looks at the loop
@@ -371,7 +371,7 @@ class Execution:
             self._equipment.gates.release(task_id=run.task_id if run.is_exclusive else None, key=run.concurrency_key)
         if settlement.name != "succeeded" or conf.logs_every_run():
             with structlog.contextvars.bound_contextvars(run=self.brief.run_text, task=self.brief.task_text):
-                _tell(settlement, run)
+                tell(settlement, run)
 
 
 def _timed_out() -> TimedOut:
@@ -395,20 +395,3 @@ def _refused(attempt: int, error: Exception) -> Settlement:
         cause=FailureCause.PERMANENT,
         error={**refusal.as_dict(), "detail": refusal.detail.encode("ascii", "replace").decode()[:1000]},
     )
-
-
-def _tell(settlement: Settlement, run: ClaimedRun) -> None:
-    facts: dict[str, Any] = {"attempt": run.attempt}
-    if settlement.error is not None:
-        facts |= {"code": settlement.error["code"], "detail": settlement.error["detail"]}
-    match settlement.name:
-        case "failed":
-            logger.warning(
-                "run.failed", cause=str(settlement.cause), step=(settlement.error or {}).get("step"), **facts
-            )
-        case "retried":
-            logger.info("run.retried", delay=round(settlement.delay.total_seconds(), 3), **facts)
-        case "handed_back" if run.handback_count + 1 >= HANDBACKS_WARNED_AT:
-            logger.warning("run.handed_back_again", handbacks=run.handback_count + 1)
-        case name if conf.logs_every_run():
-            logger.info("run.settled", outcome=name, **facts)

@@ -35,11 +35,6 @@ class Execution:
         """What expressions see, steps that have ended included."""
         return self._scope.names
 
-    @property
-    def interrupted(self) -> list[StepEntry]:
-        """The attempts that a cancellation cut off, innermost first, as entries of state `canceled`."""
-        return self._walker.interrupted
-
     def carried_out_by(self, task: "asyncio.Task[Any]") -> None:
         """Let this task, which awaits `run`, be interrupted by `give_up`."""
         self._branch.carried_out_by(task)

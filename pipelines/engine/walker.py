@@ -42,12 +42,6 @@ class Walker:
         self._max_steps = max_steps
         self._most = max_steps
         self._begun = set(self._tries)
-        self._running: list[Attempt] = []
-
-    @property
-    def interrupted(self) -> list[StepEntry]:
-        """The attempts that a cancellation cut off, innermost first, as entries of state `canceled`."""
-        return [attempt.entry(StepState.CANCELED) for attempt in reversed(self._running)]
 
     async def run_steps(self, steps: Sequence[Step], scope: Scope) -> Any:
         """Carry out what is not finished of these steps, in order; the result of the last."""
@@ -178,22 +172,15 @@ class Walker:
     async def _try(self, step: Step, tries: Tries, scope: Scope) -> datetime | None:
         """Make the next attempt and keep it. When it failed: the instant at which another is due."""
         attempt = self._attempt(step, tries, scope)
-        self._running.append(attempt)
         try:
             with stopping(scope.branch):
                 entry = await self._carry_out(attempt, is_first=not tries.was_started)
         except PipelineError as error:
             failed = attempt.entry(StepState.FAILED, error=step.blame(error, attempt=attempt.number))
-            self._running.remove(attempt)
             return await self._fail(attempt, tries, failed, error, has_effect=attempt.has_effect)
         except Stopped:
-            self._running.remove(attempt)
             await self._keep(attempt.entry(StepState.CANCELED), tries, scope, barrier=False)
             raise
-        except WayOut:
-            self._running.remove(attempt)
-            raise
-        self._running.remove(attempt)
         await self._keep(entry, tries, scope, barrier=attempt.has_effect)
         return None
 

@@ -154,10 +154,8 @@ def nested(draw: st.DrawFn, *, side_by_side: bool = False) -> tuple[dict[str, An
     return written, nesting.scripts
 
 
-@settings(deadline=None, max_examples=examples(200))
-@given(drawn=nested(), kills=st.lists(st.integers(1, 6), min_size=1, max_size=4))
-def test_nested_steps_killed_again_and_again_end_with_the_same_journal(drawn, kills):
-    written, scripts = drawn
+def whole_and_killed(written: dict[str, Any], scripts: list[str], kills: list[int]) -> tuple[World, World]:
+    """The same document run without a death and with some, which come to the same kind of end."""
     whole = World(behaviour=scripted(scripts))
     killed = World(behaviour=scripted(scripts))
 
@@ -169,6 +167,15 @@ def test_nested_steps_killed_again_and_again_end_with_the_same_journal(drawn, ki
     outcome = asyncio.run(killed.finish(written))
 
     assert type(outcome) is type(expected)
+    return whole, killed
+
+
+@settings(deadline=None, max_examples=examples(200))
+@given(drawn=nested(), kills=st.lists(st.integers(1, 6), min_size=1, max_size=4))
+def test_nested_steps_killed_again_and_again_end_with_the_same_journal(drawn, kills):
+    written, scripts = drawn
+    whole, killed = whole_and_killed(written, scripts, kills)
+
     assert told(killed.entries) == told(whole.entries)
     _assert_finished_steps_ran_once(killed)
 
@@ -178,17 +185,8 @@ def test_nested_steps_killed_again_and_again_end_with_the_same_journal(drawn, ki
 def test_branches_killed_again_and_again_come_to_the_same_end(drawn, kills):
     """Which of several comes first may differ; whether all or any succeed may not, and nothing is done twice."""
     written, scripts = drawn
-    whole = World(behaviour=scripted(scripts))
-    killed = World(behaviour=scripted(scripts))
+    _, killed = whole_and_killed(written, scripts, kills)
 
-    expected = asyncio.run(whole.finish(written))
-    for entries in kills:
-        killed.kill_after = len(killed.entries) + entries
-        with contextlib.suppress(Killed):
-            asyncio.run(killed.go(written))
-    outcome = asyncio.run(killed.finish(written))
-
-    assert type(outcome) is type(expected)
     _assert_finished_steps_ran_once(killed)
     _assert_nothing_starts_behind_what_has_ended(killed.entries)
 
