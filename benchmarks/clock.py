@@ -58,7 +58,9 @@ def run(report: Report) -> None:
             clock_rows.make_schedules(cursor, DUE, due_at=clock_rows.DUE_AT)
             _measure_burst(report, cursor)
             _measure_processes(report, cursor)
-            cursor.execute("TRUNCATE scheduling_run, scheduling_duework, scheduling_miss, scheduling_schedule CASCADE")
+            _measure_policies(report, cursor)
+            clock_rows.forget_all(cursor)
+            clock_rows.make_tasks(cursor, 1000)
             clock_rows.make_schedules(cursor, IDLE, due_at=datetime.now(UTC) + timedelta(days=1))
             _measure_idle(report)
 
@@ -73,6 +75,20 @@ def _measure_burst(report: Report, cursor: Any) -> None:
     report.value(f"{DUE:,} due in one second, all queued by one clock", statistics.median(passes), "s (budget 10)")
     report.value("the same rows by bare SQL (floor)", statistics.median(floors), "s")
     report.value("ratio of the medians", statistics.median(passes) / statistics.median(floors), "x the floor")
+
+
+def _measure_policies(report: Report, cursor: Any) -> None:
+    """The same burst where each schedule has a task of its own, whose policy asks for more than a plain start does."""
+    clock_rows.forget_all(cursor)
+    clock_rows.make_tasks(cursor, DUE)
+    clock_rows.make_schedules(cursor, DUE, due_at=clock_rows.DUE_AT)
+    for name, changes in clock_rows.POLICIES.items():
+        clock_rows.change(cursor, changes)
+        times = []
+        for _ in range(ROUNDS):
+            times.append(_time_passes(cursor))
+            clock_rows.forget_runs(cursor, due_at=clock_rows.DUE_AT)
+        report.value(f"{DUE:,} due in one second, {name}", statistics.median(times), "s (budget 10)")
 
 
 def _measure_processes(report: Report, cursor: Any) -> None:

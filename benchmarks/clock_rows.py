@@ -18,6 +18,14 @@ RULES = [
     ("once", "2026-06-01T08:00:00Z", "UTC"),
 ]
 
+# What schedules may have that a plain start has not, as changes of all tasks and of all schedules.
+POLICIES = {
+    "overlap skip": ("overlap = 'skip'", "max_occurrences = NULL"),
+    "overlap cancel_running": ("overlap = 'cancel_running'", "max_occurrences = NULL"),
+    "a maximum": ("overlap = 'allow'", "max_occurrences = 1000000"),
+    "a concurrency key": ("overlap = 'allow', concurrency_key = 'k', concurrency_limit = 3", "max_occurrences = NULL"),
+}
+
 
 def make_tasks(cursor: Any, count: int, *, document: bytes = b'{"version":1,"steps":[]}') -> None:
     """`count` tasks of one agent, each with one revision of `document`."""
@@ -96,6 +104,21 @@ def make_single_firings(cursor: Any, instants: list[datetime]) -> None:
         [instants, [instant.isoformat() for instant in instants]],
     )
     cursor.execute("VACUUM (ANALYZE) scheduling_schedule, scheduling_task")
+
+
+def change(cursor: Any, changes: tuple[str, str]) -> None:
+    """Give all tasks and all schedules these values."""
+    of_tasks, of_schedules = changes
+    cursor.execute(f"UPDATE scheduling_task SET {of_tasks}")  # noqa: S608 (of POLICIES)
+    cursor.execute(f"UPDATE scheduling_schedule SET {of_schedules}")  # noqa: S608
+    cursor.execute("VACUUM (ANALYZE) scheduling_schedule, scheduling_task")
+
+
+def forget_all(cursor: Any) -> None:
+    """Back to an empty database."""
+    cursor.execute("TRUNCATE scheduling_agent CASCADE")
+    cursor.execute("TRUNCATE scheduling_task, scheduling_taskrevision, scheduling_schedule CASCADE")
+    cursor.execute("TRUNCATE scheduling_run, scheduling_duework, scheduling_miss CASCADE")
 
 
 def forget_runs(cursor: Any, *, due_at: datetime | str) -> None:

@@ -9,15 +9,15 @@ def copies_of(instance: Model, count: int, **expressions: str) -> None:
 
     `expressions`: SQL for fields that differ, by column; `n` counts from 0 there, and the row's own columns are named.
     """
-    expressions.setdefault("id", "gen_random_uuid()")
+    expressions.setdefault(instance._meta.pk.column, "gen_random_uuid()")
     columns = [str(field.column) for field in instance._meta.concrete_fields]
     assert expressions.keys() <= set(columns)
-    table = instance._meta.db_table
+    table, key = instance._meta.db_table, instance._meta.pk.column
     values = ", ".join(expressions.get(column, column) for column in columns)
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {table} ({', '.join(columns)}) "
-            f"SELECT {values} FROM {table}, generate_series(0, %s - 1) AS n WHERE {table}.id = %s",
+            f"SELECT {values} FROM {table}, generate_series(0, %s - 1) AS n WHERE {table}.{key} = %s",
             [count, instance.pk],
         )
         assert cursor.rowcount == count

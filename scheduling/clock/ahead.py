@@ -12,9 +12,10 @@ from uuid import UUID
 import structlog
 
 from scheduling.clock import metrics
+from scheduling.clock.at_once import fire_plain_plans
 from scheduling.clock.due import DueSchedule, read_due
 from scheduling.clock.faults import fault_of
-from scheduling.clock.firing import fire_plain_plans, plan_schedule
+from scheduling.clock.firing import plan_schedule
 from scheduling.clock.horizon import Horizon
 from scheduling.clock.planned import Lane, PassResult, Planned
 from scheduling.clock.points import reach

@@ -27,7 +27,8 @@ SELECT schedule.id, schedule.version, schedule.task_id, schedule.next_fire_at, s
        schedule.misfire_window, schedule.calendars, schedule.max_occurrences - schedule.fired_count,
        schedule.check_revision_id,
        task.overlap <> 'allow',
-       task.overlap = 'cancel_running' OR task.concurrency_key <> '' OR task.dedupe_key <> '',
+       task.overlap = 'cancel_running',
+       task.concurrency_key <> '' OR task.dedupe_key <> '',
        {now}
 FROM scheduling_schedule schedule JOIN scheduling_task task ON task.id = schedule.task_id
 WHERE schedule.state = 'active' AND schedule.held_at IS NULL
@@ -73,8 +74,8 @@ class DueSchedule:
     """A due schedule as it was read, in the order of the columns of `due_statement`.
 
     `remaining`: how many runs it may still have, None without a maximum. `is_exclusive`: a start locks its task.
-    `may_wait`: a start may wait for other rows too, those of keys and those of runs that it cancels. `known_calendars`
-    holds those that exist among the `calendars` of all schedules that were read with it. `check_revision_id` is of a
+    `cancels`: it may cancel the runs before it. `has_keys`: it may wait for the rows of keys. `known_calendars` holds
+    those that exist among the `calendars` of all schedules that were read with it. `check_revision_id` is of a
     `condition`, whose occurrences are checks.
     """
 
@@ -100,15 +101,29 @@ class DueSchedule:
     remaining: int | None
     check_revision_id: UUID | None
     is_exclusive: bool
-    may_wait: bool
+    cancels: bool
+    has_keys: bool
     now: datetime
     known_calendars: Mapping[UUID, Exclusions] = field(default_factory=dict, repr=False)
 
     @property
     def is_plain(self) -> bool:
-        """True where a start of it is admitted without a decision: no maximum, no check, no policy, no keys."""
-        is_free = not (self.is_exclusive or self.may_wait)
-        return is_free and self.remaining is None and self.kind != ScheduleKind.CONDITION
+        """True where a start of it is admitted without a decision: no check, no policy, no keys."""
+        return not (self.is_exclusive or self.has_keys or self.is_condition)
+
+    @property
+    def may_be_alone(self) -> bool:
+        """True where a start of it is admitted without a decision as long as no run of its task is live or waits."""
+        return self.is_exclusive and not (self.has_keys or self.is_condition)
+
+    @property
+    def may_wait(self) -> bool:
+        """True where a start may wait for other rows too, those of keys and those of runs that it cancels."""
+        return self.cancels or self.has_keys
+
+    @property
+    def is_condition(self) -> bool:
+        return self.kind == ScheduleKind.CONDITION
 
     @property
     def rule(self) -> Rule:
@@ -144,7 +159,7 @@ class DueSchedule:
     @property
     def plan_key(self) -> tuple[Any, ...] | None:
         """What the plan depends on, for schedules that say nothing of their own; None for the others."""
-        if self.jitter or self.exdates or self.rdates or self.calendars or self.remaining is not None:
+        if self.jitter or self.exdates or self.rdates or self.calendars:
             return None
         return (
             self.kind,
@@ -159,6 +174,7 @@ class DueSchedule:
             self.misfire_limit,
             self.misfire_window,
             self.next_fire_at,
+            self.remaining,
             self.now,
         )
 

@@ -13,6 +13,7 @@ import structlog
 from django.db import DataError
 
 from scheduling.clock import metrics, session
+from scheduling.clock.at_once import fire_alone_plans, fire_plain_plans
 from scheduling.clock.due import DueSchedule, Share, read_due
 from scheduling.clock.faults import Fault
 from scheduling.clock.horizon import Horizon
@@ -26,7 +27,6 @@ from scheduling.clock.zones import is_outdated
 from scheduling.core.planning import Plan, plan
 from scheduling.core.recurrence import ScheduleError, compile_rule
 from scheduling.runs.admission import Admitted, Start, admit, lock_free_tasks, lock_tasks
-from scheduling.runs.plain import PlainStart, fire_plain
 from scheduling.runs.states import RunState, TriggerKind
 
 logger = structlog.get_logger(__name__)
@@ -116,7 +116,8 @@ def run_pass(
         # There may be more than the backlog lets see.
         on_time = read(since=ON_TIME)
     reach("after-read")
-    lanes = Lanes(Ways(plain=fire_plain_plans, passing=fire, patient=_fire_patiently, refused=_refused), left_alone)
+    ways = Ways(plain=fire_plain_plans, alone=fire_alone_plans, passing=fire, patient=_fire_patiently, refused=_refused)
+    lanes = Lanes(ways, left_alone)
     written: list[PassResult] = []
     taken = 0
     for part in (on_time, backlog) if on_time and backlog else (due,):
@@ -269,25 +270,6 @@ def _refused(item: Planned, error: Exception) -> PassResult:
     logger.error("schedule.cannot_be_fired", schedule=str(schedule.id), exc_info=error)
     reason = f"cannot be fired: {type(error).__name__}: {error}"
     return PassResult(quarantined=quarantine(schedule.id, schedule.version, reason))
-
-
-def fire_plain_plans(planned: Sequence[Planned], *, only_when_due: bool = False) -> PassResult:
-    """Fire schedules that leave nothing to decide, by one statement, which is the whole transaction. `only_when_due`:
-    those alone that have just become due by the database's clock."""
-    starts = [
-        PlainStart(
-            schedule_id=item.schedule.id,
-            version=item.schedule.version,
-            scheduled_for=item.plan.fire[0].scheduled_for,
-            available_at=item.plan.fire[0].available_at,
-            next_fire_at=item.plan.next_fire_at,
-        )
-        for item in planned
-    ]
-    with session.single_statement() as cursor:
-        fired = fire_plain(cursor, starts, only_when_due=only_when_due)
-    reach("after-commit")
-    return PassResult(runs=fired.runs, lost=len(planned) - fired.schedules)
 
 
 def fire(planned: Sequence[Planned], *, is_patient: bool = False) -> PassResult:

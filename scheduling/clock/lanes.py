@@ -10,6 +10,7 @@ Where a pass meets what somebody holds, it has three bounds, so that it is over 
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -39,10 +40,12 @@ Write = Callable[[Sequence[Planned]], PassResult]
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """How plans are written, each call a transaction: `plain` by one statement; `passing` passes over the tasks that
-    somebody holds, and names them; `patient` waits for them. `refused` sets one aside that the database refuses."""
+    """How plans are written, each call a transaction: `plain` by one statement; `alone` by one too, one start of each
+    task, and names those that are not; `passing` passes over the tasks that somebody holds, and names them; `patient`
+    waits for them. `refused` sets one aside that the database refuses."""
 
     plain: Write
+    alone: Write
     passing: Write
     patient: Write
     refused: Callable[[Planned, Exception], PassResult]
@@ -69,6 +72,11 @@ class Lanes:
             lanes[item.lane].append(item)
         long = Search(SEARCH_FOR)
         results = self._isolated(lanes[Lane.PLAIN], self._ways.plain, long)
+        alone, others = self._alone(lanes[Lane.ALONE])
+        results += self._isolated(alone, self._ways.alone, self._brief)
+        undecided = total(results).undecided
+        for item in others + [item for item in alone if item.schedule.id in undecided]:
+            lanes[item.deciding_lane].append(item)
         for part in in_parts(lanes[Lane.FREE]):
             results += self._isolated(part, self._ways.passing, long)
         for part in in_parts(lanes[Lane.EXCLUSIVE]):
@@ -80,6 +88,16 @@ class Lanes:
         if held := total(results).held:
             results += self._wait_for([item for item in planned if item.schedule.task_id in held])
         return results
+
+    def _alone(self, planned: Sequence[Planned]) -> tuple[list[Planned], list[Planned]]:
+        """Those that are the only start of their task here and no suspects, and the others."""
+        starts_of = Counter(item.schedule.task_id for item in planned)
+        alone: list[Planned] = []
+        others: list[Planned] = []
+        for item in planned:
+            is_alone = starts_of[item.schedule.task_id] == 1 and not self._left_alone.knows(*item.ids)
+            (alone if is_alone else others).append(item)
+        return alone, others
 
     def _isolated(self, planned: Sequence[Planned], writer: Write, search: Search) -> list[PassResult]:
         """Write them together but for the suspects: they may well be blocked still, and come last and one by one."""

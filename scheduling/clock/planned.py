@@ -14,15 +14,17 @@ class Lane(IntEnum):
     others never wait with those who do. They are written in this order."""
 
     PLAIN = 1  # one run, no policy, no key: one statement for all of them
-    FREE = 2  # no policy and no key either, but misses, several runs, a maximum or a check
-    EXCLUSIVE = 3  # locks its task; one that somebody holds is passed over without a wait
-    WAITING = 4  # may wait for rows that cannot be passed over: keys, and the runs that it cancels
+    ALONE = 2  # one run of a task that allows no overlap, no key: one statement for those of which nothing is live
+    FREE = 3  # no policy and no key either, but misses, several runs or a check
+    EXCLUSIVE = 4  # locks its task; one that somebody holds is passed over without a wait
+    WAITING = 5  # may wait for rows that cannot be passed over: keys, and the runs that it cancels
 
 
 @dataclass(frozen=True, slots=True)
 class PassResult:
     """What a pass did. `schedules` read; `lost`: plans that were void; `stepped_over`: left due, because somebody holds
-    what they need; `held`: the tasks that somebody held; `is_full`: there may be more to do."""
+    what they need; `held`: the tasks that somebody held; `undecided`: the schedules that the statement for lone starts
+    left to their next lane; `is_full`: there may be more to do."""
 
     schedules: int = 0
     runs: int = 0
@@ -32,6 +34,7 @@ class PassResult:
     lost: int = 0
     stepped_over: int = 0
     held: frozenset[UUID] = frozenset()
+    undecided: frozenset[UUID] = frozenset()
     is_full: bool = False
 
     @property
@@ -60,12 +63,19 @@ class Planned:
 
     @property
     def lane(self) -> Lane:
+        if len(self.plan.fire) == 1 and not self.plan.missed:
+            if self.schedule.is_plain:
+                return Lane.PLAIN
+            if self.schedule.may_be_alone:
+                return Lane.ALONE
+        return self.deciding_lane
+
+    @property
+    def deciding_lane(self) -> Lane:
+        """Where a decision is taken for each start."""
         if self.schedule.may_wait:
             return Lane.WAITING
-        if self.schedule.is_exclusive:
-            return Lane.EXCLUSIVE
-        is_plain = self.schedule.is_plain and len(self.plan.fire) == 1 and not self.plan.missed
-        return Lane.PLAIN if is_plain else Lane.FREE
+        return Lane.EXCLUSIVE if self.schedule.is_exclusive else Lane.FREE
 
 
 def total(results: Sequence[PassResult]) -> PassResult:
@@ -78,4 +88,5 @@ def total(results: Sequence[PassResult]) -> PassResult:
         lost=sum(result.lost for result in results),
         stepped_over=sum(result.stepped_over for result in results),
         held=frozenset[UUID]().union(*(result.held for result in results)),
+        undecided=frozenset[UUID]().union(*(result.undecided for result in results)),
     )

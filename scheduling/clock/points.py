@@ -13,6 +13,8 @@ POINTS = (
     "before-read",
     "after-read",
     "after-plan",
+    "after-lock-alone",
+    "before-commit-alone",
     "after-lock",
     "after-admit",
     "after-misses",

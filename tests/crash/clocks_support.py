@@ -30,8 +30,8 @@ def dice(name: str) -> random.Random:
 
 
 def make_due(how_many: int) -> set[tuple[object, datetime]]:
-    """Schedules that are due now and each minute: by turns plain ones, exclusive ones, and ones that were missed for
-    two hours.
+    """Schedules that are due now and each minute: by turns plain ones, exclusive ones, ones that are the only one of an
+    exclusive task, and ones that were missed for two hours.
 
     Returns the occurrences that must have exactly one run each.
     """
@@ -49,7 +49,7 @@ def make_due(how_many: int) -> set[tuple[object, datetime]]:
         ends_at = at + timedelta(seconds=1)
         schedules.append(
             ScheduleFactory.build(
-                task=tasks[number % 4],
+                task=TaskFactory(overlap="skip") if number % 8 == 1 else tasks[number % 4],
                 **rule,
                 starts_at=(at - timedelta(hours=3)).replace(tzinfo=None),
                 next_fire_at=mark,

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.db.models import Count
 
-from scheduling.clock import firing
+from scheduling.clock import at_once
 from scheduling.clock.due import MOST_PLACES, Share
 from scheduling.clock.firing import run_pass
 from scheduling.clock.planned import PassResult
@@ -61,13 +61,13 @@ def test_a_contested_clock_passes_over_what_another_one_is_firing(monkeypatch: p
     def fire_while_another_passes(cursor, starts, **how):
         fired = fire_plain(cursor, starts, **how)
         if not results:
-            monkeypatch.setattr(firing, "fire_plain", fire_plain)
+            monkeypatch.setattr(at_once, "fire_plain", fire_plain)
             thread = threading.Thread(target=pass_elsewhere)
             thread.start()
             thread.join(30)
         return fired
 
-    monkeypatch.setattr(firing, "fire_plain", fire_while_another_passes)
+    monkeypatch.setattr(at_once, "fire_plain", fire_while_another_passes)
     first = run_pass(now=NINE, batch=50)
 
     (second,) = results

@@ -103,7 +103,7 @@ def test_who_is_later_than_the_grace_leaves_it_to_the_misfire_policy() -> None:
         {"version": 2},
         {"state": "paused"},
         {"held_at": datetime(2026, 1, 1, tzinfo=UTC)},
-        {"max_occurrences": 1},
+        {"max_occurrences": 1, "fired_count": 1},
     ],
 )
 def test_what_has_changed_meanwhile_is_not_fired(change: dict[str, Any]) -> None:
@@ -132,7 +132,7 @@ def test_starts_that_decide_something_are_not_planned_ahead() -> None:
     at = in_a_moment()
     due(at, task=TaskFactory(overlap="queue_one"))
     due(at, task=TaskFactory(concurrency_key="k", concurrency_limit=1))
-    due(at, max_occurrences=3)
+    due(at, task=TaskFactory(dedupe_key="k", dedupe_window=timedelta(hours=1)))
 
     assert plan_ahead(at) == []
 

@@ -5,7 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfoNotFoundError
 
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 
 from scheduling.clock import firing, metrics
 from scheduling.clock.due import earliest_mark
@@ -13,7 +13,8 @@ from scheduling.clock.firing import run_pass
 from scheduling.clock.isolation import SteppedOver
 from scheduling.core.recurrence import zones
 from scheduling.models import DueWork, Miss, Run, Schedule, Task
-from scheduling.runs.states import RunState, SkipReason
+from scheduling.runs.admission import Start, admit
+from scheduling.runs.states import RunState, SkipReason, TriggerKind
 from scheduling.schedules.models import ScheduleState
 from tests.db.clock.refusing import refuse_runs_of
 from tests.factories import DueWorkFactory, RunFactory, ScheduleFactory, TaskFactory
@@ -366,25 +367,38 @@ def test_a_policy_that_comes_between_plan_and_write_is_heeded(monkeypatch: pytes
 
 def test_plain_runs_are_what_admission_would_have_written() -> None:
     follower = TaskFactory()
-    plain = TaskFactory(params={"city": "Chisinau"}, simulate=True, queue="slow", priority=2)
-    decided = TaskFactory(params={"city": "Chisinau"}, simulate=True, queue="slow", priority=2, overlap="queue_all")
-    for task in (plain, decided):
+    shared = {"params": {"city": "Chisinau"}, "simulate": True, "queue": "slow", "priority": 2}
+    plain, alone, decided = [TaskFactory(overlap=overlap, **shared) for overlap in ("allow", "queue_all", "queue_all")]
+    schedules = {}
+    for task in (plain, alone, decided):
         ScheduleFactory(task=follower, kind="after", expression="end", after_task=task, next_fire_at=None)
-        daily(task=task, jitter=timedelta(minutes=5))
+        schedules[task] = daily(task=task, jitter=timedelta(minutes=5))
 
+    with transaction.atomic(), connection.cursor() as cursor:
+        start = Start(
+            task_id=decided.pk,
+            trigger_kind=TriggerKind.SCHEDULE,
+            schedule_id=schedules[decided].pk,
+            scheduled_for=NINE,
+            available_at=NINE + timedelta(minutes=2),
+        )
+        admit(cursor, [start])
+    Schedule.objects.filter(task=decided).update(next_fire_at=NINE + timedelta(days=1))
     run_pass(now=NINE)
 
     written = {}
     for work in DueWork.objects.select_related("run"):
-        own = {"run_id", "task_id", "is_exclusive", "available_at"}
+        own = {"run_id", "task_id", "available_at"} | ({"is_exclusive"} if work.task_id == plain.pk else set())
         row = {name: value for name, value in vars(work).items() if not name.startswith("_") and name not in own}
-        own = {"id", "task_id", "revision_id", "agent_id", "schedule_id"}
+        own = {"id", "task_id", "revision_id", "agent_id", "schedule_id", "created_at"}
         run = {name: value for name, value in vars(work.run).items() if not name.startswith("_") and name not in own}
         written[work.task_id] = (row, run)
         assert work.run.revision_id == work.task.current_revision_id
         assert work.run.agent_id == work.task.agent_id
         assert NINE <= work.available_at < NINE + timedelta(minutes=5)
-    assert written[plain.id] == written[decided.id]
+    assert written[alone.id] == written[decided.id]
+    assert written[alone.id][0].pop("is_exclusive") is True
+    assert written[plain.id] == written[alone.id]
     assert written[plain.id][0]["is_watched"] is True
 
 

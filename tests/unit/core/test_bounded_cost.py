@@ -14,7 +14,7 @@ import pytest
 from scheduling.core.preview import preview
 from scheduling.core.recurrence import Rule, ScheduleError, compile_rule
 from scheduling.core.recurrence.union import UnionRecurrence
-from tests.unit.core.costs import TEN_YEARS_AGO, TODAY, at_most, cost_of_compiling
+from tests.unit.core.costs import TEN_YEARS_AGO, TODAY, at_most, cost_of_compiling, slowness
 
 
 @pytest.mark.parametrize(
@@ -360,11 +360,11 @@ def costs_of(kind: str, expression: str, timezone: str) -> list[float]:
 def steps_of(rule: Rule) -> list[float]:
     turns = []
     for _ in range(3):
-        recurrence, at, costs = compile_rule(rule), TODAY, []
+        recurrence, at, costs, here = compile_rule(rule), TODAY, [], slowness()
         for _ in range(50):
             began = time.thread_time()
             at = recurrence.next_after(at) or TODAY
-            costs.append(time.thread_time() - began)
+            costs.append((time.thread_time() - began) / here)
         turns.append(costs)
     return [min(each) for each in zip(*turns, strict=True)]
 
