@@ -9,10 +9,10 @@ def copies_of(instance: Model, count: int, **expressions: str) -> None:
 
     `expressions`: SQL for fields that differ, by column; `n` counts from 0 there, and the row's own columns are named.
     """
-    expressions.setdefault(instance._meta.pk.column, "gen_random_uuid()")
+    table, key = instance._meta.db_table, str(instance._meta.pk.column)
+    expressions.setdefault(key, "gen_random_uuid()")
     columns = [str(field.column) for field in instance._meta.concrete_fields]
     assert expressions.keys() <= set(columns)
-    table, key = instance._meta.db_table, instance._meta.pk.column
     values = ", ".join(expressions.get(column, column) for column in columns)
     with connection.cursor() as cursor:
         cursor.execute(
