@@ -8,6 +8,7 @@ from zlib import crc32
 
 from django.db import transaction
 
+_IS_TORTURE = "ORDINAUT_TEST_TORTURE_SEED" in os.environ
 NUL = "a\x00b"
 # No ids, no numbers, no patterns, no instants, and instants and numbers that are past every end.
 JUNK = (
@@ -26,10 +27,27 @@ JUNK = (
 def some_of(values: Sequence[Any], place: str, count: int = 2) -> list[Any]:
     """A few of the values, others at each place: a walk sends each somewhere, and not all of them everywhere. Under
     `make torture ARGS='tests ...'` all of them."""
-    if "ORDINAUT_TEST_TORTURE_SEED" in os.environ:
+    if _IS_TORTURE:
         return list(values)
     first = crc32(place.encode())
     return [values[(first + number) % len(values)] for number in range(count)]
+
+
+class Turns:
+    """Where even one of the values at each place is too much: the next of them at one place of so many, so that none is
+    left out. Under torture all of them at each place."""
+
+    def __init__(self, values: Sequence[Any], *, places: int) -> None:
+        self._values = values
+        self._places = places
+        self._seen = 0
+
+    def at_next_place(self) -> list[Any]:
+        if _IS_TORTURE:
+            return list(self._values)
+        turn, waits = divmod(self._seen, self._places)
+        self._seen += 1
+        return [] if waits else [self._values[turn % len(self._values)]]
 
 
 @contextmanager

@@ -5,7 +5,6 @@ import random
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from django.db.models import Count
 
@@ -17,11 +16,6 @@ from tests.waiting import wait_until
 
 BATCH = 25
 SEED = os.environ.get("ORDINAUT_TEST_TORTURE_SEED")
-
-
-def in_torture_also(always: list[Any], in_torture: list[Any]) -> list[Any]:
-    """The cases of a test: the short form, or, under `make torture`, all of them."""
-    return always if SEED is None else [*always, *in_torture]
 
 
 def dice(name: str) -> random.Random:

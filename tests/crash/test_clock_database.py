@@ -17,11 +17,11 @@ from tests.crash.clocks_support import (
     BATCH,
     assert_nothing_lost_or_doubled,
     dice,
-    in_torture_also,
     make_due,
     state_of,
     wait_until_all_fired,
 )
+from tests.effort import in_torture_also
 from tests.processes import inherited_env, manage
 from tests.waiting import wait_until
 from workers.supervisor import Child, spawn

@@ -15,7 +15,7 @@ import pytest
 
 from scheduling.clock.loop import Clock
 from scheduling.models import Miss, Run, Schedule
-from tests.crash.clocks_support import in_torture_also
+from tests.effort import in_torture_also
 from tests.factories import ScheduleFactory
 from tests.processes import manage
 from tests.waiting import wait_until

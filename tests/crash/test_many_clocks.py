@@ -12,10 +12,10 @@ from tests.crash.clocks_support import (
     assert_nothing_lost_or_doubled,
     fingerprint,
     forget_everything,
-    in_torture_also,
     make_due,
     wait_until_all_fired,
 )
+from tests.effort import in_torture_also
 from tests.processes import manage
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -21,6 +21,7 @@ import pytest
 from ordinaut_project.embedded.state import read_env
 from tests.e2e.ups import Up, bare_environment
 from tests.e2e.working_tree import ROOT
+from tests.effort import in_torture_also
 from tests.process_trees import tie_to_this_process
 from tests.waiting import wait_until
 
@@ -210,7 +211,9 @@ def test_reset_begins_anew(up):
     assert after["token"] != before["token"]
 
 
-@pytest.mark.parametrize("how", ["SIGINT to the process group", "SIGTERM to make", "SIGKILL of make"])
+@pytest.mark.parametrize(
+    "how", in_torture_also(["SIGKILL of make"], ["SIGINT to the process group", "SIGTERM to make"])
+)
 def test_make_up_stops_with_make(other, how):
     other.command = ("make", "up", "UP=", f"VENV={sys.prefix}")
     other.start("--no-examples")
@@ -260,8 +263,10 @@ def test_a_signal_during_the_start_stops_it(other, step):
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
-def test_all_addresses_of_ipv6_are_listened_on_and_the_machine_is_known_by_its_name(other):
-    other.start("--no-examples", "--host", "::")
+def test_all_addresses_of_ipv6_are_listened_on_and_the_machine_is_known_by_its_name(process_env, other):
+    # Servers of its own would only make the start longer.
+    given = {name: process_env[name] for name in ("DATABASE_URL", "REDIS_URL")}
+    other.start("--no-examples", "--host", "::", **given)
 
     credentials = other.credentials()
     request = urllib.request.Request(

@@ -11,6 +11,7 @@ from scheduling.backfills.operations import create_backfill
 from scheduling.models import Run, Schedule
 from scheduling.runs.states import RunState
 from tests.crash.workers.conftest import Fleet
+from tests.effort import in_torture_also
 from tests.factories import ScheduleFactory, TaskFactory
 from tests.invariants import broken_invariants
 from tests.processes import manage
@@ -31,7 +32,7 @@ def is_completed() -> bool:
 
 @pytest.mark.parametrize(
     ("task_overlap", "overlap", "max_active"),
-    [("allow", "allow", 5), ("allow", "queue_all", 1), ("skip", "queue_all", 1)],
+    in_torture_also([("skip", "queue_all", 1)], [("allow", "allow", 5), ("allow", "queue_all", 1)]),
 )
 def test_a_backfill_runs_to_its_end(fleet: Fleet, task_overlap: str, overlap: str, max_active: int) -> None:
     schedule = ScheduleFactory(task=TaskFactory(overlap=task_overlap), expression="0 9 * * *", next_fire_at=FAR)

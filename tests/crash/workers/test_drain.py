@@ -10,6 +10,7 @@ import pytest
 from scheduling.audit.operations import Actor
 from scheduling.models import DueWork
 from tests.crash.workers.conftest import Fleet, wait_for_end_of, worker_pids
+from tests.effort import in_torture_also
 from tests.invariants import broken_invariants
 from tests.processes import end
 from tests.waiting import wait_until
@@ -33,7 +34,8 @@ def interrupt(host: Host) -> None:
     os.killpg(host.pid, signal.SIGINT)
 
 
-@pytest.mark.parametrize("stop", [terminate, interrupt])
+# A pair of signals in each of three tests: in an ordinary run by turns.
+@pytest.mark.parametrize("stop", in_torture_also([terminate], [interrupt]))
 def test_what_finishes_in_the_grace_is_finished(fleet: Fleet, stop: Callable[[Host], None]):
     fleet.env["ORDINAUT_GRACE"] = "15"
     work = fleet.held_run()
@@ -49,7 +51,7 @@ def test_what_finishes_in_the_grace_is_finished(fleet: Fleet, stop: Callable[[Ho
     assert Worker.objects.get().state == "stopped"
 
 
-@pytest.mark.parametrize("stop", [terminate, interrupt])
+@pytest.mark.parametrize("stop", in_torture_also([interrupt], [terminate]))
 def test_what_does_not_finish_is_handed_back_uncounted_and_done_by_another(fleet: Fleet, stop: Callable[[Host], None]):
     work = fleet.held_run()
     with fleet.host("first") as host:
@@ -69,7 +71,7 @@ def test_what_does_not_finish_is_handed_back_uncounted_and_done_by_another(fleet
     assert broken_invariants() == {}
 
 
-@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("second", in_torture_also([signal.SIGTERM], [signal.SIGINT]))
 def test_a_second_signal_puts_everything_back_at_once(fleet: Fleet, second):
     fleet.env["ORDINAUT_GRACE"] = "60"
     work = fleet.held_run()

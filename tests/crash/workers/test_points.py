@@ -8,8 +8,9 @@ from scheduling.audit.operations import Actor
 from scheduling.models import DueWork, Run
 from scheduling.queues.models import RateBucket
 from scheduling.queues.operations import update_queue
-from tests.crash.clocks_support import in_torture_also, state_of
+from tests.crash.clocks_support import state_of
 from tests.crash.workers.conftest import Fleet, freeze, thaw
+from tests.effort import in_torture_also
 from tests.invariants import broken_invariants
 from tests.process_trees import is_stopped
 from tests.waiting import wait_until
@@ -20,8 +21,8 @@ from workers.points import POINTS_OF_PROCESS, POINTS_OF_SHARED_CLAIM
 pytestmark = pytest.mark.django_db(transaction=True)
 
 STEPS = [{"id": name, "uses": "test.note"} for name in ("before", "after")]
-KILLED_AT = ["after-claim", "after-call"]
-STOPPED_AT = ["after-claim", "before-journal"]
+KILLED_AT = ["after-claim"]
+STOPPED_AT = ["before-journal"]
 
 
 def others(points: list[str]) -> list[str]:

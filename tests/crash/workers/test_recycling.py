@@ -12,6 +12,7 @@ from scheduling.models import DueWork, Run
 from scheduling.runs.operations import cancel_run
 from tests.counterparts import free_port
 from tests.crash.workers.conftest import Fleet, freeze, thaw, wait_for_end_of, worker_pids
+from tests.effort import in_torture_also
 from tests.invariants import broken_invariants
 from tests.process_trees import is_alive
 from tests.waiting import wait_until
@@ -87,7 +88,7 @@ def test_a_process_that_grows_past_its_memory_is_replaced(fleet: Fleet):
     assert {run.attempt for run in Run.objects.all()} == {1}
 
 
-@pytest.mark.parametrize("is_canceled", [True, False])
+@pytest.mark.parametrize("is_canceled", in_torture_also([True], [False]))
 def test_a_process_whose_trusted_tool_does_not_return_is_replaced(fleet: Fleet, is_canceled: bool):
     fleet.env["ORDINAUT_GRACE"] = "1"
     held = {"id": "held", "uses": "test.hold_trusted", "with": {"until": fleet.signal_file}, "timeout": "PT1S"}

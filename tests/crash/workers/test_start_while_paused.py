@@ -11,14 +11,20 @@ from scheduling.runs.states import RunState
 from scheduling.schedules.operations import pause_schedule
 from scheduling.tasks.operations import pause_task
 from tests.crash.workers.conftest import Fleet
+from tests.effort import in_torture_also
 from tests.factories import ScheduleFactory, TaskFactory
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.mark.parametrize("overlap", ["allow", "skip", "queue_all"])
-@pytest.mark.parametrize("is_keyed", [False, True])
+@pytest.mark.parametrize(
+    ("is_keyed", "overlap"),
+    in_torture_also(
+        [(True, "allow"), (False, "skip"), (True, "queue_all")],
+        [(False, "allow"), (True, "skip"), (False, "queue_all")],
+    ),
+)
 def test_a_run_by_hand_ends_while_task_and_schedule_are_paused(fleet: Fleet, overlap: str, is_keyed: bool) -> None:
     actor = Actor.system("tests")
     key = {"concurrency_key": "api", "concurrency_limit": 1} if is_keyed else {}

@@ -11,6 +11,7 @@ from scheduling.models import Run
 from scheduling.queues.operations import pause_queue, resume_queue
 from scheduling.runs.operations import cancel_run, start_run
 from tests.crash.workers.conftest import Fleet, worker_pids
+from tests.effort import in_torture_also
 from tests.factories import TaskFactory
 from tests.invariants import broken_invariants
 from tests.process_trees import is_alive
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ACTOR = Actor.system("tests")
 
 
-@pytest.mark.parametrize("tool", ["test.hold", "test.hold_isolated", "test.hold_trusted"])
+@pytest.mark.parametrize("tool", in_torture_also(["test.hold_isolated"], ["test.hold", "test.hold_trusted"]))
 def test_a_cancel_ends_a_running_step_within_a_second(fleet: Fleet, tool: str):
     work = fleet.held_run(tool=tool)
     with fleet.host():

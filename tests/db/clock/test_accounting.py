@@ -29,6 +29,7 @@ from scheduling.schedules.operations import (
     update_schedule,
 )
 from scheduling.tasks.operations import pause_task, resume_task
+from tests.effort import examples
 from tests.factories import ScheduleFactory, TaskFactory
 
 pytestmark = pytest.mark.django_db
@@ -186,7 +187,9 @@ RULES = ("* * * * *", "*/7 * * * *", "0 * * * *", "30 2 * * *", "0 9 * * 1")
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(25, 3),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(seed=st.integers(0, 2**32 - 1), operations=st.lists(st.sampled_from(OPERATIONS), min_size=5, max_size=30))
 def test_no_operation_makes_a_false_alarm(seed: int, operations: list[str]) -> None:

@@ -23,7 +23,7 @@ moments = st.integers(0, 60 * 24 * 60).map(lambda at: START + timedelta(minutes=
 spans = st.tuples(moments, st.integers(0, 5000)).map(lambda pair: (pair[0], pair[0] + timedelta(minutes=pair[1])))
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(150, 4), deadline=None)
 @given(st.sampled_from(RULES), st.sampled_from(ZONES), st.lists(days, max_size=20), st.lists(spans, max_size=8))
 def test_jumping_leaves_out_what_stepping_would(rule, zone, day_list, span_list):
     kind, expression = rule
