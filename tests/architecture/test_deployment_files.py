@@ -19,6 +19,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.e2e.ups import free_port
+from tests.e2e.working_tree import WITHOUT_COMPILING
 from tests.process_trees import tie_to_this_process
 from tests.waiting import wait_until
 
@@ -120,6 +121,7 @@ def test_the_run_lines_of_the_image_work_on_this_machine(tmp_path):
             copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
             copy(ROOT / source, app / source)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ORDINAUT_", "MAKE"))}
+    environment |= WITHOUT_COMPILING
 
     subprocess.run(["make", *_image_targets(), f"IMAGE_VENV={tmp_path / 'venv'}"], cwd=app, env=environment, check=True)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.ups import free_port
-from tests.e2e.working_tree import ROOT, copy_working_tree
+from tests.e2e.working_tree import ROOT, WITHOUT_COMPILING, copy_working_tree
 from tests.process_trees import kill_marked, processes_marked, tie_to_this_process
 from tests.waiting import wait_until
 
@@ -79,7 +79,8 @@ def clone() -> Iterator[Clone]:
     subprocess.run(["chown", "-R", f"{user}:{pwd.getpwuid(user).pw_gid}", base], check=True)
     passed_on = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
     mark = f"FRESH_{os.getpid()}_{user}"
-    environment = {**passed_on, "PATH": path, "HOME": str(home), "UP_MARK": mark, "PIP_NO_CACHE_DIR": "1"}
+    ours = {"PATH": path, "HOME": str(home), "UP_MARK": mark, "PIP_NO_CACHE_DIR": "1"}
+    environment = {**passed_on, **WITHOUT_COMPILING, **ours}
     yield Clone(folder, user, environment)
     kill_marked(mark)
     shutil.rmtree(base)

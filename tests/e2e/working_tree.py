@@ -5,6 +5,9 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+# For the environment of a command that installs packages: it takes a third less processor time where only those modules
+# are compiled that are imported later. pip turns its options in `no-` on by a falsy value: 1 would have it compile.
+WITHOUT_COMPILING = {"PIP_NO_COMPILE": "0"}
 
 
 def copy_working_tree(target: Path) -> None:
