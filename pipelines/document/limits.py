@@ -1,5 +1,6 @@
 """Bounds of a document."""
 
+from datetime import timedelta
 from typing import Final
 
 MAX_BYTES: Final = 1024 * 1024
@@ -21,3 +22,6 @@ MAX_ATTEMPTS: Final = 100
 
 # Encoded size of one result, and of the values of a run.
 MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
+
+# From the start of a wait to its end.
+MAX_WAIT: Final = timedelta(days=3660)

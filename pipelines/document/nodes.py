@@ -161,7 +161,16 @@ class ParallelBody:
     is_any: bool = False
 
 
-Body = ToolBody | SetBody | FailBody | SucceedBody | SwitchBody | ForEachBody | WhileBody | ParallelBody | TryBody
+@dataclass(frozen=True, slots=True)
+class WaitBody:
+    """Go on later: after a length (`is_length`) that is counted from the start of the step, or at an instant."""
+
+    end: CompiledValue
+    is_length: bool
+
+
+Containing = SwitchBody | ForEachBody | WhileBody | ParallelBody | TryBody
+Body = ToolBody | SetBody | FailBody | SucceedBody | WaitBody | Containing
 
 
 def blocks_of(body: Body) -> "Iterator[tuple[Step, ...]]":
@@ -198,6 +207,11 @@ class Step:
     @property
     def is_container(self) -> bool:
         return isinstance(self.body, CONTAINERS)
+
+    @property
+    def waits(self) -> bool:
+        """True where an attempt of it may last while the run is parked."""
+        return isinstance(self.body, WaitBody)
 
     @property
     def uses(self) -> str | None:

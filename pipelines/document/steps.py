@@ -61,6 +61,8 @@ def compile_step(
     condition = compilation.condition(source["if"], written.place("if"), names) if "if" in usable else None
     simulation = _simulation(written)
     timeout = _timeout(written)
+    if kind.has_own_timeout and "timeout" in source:
+        written.refuse("timeout", "not_here", f"timeout bounds an attempt, and a {kind.name} ends by itself")
     body = kind.compile(written)
     if body is None:
         return None

@@ -1,7 +1,7 @@
 """One attempt of one step: what its interpreter may use, and what it leaves for the journal."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -47,7 +47,8 @@ class Attempt:
     """`run_steps` and `run_together` carry out steps inside of this one. The interpreter sets `input`, `is_simulated`
     and `has_effect` as it goes.
 
-    `has_effect`: the world may have changed, so the result is committed before anything else happens.
+    `has_effect`: the world may have changed, so the result is committed before anything else happens. `begun`: what the
+    journal has of this very attempt, which goes on after a wait.
     """
 
     step: Step
@@ -60,7 +61,7 @@ class Attempt:
     input: Any = None
     is_simulated: bool = False
     has_effect: bool = False
-    _intent: StepEntry | None = field(default=None)
+    begun: StepEntry | None = None
 
     @property
     def names(self) -> Mapping[str, Any]:

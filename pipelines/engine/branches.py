@@ -43,7 +43,7 @@ class Branch:
     def can_be_stopped(self) -> bool:
         return self._task is not None
 
-    def carried_out_by(self, task: "asyncio.Task[object]") -> None:
+    def carried_out_by(self, task: "asyncio.Task[object] | None") -> None:
         self._task = task
 
     def stop(self) -> None:

@@ -60,9 +60,7 @@ class SideBySide:
 
     async def leave(self, places: Iterable[int]) -> None:
         """Come to the end of works that were begun before and are given up, and of what they run last. See `run`."""
-        for place in places:
-            self._begin_stopped(place)
-        await self._stop_the_rest()
+        await self._stop_the_rest(places)
 
     async def give_up(self, places: Iterable[int] = ()) -> NoReturn:
         """The same for a branch that is stopped itself, with what is at work. Raises Stopped, or what ends the run."""
@@ -82,15 +80,12 @@ class SideBySide:
 
     def _begin(self, place: int, branch: Branch) -> None:
         async def work() -> Any:
+            # Not before: a task that is canceled ahead of its first step never takes one, and runs nothing last.
+            branch.carried_out_by(asyncio.current_task())
             return await self._works[place](branch)
 
-        task = asyncio.create_task(work())
-        branch.carried_out_by(task)
-        self._tasks[task] = place
+        self._tasks[asyncio.create_task(work())] = place
         self._branches[place] = branch
-
-    def _begin_stopped(self, place: int) -> None:
-        self._begin(place, Branch(Going.STOPPING))
 
     async def _next_ends(self) -> list[asyncio.Task[Any]]:
         """The tasks that have ended, in the order of their places; none where a parked work is due first."""
@@ -113,12 +108,13 @@ class SideBySide:
                 ends.append((place, task.result() if error is None else error))
         return any(self._on_end(place, end) for place, end in ends)
 
-    async def _stop_the_rest(self) -> None:
-        """End what is at work and what is parked, each with what it runs last. Raises the first failure of those."""
+    async def _stop_the_rest(self, begun_before: Iterable[int] = ()) -> None:
+        """End what is at work, what is parked and what was `begun_before`, each with what it runs last. Raises the first
+        failure of those."""
         for place in self._tasks.values():
             self._branches[place].stop()
-        for place in self._parked:
-            self._begin_stopped(place)
+        for place in (*begun_before, *self._parked):
+            self._begin(place, Branch(Going.STOPPING))
         self._parked.clear()
         tasks = list(self._tasks)
         while self._tasks:

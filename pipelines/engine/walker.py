@@ -19,7 +19,7 @@ from pipelines.engine.steps import INTERPRETERS
 from pipelines.engine.together import OnEnd, SideBySide
 from pipelines.engine.tries import Tries, group_by_path, recorded_error
 from pipelines.engine.values import holds
-from pipelines.engine.ways_out import Park, RunOver, Stopped, Succeed, WayOut
+from pipelines.engine.ways_out import Park, RunOver, Stopped, Succeed, Wait, WayOut
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.tools.base import InDoubt, SideEffect
 
@@ -68,7 +68,7 @@ class Walker:
         due_at = None if tries.finished else await self._pick_up(step, tries, scope)
         while (entry := tries.finished) is None:
             if due_at is not None:
-                await self._wait_until(due_at, step, scope)
+                await self._wait_until(due_at, step, tries, scope)
             due_at = await self._try(step, tries, scope)
         return entry
 
@@ -78,12 +78,18 @@ class Walker:
         last = tries.last
         if last is not None and last.state is StepState.FAILED:
             await self._pick_up(step, tries, scope)
-        elif last is not None and last.state is StepState.STARTED and scope.branch.going is Going.STOPPING:
+        elif scope.branch.going is Going.STOPPING:
+            await self._cancel_begun(tries)
+        if not (step.is_container and self._has_begun_inside(step, scope)):
+            raise Stopped
+
+    async def _cancel_begun(self, tries: Tries) -> None:
+        """An attempt that has begun, and whose end is not waited for any more."""
+        last = tries.last
+        if last is not None and last.state is StepState.STARTED:
             canceled = replace(last, state=StepState.CANCELED, finished_at=self._surroundings.clock.now())
             await self._surroundings.journal.record(canceled, barrier=False)
             tries.add(canceled)
-        if not (step.is_container and self._has_begun_inside(step, scope)):
-            raise Stopped
 
     async def _look_into(self, container: Step, scope: Scope) -> StepEntry:
         """What a container comes to without anything being started in it."""
@@ -131,7 +137,7 @@ class Walker:
         if last is None:
             return None
         if last.state is StepState.STARTED:
-            return await self._resolve_doubt(step, tries, scope, last)
+            return None if step.waits else await self._resolve_doubt(step, tries, scope, last)
         run_attempt = self._surroundings.context.run_attempt
         if last.state is not StepState.FAILED or last.run_attempt != run_attempt:
             return None
@@ -159,13 +165,17 @@ class Walker:
         failed = replace(ended, state=StepState.FAILED, run_attempt=context.run_attempt)
         return await self._fail(self._attempt(step, tries, scope), tries, failed, error, has_effect=True)
 
-    async def _wait_until(self, due_at: datetime, step: Step, scope: Scope) -> None:
+    async def _wait_until(self, due_at: datetime, step: Step, tries: Tries, scope: Scope) -> None:
         remaining = due_at - self._surroundings.clock.now()
         if remaining > PARK_AFTER:
             raise Park(due_at, scope.path(step))
         if remaining > timedelta():
-            with stopping(scope.branch):
-                await self._surroundings.clock.sleep(remaining)
+            try:
+                with stopping(scope.branch):
+                    await self._surroundings.clock.sleep(remaining)
+            except Stopped:
+                await self._cancel_begun(tries)
+                raise
 
     # One attempt
 
@@ -175,6 +185,8 @@ class Walker:
         try:
             with stopping(scope.branch):
                 entry = await self._carry_out(attempt, is_first=not tries.was_started)
+        except Wait as wait:
+            return await self._begin_wait(attempt, tries, wait.until)
         except PipelineError as error:
             failed = attempt.entry(StepState.FAILED, error=step.blame(error, attempt=attempt.number))
             return await self._fail(attempt, tries, failed, error, has_effect=attempt.has_effect)
@@ -184,15 +196,29 @@ class Walker:
         await self._keep(entry, tries, scope, barrier=attempt.has_effect)
         return None
 
+    async def _begin_wait(self, attempt: Attempt, tries: Tries, until: datetime) -> datetime:
+        """Keep when an attempt ends that has only begun: a short wait here, one for which the run may park for good."""
+        if attempt.begun is not None:
+            return until
+        entry = attempt.entry(StepState.STARTED)
+        if until - self._surroundings.clock.now() > PARK_AFTER:
+            await self._keep(entry, tries, attempt.scope, barrier=True)
+        else:
+            tries.add(entry)
+        return until
+
     def _attempt(self, step: Step, tries: Tries, scope: Scope) -> Attempt:
+        begun = tries.last if step.waits and tries.last and tries.last.state is StepState.STARTED else None
         return Attempt(
             step=step,
-            number=tries.next_attempt,
+            number=tries.next_attempt if begun is None else begun.attempt,
             scope=scope,
             surroundings=self._surroundings,
             run_steps=self.run_steps,
             run_together=self.run_together,
-            started_at=self._surroundings.clock.now(),
+            started_at=(begun and begun.started_at) or self._surroundings.clock.now(),
+            input=begun and begun.input,
+            begun=begun,
         )
 
     async def _keep(self, entry: StepEntry, tries: Tries, scope: Scope, *, barrier: bool) -> None:
@@ -219,7 +245,8 @@ class Walker:
     async def _carry_out(self, attempt: Attempt, *, is_first: bool) -> StepEntry:
         """The entry of an attempt that succeeded or was skipped. Raises PipelineError."""
         step = attempt.step
-        if step.condition is not None and not holds(step.condition, attempt.names, f"{step.pointer}/if"):
+        condition = step.condition if attempt.begun is None else None
+        if condition is not None and not holds(condition, attempt.names, f"{step.pointer}/if"):
             return attempt.entry(StepState.SKIPPED)
         if is_first:
             self._count_start(step)

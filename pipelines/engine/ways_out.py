@@ -33,6 +33,13 @@ class Park(WayOut):
         self.path = path
 
 
+class Wait(WayOut):
+    """The attempt is not over before `until`: a short wait is waited out here, for a longer one the run parks."""
+
+    def __init__(self, until: datetime) -> None:
+        self.until = until
+
+
 class Stopped(WayOut):
     """This branch is given up: nothing more is started in it but what runs last, whose own `failure` it has."""
 

@@ -11,12 +11,13 @@ from pipelines.document.kinds.loops import FOR_EACH, WHILE
 from pipelines.document.kinds.parallel import PARALLEL
 from pipelines.document.kinds.switch import SWITCH
 from pipelines.document.kinds.tool import TOOL
+from pipelines.document.kinds.waiting import WAIT
 
 KINDS: dict[str, StepKind] = {
-    kind.keyword: kind for kind in (TOOL, SET, SWITCH, FOR_EACH, WHILE, PARALLEL, TRY, FAIL, SUCCEED)
+    kind.keyword: kind for kind in (TOOL, SET, SWITCH, FOR_EACH, WHILE, PARALLEL, WAIT, TRY, FAIL, SUCCEED)
 }
 
 # Part of the language, not of this engine yet: refused by name, so that nobody takes them for a typing error.
-PLANNED = ("wait", "wait_for_event", "approval", "run")
+PLANNED = ("wait_for_event", "approval", "run")
 
 __all__ = ["KINDS", "PLANNED", "Block", "Keys", "StepKind", "WrittenStep"]

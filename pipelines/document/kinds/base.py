@@ -80,3 +80,4 @@ class StepKind:
     required: Sequence[str] = ()
     blocks: Callable[[Mapping[str, Any]], Iterator[Keys]] = lambda _: iter(())  # where its lists of steps may stand
     is_loop: bool = False  # its steps are known inside of an iteration only
+    has_own_timeout: bool = False  # `timeout` bounds an attempt, and this kind waits by its own rules

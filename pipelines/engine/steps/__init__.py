@@ -12,6 +12,7 @@ from pipelines.document.nodes import (
     SwitchBody,
     ToolBody,
     TryBody,
+    WaitBody,
     WhileBody,
 )
 from pipelines.engine.attempts import Attempt
@@ -22,6 +23,7 @@ from pipelines.engine.steps.loops import run_for_each, run_while
 from pipelines.engine.steps.parallel import run_parallel
 from pipelines.engine.steps.switch import run_switch
 from pipelines.engine.steps.tool import run_tool
+from pipelines.engine.steps.waiting import run_wait
 
 Interpreter = Callable[[Any, Attempt], Awaitable[Any]]
 
@@ -35,6 +37,7 @@ INTERPRETERS: Mapping[type, Interpreter] = {
     WhileBody: run_while,
     ParallelBody: run_parallel,
     TryBody: run_try,
+    WaitBody: run_wait,
 }
 
 __all__ = ["INTERPRETERS", "Interpreter"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 from django.db import connection
 
@@ -175,6 +176,35 @@ def test_a_long_step_backoff_parks_the_run_and_waking_goes_on():
     run_once(tools)
 
     assert (run_of(work).state, run_of(work).attempt) == ("succeeded", 1)
+    assert not Wait.objects.exists()
+
+
+def test_a_wait_parks_the_run_gives_its_worker_away_and_ends_at_its_instant():
+    nap = {"id": "nap", "wait": {"for": "PT1H"}}
+    work = due_work({"version": 1, "steps": [nap, {"id": "after", "set": {"at": "${steps.nap.until}"}}]})
+
+    run_once(Tools())
+
+    parked, wait = reload(work), Wait.objects.get()
+    assert (run_of(work).state, parked.lease_owner, wait.path, wait.kind) == ("waiting", None, "nap", "timer")
+    assert parked.available_at == wait.wake_at
+    assert timedelta(minutes=59) < wait.wake_at - datetime.now(UTC) < timedelta(hours=1)
+    reason = next(iter(explain(explainable(work.pk)).reasons))
+    assert (reason.code, reason.facts["step"]) == ("waiting_timer", "nap")
+    assert reason.sentence.startswith("Step nap waits until ")
+
+    begun = StepRun.objects.get()
+    run_once(Tools())
+    assert (run_of(work).state, StepRun.objects.get().state) == ("waiting", "started")
+
+    past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
+    StepRun.objects.update(input=orjson.dumps({"until": past}))
+    make_due()
+    run_once(Tools())
+
+    ended = StepRun.objects.get(path="nap")
+    assert (run_of(work).state, ended.pk, ended.attempt, ended.state) == ("succeeded", begun.pk, 1, "succeeded")
+    assert ended.started_at == begun.started_at
     assert not Wait.objects.exists()
 
 

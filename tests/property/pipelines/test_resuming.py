@@ -21,8 +21,11 @@ FAILURES = st.sampled_from(["", "", "t", "tt", "p", "tp", "ttt"])
 @st.composite
 def steps(draw: st.DrawFn) -> tuple[dict[str, Any], str]:
     """A step, and how its first attempts fail: t is a transient error, p a permanent one."""
-    if draw(st.integers(0, 3)) == 0:
-        return {"set": {"n": draw(st.integers(0, 9)), "before": "${steps}"}}, ""
+    match draw(st.integers(0, 5)):
+        case 0:
+            return {"set": {"n": draw(st.integers(0, 9)), "before": "${length(steps)}"}}, ""
+        case 1:
+            return {"wait": {"for": draw(st.sampled_from(["PT0S", "PT1S", "PT30S"]))}}, ""
     step: dict[str, Any] = {"uses": draw(TOOLS), "with": {"n": draw(st.integers(0, 9))}}
     if draw(st.booleans()):
         step["retry"] = {"max_attempts": 3, "initial": draw(st.sampled_from(["PT1S", "PT30S"]))}
@@ -52,8 +55,12 @@ def told(entries: list[StepEntry]) -> list[tuple[Any, ...]]:
     last = {(entry.path, entry.attempt): entry for entry in entries}
     kept = [entry for entry in last.values() if entry.state is not StepState.INTERRUPTED]
     return [
-        (entry.path, entry.state, entry.input, entry.output and _plain(entry.output), entry.tolerated) for entry in kept
+        (entry.path, entry.state, entry.tolerated, *(() if entry.kind == "wait" else _values(entry))) for entry in kept
     ]
+
+
+def _values(entry: StepEntry) -> tuple[Any, Any]:
+    return entry.input, entry.output and _plain(entry.output)
 
 
 def _plain(output: Any) -> Any:

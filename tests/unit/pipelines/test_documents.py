@@ -46,7 +46,7 @@ def only(written, **options):
         (document({"uses": ""}), "/steps/0/uses", "invalid_value"),
         (document({"uses": None}), "/steps/0/uses", "wrong_type"),
         (document({"uses": "echo", "set": {}}), "/steps/0", "several_kinds"),
-        (document({"wait": {"for": "PT1S"}}), "/steps/0/wait", "unsupported_kind"),
+        (document({"run": "other"}), "/steps/0/run", "unsupported_kind"),
         (document({"id": "A b", "set": {}}), "/steps/0/id", "invalid_value"),
         (document({"id": "a", "set": {}}, {"id": "a", "set": {}}), "/steps/1/id", "duplicate_id"),
         (document({"id": "step_2", "set": {}}, {"set": {}}), "/steps/1/id", "duplicate_id"),
