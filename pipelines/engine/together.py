@@ -109,8 +109,8 @@ class SideBySide:
         return any(self._on_end(place, end) for place, end in ends)
 
     async def _stop_the_rest(self, begun_before: Iterable[int] = ()) -> None:
-        """End what is at work, what is parked and what was `begun_before`, each with what it runs last. Raises the first
-        failure of those."""
+        """End what is at work, what is parked and what was `begun_before`, each with what it runs last. Raises the
+        first failure of those."""
         for place in self._tasks.values():
             self._branches[place].stop()
         for place in (*begun_before, *self._parked):
