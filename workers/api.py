@@ -34,7 +34,9 @@ from workers.selectors import current_runs, result_of, worker_actions
 class StepShape(Shape):
     """One attempt of one step."""
 
-    path = serializers.CharField(help_text="The ids of the loops around the step, with their indices, then its own.")
+    path = serializers.CharField(
+        source="shown_path", help_text="The ids of the loops around the step, with their indices, then its own."
+    )
     kind = serializers.CharField()
     uses = serializers.SerializerMethodField()
     state = serializers.ChoiceField(choices=[str(state) for state in StepState])

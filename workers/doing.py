@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pipelines.engine.paths import shown_path
+
 MOST_TOLD = 40  # runs of one process; a tick has to fit into a datagram
 _LONGEST_PATH = 120
 
@@ -49,4 +51,4 @@ def open_step(calls: Mapping[tuple[str, int], Any]) -> tuple[str | None, datetim
     """The call that was begun first and has no result yet, and since when."""
     entries: Sequence[Any] = list(calls.values())
     first = min(entries, key=lambda entry: entry.started_at, default=None)
-    return (None, None) if first is None else (first.path, first.started_at)
+    return (None, None) if first is None else (shown_path(first.path), first.started_at)

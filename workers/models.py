@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from pipelines.engine.paths import shown_path
 from pipelines.engine.ports import StepState
 from scheduling.fields import JSONBytesField
 
@@ -101,7 +102,12 @@ class StepRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.path} #{self.attempt}"
+        return f"{self.shown_path} #{self.attempt}"
+
+    @property
+    def shown_path(self) -> str:
+        """The path without marks of bodies that a retry has begun anew."""
+        return shown_path(self.path)
 
 
 class Wait(models.Model):
@@ -129,7 +135,12 @@ class Wait(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.path}"
+        return f"{self.kind} {self.shown_path}"
+
+    @property
+    def shown_path(self) -> str:
+        """The path without marks of bodies that a retry has begun anew."""
+        return shown_path(self.path)
 
 
 class Artifact(models.Model):

@@ -139,7 +139,9 @@ def standing_of(run: Run, *, now: datetime | None = None) -> Standing:
         return found
     if work.lease_owner is not None:
         found.holder = Worker.objects.filter(pk=work.lease_owner).first()
-        found.open_steps = list(StepRun.objects.filter(run_id=run.pk, state="started").order_by("pk")[:_NAMED])
+        found.open_steps = list(
+            StepRun.objects.filter(run_id=run.pk, state="started", kind="tool").order_by("pk")[:_NAMED]
+        )
         return found
     found.queue = control_of(work.queue)
     if found.queue.rate_limit is not None:

@@ -36,7 +36,7 @@ class RetryPolicy:
     on: frozenset[str] = frozenset(RETRYABLE_CLASSES)
 
     def covers(self, *, error_class: str, code: str) -> bool:
-        return error_class in self.on or code in self.on
+        return error_class != ErrorClass.CANCELED and (error_class in self.on or code in self.on)
 
 
 NO_RETRY = RetryPolicy()
@@ -209,9 +209,9 @@ class Step:
         return isinstance(self.body, CONTAINERS)
 
     @property
-    def waits(self) -> bool:
-        """True where an attempt of it may last while the run is parked."""
-        return isinstance(self.body, WaitBody)
+    def lasts(self) -> bool:
+        """True where the start of an attempt is kept, and the attempt goes on when the run is taken up again."""
+        return isinstance(self.body, WaitBody) or (self.is_container and self.timeout is not None)
 
     @property
     def uses(self) -> str | None:
@@ -255,8 +255,11 @@ CONTAINERS = (SwitchBody, TryBody, ParallelBody, *LOOPS)
 _COMPUTING = (SetBody, FailBody, SucceedBody, SwitchBody, TryBody, WhileBody)
 
 
-def _only_computes(body: Body) -> bool:
-    """Lines side by side wait for each other."""
+def _only_computes(step: Step) -> bool:
+    """Lines side by side wait for each other, a container with a time-out is a line of its own, another try waits."""
+    if step.lasts or step.retry.max_attempts > 1:
+        return False
+    body = step.body
     return isinstance(body, _COMPUTING) or (isinstance(body, ForEachBody) and body.concurrency == 1)
 
 
@@ -281,10 +284,10 @@ class Pipeline:
     runs_last: bool = field(init=False)  # something is run whatever happens, a cancellation too
 
     def __post_init__(self) -> None:
-        bodies = [step.body for step in walk((*self.steps, *self.on_error, *self.last))]
-        object.__setattr__(self, "is_pure", all(map(_only_computes, bodies)))
-        object.__setattr__(self, "step_count", len(bodies))
-        tidies = any(isinstance(body, TryBody) and body.last for body in bodies)
+        steps = list(walk((*self.steps, *self.on_error, *self.last)))
+        object.__setattr__(self, "is_pure", all(map(_only_computes, steps)))
+        object.__setattr__(self, "step_count", len(steps))
+        tidies = any(isinstance(step.body, TryBody) and step.body.last for step in steps)
         object.__setattr__(self, "runs_last", bool(self.last) or tidies)
 
     def merge_params(self, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pipelines.document.fixtures import compile_simulation
 from pipelines.document.kinds import KINDS, PLANNED, Block, Keys, StepKind, WrittenStep
 from pipelines.document.layout import StepIdentity
 from pipelines.document.names import Names
-from pipelines.document.nodes import CONTAINERS, NO_RETRY, Body, RetryPolicy, Simulation, Step, ToolBody
+from pipelines.document.nodes import NO_RETRY, Body, RetryPolicy, Simulation, Step, ToolBody
 from pipelines.document.problems import pointer_to
 from pipelines.document.retries import compile_retry
 from pipelines.document.shape import RETRY, STEP_FIELDS, check_shape, object_of
@@ -66,8 +66,6 @@ def compile_step(
     body = kind.compile(written)
     if body is None:
         return None
-    if isinstance(body, CONTAINERS):
-        _refuse_unsupported(written)
     return Step(
         id=identity.id,
         names=identity.names,
@@ -80,12 +78,6 @@ def compile_step(
         continue_on_error="continue_on_error" in usable and source["continue_on_error"],
         simulation=simulation,
     )
-
-
-def _refuse_unsupported(step: WrittenStep) -> None:
-    for name in ("timeout", "retry"):
-        if name in step.source:
-            step.refuse(name, "unsupported", f"{name} of a step with steps inside is not supported yet")
 
 
 def _kind(source: Mapping[str, Any], pointer: str, compilation: Compilation) -> StepKind | None:

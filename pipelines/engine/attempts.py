@@ -44,14 +44,15 @@ class RunTogether(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    """`run_steps` and `run_together` carry out steps inside of this one. The interpreter sets `input`, `is_simulated`
-    and `has_effect` as it goes.
+    """`run_steps` and `run_together` carry out steps inside of this one, in `scope`. The interpreter sets `input`,
+    `is_simulated` and `has_effect` as it goes.
 
     `has_effect`: the world may have changed, so the result is committed before anything else happens. `begun`: what the
     journal has of this very attempt, which goes on after a wait.
     """
 
     step: Step
+    path: str
     number: int
     scope: Scope
     surroundings: Surroundings
@@ -67,10 +68,6 @@ class Attempt:
     def names(self) -> Mapping[str, Any]:
         """What expressions see."""
         return self.scope.names
-
-    @property
-    def path(self) -> str:
-        return self.scope.path(self.step)
 
     @property
     def fixture(self) -> Fixture | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipelines.document.nodes import Step
 from pipelines.engine.branches import Branch
+from pipelines.engine.paths import mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,10 @@ class Scope:
         """The same place, carried out as part of a branch."""
         return replace(self, branch=branch)
 
+    def in_body(self, container: Step, number: int) -> "Scope":
+        """Inside of the container's body that is begun for the so manieth time."""
+        return replace(self, prefix=self.prefix + mark(container.id, number))
+
     def iteration(
         self, loop: Step, index: int, *, before: "Scope | None" = None, hidden: str | None = None, **values: Any
     ) -> "Scope":
@@ -41,3 +46,7 @@ class Scope:
     def keep(self, step: Step, output: Any) -> None:
         for name in step.names:
             self.names["steps"][name] = output
+
+    def forget(self, step: Step) -> None:
+        for name in step.names:
+            self.names["steps"].pop(name, None)

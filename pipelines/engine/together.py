@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any, NoReturn
 
 from pipelines.engine.branches import Branch, Going
@@ -17,16 +18,27 @@ OnEnd = Callable[[int, Any], bool]  # the place of the work, and its result or P
 class SideBySide:
     """Carries out several works, at most `at_once` of them at a time, for `owner`, the branch that waits for them.
 
-    A work that parks keeps its place: it goes on when its time has come, as long as others keep the run here. Where all
-    wait, `Park` is raised for the first whose time comes. Works can be begun again from the journal at any time.
+    A work that parks keeps its place: it goes on when its time has come, as long as others keep the run here. Where
+    all wait, `Park` is raised for the first whose time comes. Works can be begun again from the journal at any
+    time. What is left `until` then is stopped, as if something had decided.
     """
 
-    def __init__(self, works: Sequence[Work], *, at_once: int, clock: Clock, owner: Branch, on_end: OnEnd) -> None:
+    def __init__(
+        self,
+        works: Sequence[Work],
+        *,
+        at_once: int,
+        clock: Clock,
+        owner: Branch,
+        on_end: OnEnd,
+        until: datetime | None = None,
+    ) -> None:
         self._works = works
         self._at_once = at_once
         self._clock = clock
         self._owner = owner
         self._on_end = on_end
+        self._until = until
         self._upcoming: deque[int] = deque()
         self._tasks: dict[asyncio.Task[Any], int] = {}
         self._branches: dict[int, Branch] = {}
@@ -39,9 +51,12 @@ class SideBySide:
         self._upcoming.extend(places)
         try:
             while self._upcoming or self._tasks or self._parked:
+                if self._until is not None and self._clock.now() >= self._until:
+                    await self._stop_the_rest()
+                    return True
                 self._start()
                 if not self._tasks:
-                    raise min(self._parked.values(), key=lambda park: park.until)
+                    raise self._nearest()
                 if self._take(await self._next_ends()):
                     await self._stop_the_rest()
                     return True
@@ -87,9 +102,14 @@ class SideBySide:
         self._tasks[asyncio.create_task(work())] = place
         self._branches[place] = branch
 
+    def _nearest(self) -> Park:
+        park = min(self._parked.values(), key=lambda park: park.until)
+        return park if self._until is None else Park(min(park.until, self._until), park.path)
+
     async def _next_ends(self) -> list[asyncio.Task[Any]]:
         """The tasks that have ended, in the order of their places; none where a parked work is due first."""
-        until = min((park.until for park in self._parked.values()), default=None)
+        bound = [] if self._until is None else [self._until]
+        until = min((*bound, *(park.until for park in self._parked.values())), default=None)
         patience = None if until is None else max(0.0, (until - self._clock.now()).total_seconds())
         done, _ = await asyncio.wait(self._tasks, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         return sorted(done, key=self._tasks.__getitem__)

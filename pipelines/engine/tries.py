@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import pairwise
 from random import Random
 
 from pipelines.document.nodes import RetryPolicy
@@ -44,6 +45,21 @@ class Tries:
     @property
     def next_attempt(self) -> int:
         return self._entries[-1].attempt + 1 if self._entries else 1
+
+    @property
+    def last_body(self) -> int:
+        """For the so manieth time the last attempt had begun the steps inside: a try after a failure begins them anew,
+        another attempt of the run goes on in what it finds."""
+        return 1 + sum(
+            before.state is StepState.FAILED and before.run_attempt == after.run_attempt
+            for before, after in pairwise(self._entries)
+        )
+
+    def next_body(self, run_attempt: int) -> int:
+        """The same for the attempt that comes next in this attempt of the run."""
+        last = self.last
+        begins_anew = last is not None and last.state is StepState.FAILED and last.run_attempt == run_attempt
+        return self.last_body + begins_anew
 
     def next_due(
         self, policy: RetryPolicy, error: PipelineError, *, run_attempt: int, rng: Random | None

@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from pipelines.document.nodes import LOOPS, Step, SucceedBody, ToolBody, blocks_of, seen_behind
 from pipelines.engine.attempts import Attempt, Line, Surroundings
+from pipelines.engine.bounded import run_bounded
 from pipelines.engine.branches import Branch, Going, calm_down, stopping
+from pipelines.engine.paths import shown_path
 from pipelines.engine.ports import StepEntry, StepState
 from pipelines.engine.scopes import Scope
 from pipelines.engine.simulated import fixture_result
@@ -42,6 +44,9 @@ class Walker:
         self._max_steps = max_steps
         self._most = max_steps
         self._begun = set(self._tries)
+        self._numbers: dict[str, int] = {}
+        for path, tries in self._tries.items():
+            self._numbers[shown_path(path)] = max(tries.next_attempt - 1, self._numbers.get(shown_path(path), 0))
 
     async def run_steps(self, steps: Sequence[Step], scope: Scope) -> Any:
         """Carry out what is not finished of these steps, in order; the result of the last."""
@@ -78,10 +83,11 @@ class Walker:
         last = tries.last
         if last is not None and last.state is StepState.FAILED:
             await self._pick_up(step, tries, scope)
-        elif scope.branch.going is Going.STOPPING:
+        if step.is_container and self._has_begun_inside(step, scope):
+            return
+        if scope.branch.going is Going.STOPPING:
             await self._cancel_begun(tries)
-        if not (step.is_container and self._has_begun_inside(step, scope)):
-            raise Stopped
+        raise Stopped
 
     async def _cancel_begun(self, tries: Tries) -> None:
         """An attempt that has begun, and whose end is not waited for any more."""
@@ -107,15 +113,24 @@ class Walker:
         return any(scope.path(step) in self._begun or self._has_begun_inside(step, scope) for step in steps)
 
     def _has_begun_inside(self, container: Step, scope: Scope) -> bool:
+        return self._has_begun_in(container, self._inside(container, scope))
+
+    def _has_begun_in(self, container: Step, inside: Scope) -> bool:
         if isinstance(container.body, LOOPS):
-            iterations = f"{scope.path(container)}["
+            iterations = f"{inside.path(container)}["
             return any(path.startswith(iterations) for path in self._begun)
-        return any(self._has_begun(block, scope) for block in blocks_of(container.body))
+        return any(self._has_begun(block, inside) for block in blocks_of(container.body))
+
+    def _inside(self, container: Step, scope: Scope) -> Scope:
+        """Where the steps of a container stand, in the body that its next attempt carries out."""
+        tries = self._tries[scope.path(container)]
+        return scope.in_body(container, tries.next_body(self._surroundings.context.run_attempt))
 
     def _recall(self, container: Step, scope: Scope) -> None:
         """A container that has ended is not entered again, but what is inside of it has its results."""
+        inside = scope.in_body(container, self._tries[scope.path(container)].last_body)
         for step in seen_behind(container):
-            if (entry := self._tries[scope.path(step)].finished) is not None:
+            if (entry := self._tries[inside.path(step)].finished) is not None:
                 scope.keep(step, entry.output)
 
     def _count_start(self, step: Step) -> None:
@@ -137,7 +152,7 @@ class Walker:
         if last is None:
             return None
         if last.state is StepState.STARTED:
-            return None if step.waits else await self._resolve_doubt(step, tries, scope, last)
+            return None if step.lasts else await self._resolve_doubt(step, tries, scope, last)
         run_attempt = self._surroundings.context.run_attempt
         if last.state is not StepState.FAILED or last.run_attempt != run_attempt:
             return None
@@ -182,9 +197,11 @@ class Walker:
     async def _try(self, step: Step, tries: Tries, scope: Scope) -> datetime | None:
         """Make the next attempt and keep it. When it failed: the instant at which another is due."""
         attempt = self._attempt(step, tries, scope)
+        if step.is_container and tries.last is not None and attempt.begun is None:
+            self._forget(step, attempt.scope)
         try:
             with stopping(scope.branch):
-                entry = await self._carry_out(attempt, is_first=not tries.was_started)
+                entry = await self._carry_out(attempt, tries)
         except Wait as wait:
             return await self._begin_wait(attempt, tries, wait.until)
         except PipelineError as error:
@@ -195,6 +212,12 @@ class Walker:
             raise
         await self._keep(entry, tries, scope, barrier=attempt.has_effect)
         return None
+
+    def _forget(self, container: Step, scope: Scope) -> None:
+        """What an earlier attempt of a container has left is not seen by the next, unless it goes on in the same."""
+        for step in seen_behind(container):
+            if scope.path(step) not in self._begun:
+                scope.forget(step)
 
     async def _begin_wait(self, attempt: Attempt, tries: Tries, until: datetime) -> datetime:
         """Keep when an attempt ends that has only begun: a short wait here, one for which the run may park for good."""
@@ -208,11 +231,13 @@ class Walker:
         return until
 
     def _attempt(self, step: Step, tries: Tries, scope: Scope) -> Attempt:
-        begun = tries.last if step.waits and tries.last and tries.last.state is StepState.STARTED else None
+        begun = tries.last if step.lasts and tries.last and tries.last.state is StepState.STARTED else None
+        path = scope.path(step)
         return Attempt(
             step=step,
-            number=tries.next_attempt if begun is None else begun.attempt,
-            scope=scope,
+            path=path,
+            number=self._next_number(path, tries) if begun is None else begun.attempt,
+            scope=self._inside(step, scope) if step.is_container else scope,
             surroundings=self._surroundings,
             run_steps=self.run_steps,
             run_together=self.run_together,
@@ -221,9 +246,14 @@ class Walker:
             begun=begun,
         )
 
+    def _next_number(self, path: str, tries: Tries) -> int:
+        """Attempts of a step are counted over all bodies of the containers around it."""
+        return max(tries.next_attempt, self._numbers.get(shown_path(path), 0) + 1)
+
     async def _keep(self, entry: StepEntry, tries: Tries, scope: Scope, *, barrier: bool) -> None:
         """Write down how an attempt has ended. What has happened is kept even where the branch is stopped meanwhile."""
         self._begun.add(entry.path)
+        self._numbers[shown_path(entry.path)] = entry.attempt
         record = self._surroundings.journal.record(entry, barrier=barrier)
         if not (barrier and scope.branch.can_be_stopped):
             await record
@@ -242,15 +272,17 @@ class Walker:
             raise Stopped from None
         tries.add(entry)
 
-    async def _carry_out(self, attempt: Attempt, *, is_first: bool) -> StepEntry:
+    async def _carry_out(self, attempt: Attempt, tries: Tries) -> StepEntry:
         """The entry of an attempt that succeeded or was skipped. Raises PipelineError."""
         step = attempt.step
         condition = step.condition if attempt.begun is None else None
         if condition is not None and not holds(condition, attempt.names, f"{step.pointer}/if"):
             return attempt.entry(StepState.SKIPPED)
-        if is_first:
+        if not tries.was_started:
             self._count_start(step)
-        output = await _output(attempt)
+        if step.is_container and step.lasts and attempt.begun is None:
+            await self._keep(attempt.entry(StepState.STARTED), tries, attempt.scope, barrier=False)
+        output = await self._output(attempt)
         return attempt.entry(StepState.SUCCEEDED, output=output)
 
     async def _fail(
@@ -270,6 +302,19 @@ class Walker:
         if due_at is None and not entry.tolerated:
             raise error
         return due_at
+
+    async def _output(self, attempt: Attempt) -> Any:
+        """What the step's kind makes, or the fixture of a kind that is not a tool's (tools resolve input first)."""
+        step = attempt.step
+        fixture = None if isinstance(step.body, ToolBody) else attempt.fixture
+        if fixture is not None:
+            attempt.is_simulated = True
+            pointer, clock = f"{step.pointer}/simulate", attempt.fixture_clock
+            return await fixture_result(fixture, attempt.names, pointer, timeout=step.timeout, clock=clock)
+        if step.is_container and step.timeout is not None:
+            has_begun = attempt.begun is not None and self._has_begun_in(step, attempt.scope)
+            return await run_bounded(attempt, attempt.started_at + step.timeout, has_begun=has_begun)
+        return await INTERPRETERS[type(step.body)](step.body, attempt)
 
     # Lines of steps side by side
 
@@ -325,14 +370,3 @@ class Walker:
                 return
         if undecided:
             raise Stopped
-
-
-async def _output(attempt: Attempt) -> Any:
-    """What the step's kind makes, or the fixture of a kind that is not a tool's (tools resolve their input first)."""
-    step = attempt.step
-    fixture = None if isinstance(step.body, ToolBody) else attempt.fixture
-    if fixture is None:
-        return await INTERPRETERS[type(step.body)](step.body, attempt)
-    attempt.is_simulated = True
-    pointer, clock = f"{step.pointer}/simulate", attempt.fixture_clock
-    return await fixture_result(fixture, attempt.names, pointer, timeout=step.timeout, clock=clock)

@@ -12,6 +12,7 @@ from pipelines.document.parsing import refuse_unusable
 from pipelines.engine import Execution, Surroundings
 from pipelines.engine.branches import calm_down
 from pipelines.engine.names import instant_text
+from pipelines.engine.paths import shown_path
 from pipelines.engine.ports import Failed, GivenUp, Invoker, Outcome, Parked, RunContext, Succeeded, ToolCall
 from pipelines.engine.simulated import call_in_place
 from pipelines.errors import ErrorClass, PipelineError
@@ -143,9 +144,9 @@ def _call_pure_tools(start: datetime) -> Invoker:
         context = ToolContext(
             run_id=_NAME,
             task_id=_NAME,
-            step_path=call.path,
+            step_path=shown_path(call.path),
             attempt=call.attempt,
-            idempotency_key=f"{_NAME}:{call.path}",
+            idempotency_key=f"{_NAME}:{shown_path(call.path)}",
             now=start,
             time_left=call.timeout,
             simulated=True,

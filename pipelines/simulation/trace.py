@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from pipelines.engine.paths import shown_path
 from pipelines.engine.ports import StepEntry, StepState
 from pipelines.expressions.durations import format_duration
 
@@ -23,7 +24,7 @@ class Trace:
     def _show(self, entry: StepEntry) -> dict[str, Any]:
         ended_at = entry.finished_at or self._start
         shown: dict[str, Any] = {
-            "path": entry.path,
+            "path": shown_path(entry.path),
             "kind": entry.kind,
             "uses": entry.uses,
             "state": str(entry.state),

@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from pipelines.engine.paths import shown_path
 from pipelines.engine.ports import ToolCall
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.tools import tool_errors
@@ -82,9 +83,9 @@ class ToolInvoker:
         return ToolContext(
             run_id=self._run_id,
             task_id=self._task_id,
-            step_path=call.path,
+            step_path=shown_path(call.path),
             attempt=call.attempt,
-            idempotency_key=idempotency_key(self._run_id, call.path),
+            idempotency_key=idempotency_key(self._run_id, shown_path(call.path)),
             now=self._now,
             time_left=call.timeout,
             agent_id=self._agent_id,

@@ -28,7 +28,7 @@ def _run_link(run_id: Any) -> SafeString:
 
 @admin.register(StepRun)
 class StepRunAdmin(ReadOnlyAdmin):
-    list_display = ("path", "state_shown", "uses", "attempt", "run_link", "started", "took")
+    list_display = ("path_shown", "state_shown", "uses", "attempt", "run_link", "started", "took")
     list_filter = ("state", "is_simulated")
     linked_by = ("run_id",)
     search_fields = ("run_id__exact",)
@@ -40,6 +40,10 @@ class StepRunAdmin(ReadOnlyAdmin):
         rows = super().get_queryset(request)
         large = [field.name for field in StepRun._meta.fields if isinstance(field, JSONBytesField)]
         return rows if request.resolver_match.kwargs else rows.defer(*large)  # type: ignore[no-any-return, union-attr]
+
+    @admin.display(description="path")
+    def path_shown(self, step: StepRun) -> str:
+        return step.shown_path
 
     @admin.display(description="state")
     def state_shown(self, step: StepRun) -> SafeString:
@@ -56,11 +60,15 @@ class StepRunAdmin(ReadOnlyAdmin):
 
 @admin.register(Wait)
 class WaitAdmin(ReadOnlyAdmin):
-    list_display = ("path", "kind", "run_link", "wakes", "since")
+    list_display = ("path_shown", "kind", "run_link", "wakes", "since")
     list_filter = ("kind",)
     ordering = ("wake_at", "id")
     wakes = exact_time("wake_at", "wakes")
     since = exact_time("created_at", "since")
+
+    @admin.display(description="path", ordering="path")
+    def path_shown(self, wait: Wait) -> str:
+        return wait.shown_path
 
     @admin.display(description="run")
     def run_link(self, wait: Wait) -> SafeString:

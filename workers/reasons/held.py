@@ -96,25 +96,29 @@ def admitted_when_due(standing: Standing, work: DueWork) -> Iterator[Reason]:
 
 def waits(standing: Standing) -> Iterator[Reason]:
     for wait in standing.waits:
-        facts: dict[str, Any] = {"step": wait.path, "wake_at": shown(wait.wake_at), "since": shown(wait.created_at)}
+        facts: dict[str, Any] = {
+            "step": wait.shown_path,
+            "wake_at": shown(wait.wake_at),
+            "since": shown(wait.created_at),
+        }
         until = f" until {moment(wait.wake_at)}" if wait.wake_at else ""
         failed = standing.failed_tries.get(wait.path)
         match wait.kind:
             case Wait.Kind.TIMER if failed is not None:
                 yield Reason(
                     code="step_retry_at",
-                    sentence=f"Step {wait.path} failed (try {failed.attempt}) and is tried again at"
+                    sentence=f"Step {wait.shown_path} failed (try {failed.attempt}) and is tried again at"
                     f" {moment(wait.wake_at)}: {error_words(failed.error)}",
                     hint="It goes on by itself at that time; cancel the run where that is too late.",
                     facts={**facts, "tries": failed.attempt, "error": failed.error},
                 )
             case Wait.Kind.TIMER:
-                yield Reason(code="waiting_timer", sentence=f"Step {wait.path} waits{until}.", facts=facts)
+                yield Reason(code="waiting_timer", sentence=f"Step {wait.shown_path} waits{until}.", facts=facts)
             case Wait.Kind.EVENT:
-                sentence = f"Step {wait.path} waits for an event{until}."
+                sentence = f"Step {wait.shown_path} waits for an event{until}."
                 yield Reason(code="waiting_event", sentence=sentence, hint="Publish the event.", facts=facts)
             case Wait.Kind.APPROVAL:
-                sentence = f"Step {wait.path} waits for an approval{until}."
+                sentence = f"Step {wait.shown_path} waits for an approval{until}."
                 yield Reason(code="waiting_approval", sentence=sentence, hint="Somebody has to decide.", facts=facts)
 
 

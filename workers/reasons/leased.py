@@ -56,7 +56,7 @@ def leased(standing: Standing, work: DueWork) -> Iterator[Reason]:
     doing = heard(worker.doing).get(run.pk)
     step, since = (doing.step, doing.step_since) if doing is not None else (None, None)
     if step is None and standing.open_steps:
-        step, since = standing.open_steps[0].path, standing.open_steps[0].started_at
+        step, since = standing.open_steps[0].shown_path, standing.open_steps[0].started_at
     has_beaten_since = work.claimed_at is not None and worker.beat_at > work.claimed_at
     if doing is None and step is None and has_beaten_since and len(heard(worker.doing)) < MOST_TOLD:
         yield Reason(

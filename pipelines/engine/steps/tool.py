@@ -4,6 +4,7 @@ from typing import Any
 
 from pipelines.document.nodes import ToolBody
 from pipelines.engine.attempts import Attempt
+from pipelines.engine.paths import shown_path
 from pipelines.engine.ports import ToolCall
 from pipelines.engine.simulated import fixture_result, simulated_result
 from pipelines.engine.values import check_schema, portable, render
@@ -55,9 +56,9 @@ def _tool_context(call: ToolCall, attempt: Attempt) -> ToolContext:
     return ToolContext(
         run_id=run_id,
         task_id=str(context.task.get("id", "")),
-        step_path=call.path,
+        step_path=shown_path(call.path),
         attempt=call.attempt,
-        idempotency_key=f"{run_id}:{call.path}",
+        idempotency_key=f"{run_id}:{shown_path(call.path)}",
         now=context.now,
         time_left=call.timeout,
         simulated=True,

@@ -119,7 +119,12 @@ class Nesting:
         return {**step, "id": f"step_{len(self.scripts)}"}
 
     def _box(self) -> dict[str, Any]:
-        return {"id": f"box_{next(self._boxes)}", "continue_on_error": self.draw(st.booleans())}
+        box: dict[str, Any] = {"id": f"box_{next(self._boxes)}", "continue_on_error": self.draw(st.booleans())}
+        if self.draw(st.integers(0, 3)) == 0:
+            box["retry"] = {"max_attempts": 2, "initial": self.draw(st.sampled_from(["PT1S", "PT30S"]))}
+        if self.draw(st.integers(0, 5)) == 0:
+            box["timeout"] = "P1D"  # never over: when a death delays what is in it, nothing else changes
+        return box
 
     def _switch(self, depth: int) -> dict[str, Any]:
         when = self.draw(st.sampled_from(["true", "false", "params.no"]))

@@ -240,8 +240,8 @@ def test_steps_of_a_branch_that_did_not_run_are_null():
             "/steps/0/catch/0/steps/0/uses",
             "unknown_tool",
         ),
-        (document(switch(("true", put("a"))) | {"timeout": "PT1S"}), "/steps/0/timeout", "unsupported"),
-        (document(switch(("true", put("a"))) | {"retry": {}}), "/steps/0/retry", "unsupported"),
+        (document(switch(("true", put("a"))) | {"timeout": "PT0S"}), "/steps/0/timeout", "bad_duration"),
+        (document(switch(("true", put("a"))) | {"retry": {"max": "x"}}), "/steps/0/retry/max", "bad_duration"),
     ],
 )
 def test_what_is_wrong_inside_is_told_at_its_place(written, pointer, code):

@@ -1,0 +1,16 @@
+"""Paths of steps in the journal of a run: the ids of the loops around a step, each with its index, then its own id."""
+
+import re
+
+# Of a body that the retry of its container has begun anew: what is inside has entries of its own there.
+_MARK = re.compile(r"[a-z0-9_]+~\d+\.")
+
+
+def mark(container: str, body: int) -> str:
+    """What leads the paths inside of a container's body that is begun for the so manieth time."""
+    return "" if body == 1 else f"{container}~{body}."
+
+
+def shown_path(path: str) -> str:
+    """A path as people and tools know it: in which body of a container it was is of no concern to them."""
+    return _MARK.sub("", path) if "~" in path else path
