@@ -72,7 +72,7 @@ class Lanes:
             lanes[item.lane].append(item)
         long = Search(SEARCH_FOR)
         results = self._isolated(lanes[Lane.PLAIN], self._ways.plain, long)
-        alone, others = self._alone(lanes[Lane.ALONE])
+        alone, others = self._alone(lanes[Lane.ALONE], among=planned)
         results += self._isolated(alone, self._ways.alone, self._brief)
         undecided = total(results).undecided
         for item in others + [item for item in alone if item.schedule.id in undecided]:
@@ -89,9 +89,9 @@ class Lanes:
             results += self._wait_for([item for item in planned if item.schedule.task_id in held])
         return results
 
-    def _alone(self, planned: Sequence[Planned]) -> tuple[list[Planned], list[Planned]]:
-        """Those that are the only start of their task here and no suspects, and the others."""
-        starts_of = Counter(item.schedule.task_id for item in planned)
+    def _alone(self, planned: Sequence[Planned], *, among: Sequence[Planned]) -> tuple[list[Planned], list[Planned]]:
+        """Those that are the only start of their task in all of the pass and no suspects, and the others."""
+        starts_of = Counter(item.schedule.task_id for item in among)
         alone: list[Planned] = []
         others: list[Planned] = []
         for item in planned:

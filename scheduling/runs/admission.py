@@ -128,13 +128,14 @@ class _RunsOfTask:
 
     `decided` are those of this batch that start or wait, which the newest replaces under `cancel_running`;
     `is_canceled`: the runs that were there before it are ended or asked to stop; `is_backfilled`: all that is live is
-    of backfills.
+    of backfills; `newest`: the newest occurrence among them, None where that has not been asked for.
     """
 
     live: int = 0
     held: int = 0
     is_backfilled: bool = False
     is_canceled: bool = False
+    newest: datetime | None = None
     decided: list[_Row] = field(default_factory=list)
 
 
@@ -237,6 +238,9 @@ def _decide(cursor: Any, row: _Row, task: _RunsOfTask) -> None:
             row.gate, row.waits_for_backfill = Gate.OVERLAP, is_backfilled
             task.held += 1
         case OverlapDecision.CANCEL_AND_HOLD:
+            if _is_older(cursor, row, task):
+                row.skip_reason = SkipReason.OVERLAP
+                return
             if not task.is_canceled:
                 _cancel_live_runs(cursor, row.facts.id)
                 task.is_canceled = True
@@ -246,6 +250,20 @@ def _decide(cursor: Any, row: _Row, task: _RunsOfTask) -> None:
             row.gate = Gate.OVERLAP
             task.held = 1
     task.decided.append(row)
+
+
+def _is_older(cursor: Any, row: _Row, task: _RunsOfTask) -> bool:
+    """True for an occurrence that comes late (after downtime, or a lock) and would replace a newer one."""
+    at = row.start.scheduled_for
+    if at is None or row.start.trigger_kind != TriggerKind.SCHEDULE:
+        return False
+    if task.newest is None:
+        cursor.execute(statements.NEWEST_OCCURRENCE, [row.facts.id])
+        among = [each.start.scheduled_for for each in task.decided if each.start.trigger_kind == TriggerKind.SCHEDULE]
+        task.newest = max((each for each in (*cursor.fetchone(), *among) if each is not None), default=at)
+    is_older = at < task.newest
+    task.newest = max(task.newest, at)
+    return is_older
 
 
 def _hurry_backfills(cursor: Any, held: Sequence[_Row]) -> None:

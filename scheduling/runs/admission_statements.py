@@ -43,6 +43,14 @@ WHERE work.is_exclusive AND work.task_id = ANY(%s)
 GROUP BY work.task_id
 """
 
+# Purpose: the newest occurrence of a schedule that is live or waits in a task. Index: due_work_exclusive_idx; the
+# primary key of runs. Locks: none; the task is locked.
+NEWEST_OCCURRENCE = """
+SELECT max(run.scheduled_for)
+FROM scheduling_duework work JOIN scheduling_run run ON run.id = work.run_id
+WHERE work.is_exclusive AND work.task_id = %s AND run.trigger_kind = 'schedule'
+"""
+
 # Purpose: give backfilled runs that nobody has claimed the priority of the starts that wait for their end: these would
 # else wait behind everything that workers have to do. Index: due_work_exclusive_idx; the primary key of runs. Locks:
 # those rows, by id; one that is being claimed is left.

@@ -57,22 +57,26 @@ def preview_of_schedule(schedule: Schedule, *, after: datetime, now: datetime, c
     """
     # What is shown of a condition are its checks, and those are no runs.
     is_check = schedule.kind == ScheduleKind.CONDITION and schedule.remaining != 0
-    left = None if is_check else _left(schedule, after=after, now=now)
+    left, is_counted = (None, True) if is_check else _left(schedule, after=after, now=now)
     found = preview(rule_of(schedule), after=after, now=now, count=count if left is None else max(1, min(count, left)))
     if left == 0:
         found = replace(found, next=(), notes=())
+    if not is_counted:
+        uncounted = f"More than {_COUNTED} occurrences come before this time and are not counted: it may end earlier."
+        found = replace(found, notes=(*found.notes, uncounted))
     return replace(found, notes=(*found.notes, *_maximum_notes(schedule), *_state_notes(schedule, found, now=now)))
 
 
-def _left(schedule: Schedule, *, after: datetime, now: datetime) -> int | None:
+def _left(schedule: Schedule, *, after: datetime, now: datetime) -> tuple[int | None, bool]:
     """How many runs it may still have after `after`, by what fires until then; None without a maximum. What comes while
-    it is paused is missed, and missed occurrences do not count."""
+    it is paused is missed, and missed occurrences do not count. And whether all of them are counted."""
     remaining = schedule.remaining
     fires_after = max(now, pause_end(schedule) - timedelta(microseconds=1))  # the end itself is not paused
     if not remaining or after <= fires_after:
-        return remaining
-    before = compile_rule(rule_of(schedule)).occurrences(fires_after, min(remaining, _COUNTED))
-    return remaining - sum(1 for each in before if each <= after)
+        return remaining, True
+    before = compile_rule(rule_of(schedule)).occurrences(fires_after, min(remaining, _COUNTED + 1))
+    fired = sum(1 for each in before if each <= after)
+    return remaining - fired, fired <= _COUNTED or fired == remaining
 
 
 def _maximum_notes(schedule: Schedule) -> list[str]:

@@ -78,6 +78,11 @@ class Recurrence(ABC):
         found = self._first_from(instant)
         return found is not None and found - instant < ONE_SECOND
 
+    @property
+    def counted_from(self) -> datetime | None:
+        """The naive UTC instant from which elapsed time is counted; None where local times count."""
+        return None
+
     def walls_in(self, start: datetime, end: datetime) -> Iterator[datetime]:
         """The wall times in [start, end) that the rule names, in order; none where elapsed time counts."""
         yield from ()

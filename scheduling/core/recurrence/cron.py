@@ -35,13 +35,13 @@ _FIELDS = (Field.MINUTE, Field.HOUR, Field.DAY, Field.MONTH, Field.DOW)
 
 _NUMBER_TERM = r"(\*|\d{1,2}(-\d{1,2})?)(/\d{1,2})?"
 _MONTH = r"(\d{1,2}|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)"
-_WEEKDAY = r"([0-7]|SUN|MON|TUE|WED|THU|FRI|SAT)"
+_WEEKDAY = r"(0?[0-7]|SUN|MON|TUE|WED|THU|FRI|SAT)"
 _TERMS = {
     "minute": re.compile(_NUMBER_TERM, re.ASCII),
     "hour": re.compile(_NUMBER_TERM, re.ASCII),
     "day-of-month": re.compile(rf"{_NUMBER_TERM}|L|LW|\d{{1,2}}W", re.ASCII),
     "month": re.compile(rf"(\*|{_MONTH}(-{_MONTH})?)(/\d{{1,2}})?", re.ASCII),
-    "day-of-week": re.compile(rf"(\*|{_WEEKDAY}(-{_WEEKDAY})?)(/\d{{1,2}})?|{_WEEKDAY}#[1-5]|[0-7]L", re.ASCII),
+    "day-of-week": re.compile(rf"(\*|{_WEEKDAY}(-{_WEEKDAY})?)(/\d{{1,2}})?|{_WEEKDAY}#0?[1-5]|0?[0-7]L", re.ASCII),
 }
 _STEPPED_RANGE = re.compile(r"(\w+)-(\w+)/0*[1-9]\d*", re.ASCII)
 _NEAREST_WEEKDAY = re.compile(r"(\d{1,2})W", re.ASCII)

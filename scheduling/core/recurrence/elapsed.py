@@ -58,6 +58,10 @@ class ElapsedRecurrence(Recurrence):
     lines: int = 1
     until: datetime | None = None
 
+    @property
+    def counted_from(self) -> datetime | None:
+        return self.anchor
+
     def first_from(self, instant: datetime, end: datetime = datetime.max) -> datetime | None:
         """The first occurrence at or after `instant`, before COUNT, UNTIL and exclusions are looked at; None where 250
         years, or the time up to about `end`, have none.

@@ -23,6 +23,10 @@ class IntervalRecurrence(Recurrence):
     anchor: datetime
     step: timedelta
 
+    @property
+    def counted_from(self) -> datetime | None:
+        return self.anchor
+
     def rule_from(self, instant: datetime) -> datetime | None:
         steps = max(0, -((self.anchor - instant) // self.step))
         # Compared before it is added: a long step would leave the calendar.

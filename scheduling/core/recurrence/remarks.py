@@ -38,10 +38,26 @@ def remarks(rule: Rule, *, start: datetime, end: datetime | None) -> list[str]:
         return _exclusion_remarks(rule, context, low, LATEST)
     high = _naive(end)
     return [
+        *_anchor_remarks(recurrence, context, low, high),
         *_clock_remarks(rule, recurrence, context, low, high),
         *_exclusion_remarks(rule, context, low, high),
         *recurrence.calendar_remarks(low, high),
     ]
+
+
+def _anchor_remarks(recurrence: Recurrence, context: Context, start: datetime, end: datetime) -> Iterator[str]:
+    """What became of a `starts_at` from which elapsed time is counted, where no instant or two are called so."""
+    at = recurrence.counted_from
+    if at is None or not start < at <= end:
+        return
+    zone, called = context.zone, f"starts_at, {shown(context.anchor)},"
+    meant = len(zone.resolve(context.anchor, gap="skip", fold="both"))
+    if meant == 0:
+        moved = shown(at + zone.offset_at(at))
+        yield f"{called} does not exist in {zone.name} (clocks go forward): it is counted from {moved}."
+    elif meant > 1:
+        which = "second" if context.fold == "second" else "first"
+        yield f"{called} comes twice in {zone.name} (clocks go back): it is counted from the {which} time."
 
 
 def _clock_remarks(

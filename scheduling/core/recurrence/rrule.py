@@ -30,7 +30,7 @@ _UNIT_SECONDS = {"HOURLY": 3600, "MINUTELY": 60, "SECONDLY": 1}
 def compile_rrule(expression: str, context: Context) -> Recurrence:
     """Read and compile a rule, or raise ScheduleError `invalid_rrule` or `never_occurs`."""
     parts = parse_parts(expression)
-    sentence = describe(parts, context.anchor, context.zone.name)
+    sentence = describe(parts, context.anchor, context.zone.name, is_doubled=context.fold == "both")
     if parts.freq in SUB_DAILY:
         return _compile_elapsed(parts, context, sentence)
     return _compile_wall(parts, context, sentence)

@@ -26,12 +26,13 @@ _NOUNS = {
 }
 
 
-def describe(parts: Parts, anchor: datetime, zone: str) -> str:
-    """For example: Every weekday at 08:00 (Europe/Chisinau)."""
+def describe(parts: Parts, anchor: datetime, zone: str, *, is_doubled: bool = False) -> str:
+    """For example: Every weekday at 08:00 (Europe/Chisinau). `is_doubled`: what comes twice occurs twice."""
     words = [_every(parts, anchor), *_days(parts, anchor)]
+    end = _end(parts, of_local_times=is_doubled and parts.freq not in SUB_DAILY)
     if _chooses_times(parts):
-        return in_zone(" ".join([*words, *_times(parts, anchor)]) + _chosen(parts) + _end(parts), zone)
-    return in_zone(" ".join([*words, *_positions(parts), *_times(parts, anchor)]) + _end(parts), zone)
+        return in_zone(" ".join([*words, *_times(parts, anchor)]) + _chosen(parts) + end, zone)
+    return in_zone(" ".join([*words, *_positions(parts), *_times(parts, anchor)]) + end, zone)
 
 
 def _chooses_times(parts: Parts) -> bool:
@@ -116,7 +117,9 @@ def _times(parts: Parts, anchor: datetime) -> list[str]:
     return [*words, *([f"but only in {listed(left)}"] if left else [])]
 
 
-def _end(parts: Parts) -> str:
+def _end(parts: Parts, *, of_local_times: bool) -> str:
+    if parts.count is not None and of_local_times:
+        return f", at {parts.count} local time{'' if parts.count == 1 else 's'}"
     if parts.count is not None:
         return ", once" if parts.count == 1 else f", {parts.count} times"
     if parts.until is not None:

@@ -44,6 +44,10 @@ class UnionRecurrence(Recurrence):
         found = [self._of_member(at, instant) for at in range(len(self.members))]
         return min((each for each in found if each is not None), default=None)
 
+    @property
+    def counted_from(self) -> datetime | None:
+        return next((each.counted_from for each in self.members if each.counted_from is not None), None)
+
     def walls_in(self, start: datetime, end: datetime) -> Iterator[datetime]:
         yield from merge(*(each.walls_in(start, end) for each in self.members))
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from scheduling.schedules.forecast import forecast_of
+from scheduling.schedules.previews import preview_of_schedule
 from tests.factories import ScheduleFactory, TaskFactory
 
 AFTER = "2090-01-01T00:00:00Z"
@@ -255,3 +256,20 @@ def test_a_count_that_is_none_is_refused(api, count):
 
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["pointer"] == "/count"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("maximum", "minutes", "shown_ones", "is_told"),
+    [(12_000, 9_990, 20, False), (12_000, 11_990, 20, True), (9_999, 9_990, 9, False)],
+)
+def test_a_maximum_that_is_too_far_to_be_counted_to_is_told(
+    maximum: int, minutes: int, shown_ones: int, is_told: bool
+) -> None:
+    now = datetime.now(UTC).replace(second=30, microsecond=0)
+    schedule = ScheduleFactory(expression="* * * * *", next_fire_at=now, max_occurrences=maximum)
+
+    found = preview_of_schedule(schedule, after=now + timedelta(minutes=minutes), now=now, count=20)
+
+    assert len(found.next) == shown_ones
+    assert any("are not counted" in note for note in found.notes) == is_told

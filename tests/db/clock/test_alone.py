@@ -8,6 +8,7 @@ import pytest
 from scheduling.clock import firing
 from scheduling.clock.firing import run_pass
 from scheduling.clock.isolation import SteppedOver
+from scheduling.ids import new_id
 from scheduling.models import DueWork, Run, Schedule
 from scheduling.runs.states import Gate, SkipReason
 from scheduling.schedules.models import ScheduleState
@@ -152,3 +153,69 @@ def test_equal_schedules_with_equal_rest_are_planned_once(monkeypatch: pytest.Mo
 
     assert run_pass(now=NINE).runs == 5
     assert sorted(planned, key=str) == [1, 2, None]
+
+
+# Several schedules of one task, in two lanes or of two ages: the policy sees their occurrences in their order.
+
+LATE = {"expression": "0 6,7 * * *", "next_fire_at": NINE - 3 * (DAY / 24)}  # 06:00, superseded by 07:00
+KINDS_OF_MARKS = {
+    "both late": {"expression": "0 8 * * *", "next_fire_at": NINE - DAY / 24},
+    "one on time": {},
+}
+
+
+def ends() -> dict[int, str]:
+    """What became of the occurrence of each hour."""
+    return {
+        run.scheduled_for.hour: run.state if run.state == "skipped" else (run.due_work.gate or run.state)
+        for run in Run.objects.select_related("due_work").order_by("scheduled_for")
+    }
+
+
+@pytest.mark.parametrize("marks", KINDS_OF_MARKS)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_occurrences_of_two_schedules_of_one_task_are_decided_on_in_their_order(policy: str, marks: str) -> None:
+    task = TaskFactory(overlap=policy)
+    daily(task=task, **KINDS_OF_MARKS[marks])
+    daily(task=task, **LATE)
+    newer = 8 if marks == "both late" else 9
+
+    run_pass(now=NINE)
+
+    assert (
+        ends()
+        == {
+            "skip": {7: "queued", newer: "skipped"},
+            "queue_one": {7: "queued", newer: "overlap"},
+            "queue_all": {7: "queued", newer: "overlap"},
+            "cancel_running": {7: "skipped", newer: "queued"},
+        }[policy]
+    )
+
+
+@pytest.mark.parametrize("is_claimed", [False, True])
+def test_an_occurrence_that_comes_late_cancels_no_newer_one(is_claimed: bool) -> None:
+    """The newer one was written by an earlier pass: the task was locked, say, or the batch full."""
+    task = TaskFactory(overlap="cancel_running")
+    daily(task=task)
+    run_pass(now=NINE)
+    if is_claimed:
+        DueWork.objects.update(lease_owner=new_id(), lease_epoch=1, claimed_at=NINE)
+    daily(task=task, **LATE)
+
+    result = run_pass(now=NINE)
+
+    assert (result.runs, result.skipped) == (0, 1)
+    assert list(Run.objects.order_by("scheduled_for").values_list("state", flat=True)) == ["skipped", "queued"]
+    assert DueWork.objects.get().cancel_requested_at is None
+
+
+def test_a_run_by_hand_is_replaced_by_an_occurrence_that_comes_late() -> None:
+    task = TaskFactory(overlap="cancel_running")
+    by_hand = live(task)
+    daily(task=task, **LATE)
+
+    run_pass(now=NINE)
+
+    assert not DueWork.objects.filter(pk=by_hand.pk).exists()
+    assert DueWork.objects.get().run.scheduled_for == NINE - 2 * (DAY / 24)

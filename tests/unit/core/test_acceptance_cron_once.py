@@ -229,3 +229,17 @@ def test_an_interval_of_months_is_refused_for_its_months(expression):
 def test_an_interval_without_months_is_refused_for_what_it_is(expression):
     with pytest.raises(ScheduleError, match="is not an ISO 8601 duration"):
         compile_rule(Rule(kind="interval", expression=expression, starts_at=datetime(2026, 1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("written", "plain"),
+    [("01", "1"), ("00", "0"), ("07", "7"), ("1-05", "1-5"), ("05L", "5L"), ("1#02", "1#2"), ("01-05/02", "1-5/2")],
+)
+def test_leading_zeros_are_read_in_every_field(written: str, plain: str) -> None:
+    assert cron(f"00 08 * 01 {written}", 20) == cron(f"0 8 * 1 {plain}", 20)
+
+
+@pytest.mark.parametrize("written", ["001", "08", "1#06", "08L"])
+def test_no_more_than_one_zero_leads_a_weekday(written: str) -> None:
+    with pytest.raises(ScheduleError, match="day-of-week"):
+        cron(f"0 8 * * {written}", 1)

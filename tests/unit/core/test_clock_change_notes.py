@@ -134,3 +134,52 @@ TWICE = "2027-10-31 02:30 comes twice in Europe/Berlin (clocks go back)"
 )
 def test_the_first_of_a_doubled_time_is_noted_where_it_is_the_last_that_is_shown(line):
     assert [note for note in notes(**line) if note.startswith(TWICE)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "starts_at", "policy", "first", "words"),
+    [
+        ("PT1H", "2027-03-28T02:30:00", {}, "03:30:00+02:00", "does not exist in Europe/Berlin"),
+        ("PT1H", "2027-03-28T02:30:00", {"gap": "next"}, "03:00:00+02:00", "it is counted from 2027-03-28 03:00"),
+        ("PT1H", "2027-03-28T02:30:00", {"gap": "skip"}, "03:30:00+02:00", "it is counted from 2027-03-28 03:30"),
+        ("FREQ=HOURLY", "2027-03-28T02:30:00", {"gap": "next"}, "03:00:00+02:00", "counted from 2027-03-28 03:00"),
+        ("FREQ=HOURLY", "2027-10-31T02:30:00", {}, "02:30:00+02:00", "it is counted from the first time"),
+        ("PT6H", "2027-10-31T02:30:00", {"fold": "second"}, "02:30:00+01:00", "it is counted from the second time"),
+        ("PT6H", "2027-10-31T02:30:00", {"fold": "both"}, "02:30:00+02:00", "it is counted from the first time"),
+    ],
+)
+def test_an_anchor_that_is_no_instant_or_two_is_noted_where_elapsed_time_is_counted_from_it(
+    rule, starts_at, policy, first, words
+):
+    line = {"kind": "interval" if rule[0] == "P" else "rrule", "expression": rule, "starts_at": starts_at, **policy}
+    found = answer(parse_request({"timezone": BERLIN, "count": 3, **line}), NOW)
+
+    assert found.next[0].local.endswith(first)
+    assert found.notes[0].startswith(f"starts_at, {starts_at[:10]} 02:30")
+    assert words in found.notes[0]
+    assert notes(**{**line, "after": "2027-11-01T00:00:00"}) == ()
+
+
+def test_where_midnight_does_not_exist_an_interval_from_today_says_so():
+    line = {"kind": "interval", "expression": "PT1H", "timezone": "Asia/Beirut", "starts_at": "2027-03-28T00:00:00"}
+
+    found = answer(parse_request({**line, "count": 2}), NOW)
+
+    assert found.next[0].local == "2027-03-28T01:00:00+03:00"
+    assert found.notes == (
+        "starts_at, 2027-03-28 00:00, does not exist in Asia/Beirut (clocks go forward): "
+        "it is counted from 2027-03-28 01:00.",
+    )
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "at 1 local time"), (3, "at 3 local times")])
+def test_a_count_of_local_times_that_occur_twice_is_told_so(count, words):
+    expression = f"FREQ=DAILY;COUNT={count};BYHOUR=2;BYMINUTE=30"
+    line = {"kind": "rrule", "expression": expression, "starts_at": "2027-10-31T00:00:00", "timezone": BERLIN}
+
+    both = answer(parse_request({**line, "fold": "both"}), NOW)
+    first = answer(parse_request(line), NOW)
+
+    assert both.sentence == f"Every day at 02:30, {words} ({BERLIN})"
+    assert (len(both.next), len(first.next)) == (count + 1, count)
+    assert "local" not in first.sentence
