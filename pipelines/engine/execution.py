@@ -93,7 +93,7 @@ class Execution:
 
     async def _run_section(self, steps: tuple[Step, ...], error: PipelineError | None) -> PipelineError | None:
         """The error that is left when a section has run, which sees the one so far."""
-        scope = self._scope.naming(error=None if error is None else error.as_dict())
+        scope = self._scope.in_the_end(None if error is None else error.as_dict())
         try:
             await self._walker.run_steps(steps, scope)
         except PipelineError as failure:

@@ -12,11 +12,12 @@ from pipelines.engine.paths import mark
 @dataclass(frozen=True, slots=True)
 class Scope:
     """`names["steps"]` grows as steps end; scopes that differ in other names share it. `prefix` leads the paths, and
-    `branch` says whether steps may start."""
+    `branch` says whether steps may start. `runs_last`: inside of what runs whatever happens."""
 
     names: Mapping[str, Any]
     prefix: str = ""
     branch: Branch = field(default_factory=Branch)
+    runs_last: bool = False
 
     def path(self, step: Step) -> str:
         return self.prefix + step.id
@@ -24,6 +25,10 @@ class Scope:
     def naming(self, **values: Any) -> "Scope":
         """The same place with other names beside or instead of its own."""
         return replace(self, names={**self.names, **values})
+
+    def in_the_end(self, error: Mapping[str, Any] | None) -> "Scope":
+        """The same place in a list that runs last, which sees the error, if any."""
+        return replace(self.naming(error=error), runs_last=True)
 
     def in_branch(self, branch: Branch) -> "Scope":
         """The same place, carried out as part of a branch."""

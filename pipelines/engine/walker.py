@@ -133,10 +133,13 @@ class Walker:
             if (entry := self._tries[inside.path(step)].finished) is not None:
                 scope.keep(step, entry.output)
 
-    def _count_start(self, step: Step) -> None:
-        """Containers, loops and retries included, a run starts so many steps and no more."""
+    def _count_start(self, step: Step, scope: Scope) -> None:
+        """Containers, loops and retries included, a run starts so many steps and no more. A container without an entry
+        had been counted before the run was taken up again, if something in it had begun."""
         self._started += 1
-        if self._started > self._most:
+        if step.is_container and self._has_begun_in(step, scope):
+            return
+        if self._started > (self._most if scope.runs_last else self._max_steps):
             self._most = max(self._most, self._max_steps + _STEPS_IN_THE_END)
             error = PipelineError(
                 code="max_steps",
@@ -279,7 +282,7 @@ class Walker:
         if condition is not None and not holds(condition, attempt.names, f"{step.pointer}/if"):
             return attempt.entry(StepState.SKIPPED)
         if not tries.was_started:
-            self._count_start(step)
+            self._count_start(step, attempt.scope)
         if step.is_container and step.lasts and attempt.begun is None:
             await self._keep(attempt.entry(StepState.STARTED), tries, attempt.scope, barrier=False)
         output = await self._output(attempt)

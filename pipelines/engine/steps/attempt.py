@@ -44,7 +44,7 @@ async def run_last(steps: Any, attempt: Attempt, shown: PipelineError | None) ->
     """The error of `steps`, which see the one that is `shown`; a branch that is stopped carries them out, too."""
     if not steps:
         return None
-    scope = attempt.scope.naming(error=None if shown is None else shown.as_dict())
+    scope = attempt.scope.in_the_end(None if shown is None else shown.as_dict())
     try:
         with scope.branch.sheltered():
             await attempt.run_steps(steps, scope)
