@@ -58,5 +58,7 @@ def has_errors(problems: Iterable[Problem]) -> bool:
 
 
 def pointer_to(base: str, *keys: str | int) -> str:
-    """`base` and then each key, escaped as RFC 6901 wants."""
-    return base + "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in keys)
+    """`base` and then each key, escaped as RFC 6901 wants. Half of a surrogate pair, which no JSON text can hold, is
+    shown as its escape."""
+    pointer = base + "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in keys)
+    return pointer if pointer.isascii() else pointer.encode(errors="backslashreplace").decode()
