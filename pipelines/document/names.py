@@ -60,6 +60,14 @@ class Names:
         elif reference.root not in self.roots:
             hint = _ELSEWHERE.get(reference.root) or self._hint(reference.root)
             yield _problem(pointer, "unknown_name", f"the name {reference.root!r} is not known here", hint)
+        elif reference.is_negated:
+            yield Problem(
+                pointer=pointer,
+                code="negation_first",
+                detail=f"!{reference.root}.… is (!{reference.root}).…, which is null: ! binds tighter than the dot",
+                hint=f"write !({reference.root}.…)",
+                severity=Severity.WARNING,
+            )
         elif reference.member is not None:
             yield from self._member_problems(reference.root, reference.member, pointer)
 

@@ -22,10 +22,11 @@ WHOLE = "@"
 @dataclass(frozen=True, slots=True)
 class Reference:
     """`root` is a name of the context, or WHOLE for all of it; `member` the field taken from it at once, None where it
-    is used whole."""
+    is used whole. `is_negated`: the field is taken from `!root`, which has none."""
 
     root: str
     member: str | None = None
+    is_negated: bool = False
 
 
 def references(tree: Node) -> frozenset[Reference]:
@@ -63,6 +64,8 @@ def _walk_entered(node: Node) -> Iterator[Reference]:
     member = _leading_field(node["children"][1]) if node["type"] == "subexpression" else None
     if first["type"] == "field" and member is not None:
         yield Reference(first["value"], member)
+    elif first["type"] == "not_expression" and first["children"][0]["type"] == "field":
+        yield Reference(first["children"][0]["value"], member, is_negated=True)
     else:
         yield from _walk(first)
 

@@ -279,3 +279,22 @@ def test_the_published_schema_is_valid_and_agrees_about_documents():
     assert not validator.is_valid(document({"uses": "echo", "withh": {}}))
     assert not validator.is_valid(document({"uses": "echo", "set": {}}))
     assert not validator.is_valid({"version": 1, "steps": []})
+
+
+@pytest.mark.parametrize(
+    ("condition", "is_warned"),
+    [
+        ("!steps.a.found", True),
+        ("!(params.x) && !(params.y.z)", False),
+        ("!(steps.a.found)", False),
+        ("true && !steps.a.b[0].c", True),
+        ("!length(steps)", False),
+    ],
+)
+def test_a_negation_that_binds_tighter_than_its_dot_is_warned_of(condition, is_warned):
+    written = document({"id": "a", "set": {}}, {"if": condition, "set": {}}, params={"x": 1, "y": {}})
+
+    found = [(problem.code, problem.severity) for problem in validate(written, catalog=CATALOG)]
+
+    assert (("negation_first", Severity.WARNING) in found) == is_warned
+    assert Severity.ERROR not in [severity for _, severity in found]

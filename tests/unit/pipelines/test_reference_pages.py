@@ -1,7 +1,9 @@
-"""The reference's own document is tried."""
+"""The documents of the reference and of the cookbook are tried."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,10 +13,18 @@ from pipelines.document.shape import STEP_FIELDS
 from pipelines.simulation import ended_as_wanted, simulate
 from pipelines.tools.registry import catalog
 
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "pipeline-language.md"
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = DOCS / "reference" / "pipeline-language.md"
+COOKBOOK = DOCS / "how-to" / "cookbook.md"
 
 
-@pytest.mark.parametrize("example", re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL))
+def examples() -> Iterator[Any]:
+    for page in (PAGE, COOKBOOK):
+        for number, example in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL), start=1):
+            yield pytest.param(example, id=f"{page.stem} {number}")
+
+
+@pytest.mark.parametrize("example", list(examples()))
 def test_an_example_is_valid_and_its_asserts_hold(example):
     written = parse(example)
 
