@@ -19,10 +19,9 @@ PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "write-a-tool.md"
 
 def test_the_tool_of_the_page_loads_and_works(tmp_path, monkeypatch):
     (source,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    (tmp_path / "our_tools").mkdir()
-    (tmp_path / "our_tools" / "units.py").write_text(source)
+    (tmp_path / "units_tools.py").write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path))
-    point = EntryPoint(name="units.convert", value="our_tools.units:convert", group=registry.GROUP)
+    point = EntryPoint(name="units.convert", value="units_tools:convert", group=registry.GROUP)
     catalog = registry.read_catalog([point])
     spec = catalog.get("units.convert")
     assert spec is not None
