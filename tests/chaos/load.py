@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from tests.chaos.history import Action
+from tests.chaos.nested import NESTED, WAITING
 
 PING = "chaos.ping"
 _TRIES = 4
@@ -81,6 +82,8 @@ TASKS: dict[str, dict[str, Any]] = {
             _NOTE, {**_call("flaky", failures=1), "retry": {**_QUICKLY, "initial": "PT3S", "max": "PT3S"}}
         )
     },
+    "nested": {"pipeline": NESTED, "schedules": [_every(1, misfire=_ALL)], "queue": "other"},
+    "nested-waits": {"pipeline": WAITING, "schedules": [_every(4, misfire=_ALL)]},
     "once": {"pipeline": _pipeline(_NOTE, _call("once", seconds=0.3), _NOTE), "schedules": [_every(2)]},
     "isolated": {"pipeline": _pipeline(_call("isolated", seconds=0.3), _NOTE), "schedules": [_every(4)]},
     "refused": {"pipeline": _pipeline(_NOTE, _call("refuse", times=1), _NOTE)},
@@ -128,6 +131,7 @@ _BY_HAND = (
     "keyed-alone",
     "runs-again",
     "parks",
+    "nested",
     "once",
     "refused",
     "long",
