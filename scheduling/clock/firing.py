@@ -128,8 +128,8 @@ def run_pass(
         taken += len(planned) + set_aside.schedules
     done = total(written)
     if share is not None:
-        # Tasks that somebody holds are another clock's, where they are most of what there is.
-        others = len(done.held) if 2 * len(done.held) > taken else 0
+        # Tasks that somebody holds are another clock's, where they are most of a full batch.
+        others = len(done.held) if len(due) == batch and 2 * len(done.held) > taken else 0
         share.note(lost=done.lost + others)
     return PassResult(
         schedules=len(on_time) + len(backlog),

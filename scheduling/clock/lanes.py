@@ -79,11 +79,11 @@ class Lanes:
             lanes[item.deciding_lane].append(item)
         for part in in_parts(lanes[Lane.FREE]):
             results += self._isolated(part, self._ways.passing, long)
-        for part in in_parts(lanes[Lane.EXCLUSIVE]):
+        for part in in_parts(tasks_together(lanes[Lane.EXCLUSIVE])):
             results += self._isolated(part, self._ways.passing, self._brief)
         if lanes[Lane.WAITING]:
             with session.hurried(A_WHILE):
-                for part in in_parts(lanes[Lane.WAITING]):
+                for part in in_parts(tasks_together(lanes[Lane.WAITING])):
                     results += self._isolated(part, self._ways.passing, self._brief)
         if held := total(results).held:
             results += self._wait_for([item for item in planned if item.schedule.task_id in held])
@@ -192,14 +192,28 @@ class Lanes:
             yield in_parts(list(items))[0]
 
 
+def tasks_together(planned: Sequence[Planned]) -> list[Planned]:
+    """The plans of each task one after the other, the tasks in the order in which they first come."""
+    of_task: dict[UUID, list[Planned]] = {}
+    for item in planned:
+        of_task.setdefault(item.schedule.task_id, []).append(item)
+    return [item for items in of_task.values() for item in items]
+
+
 def in_parts(planned: Sequence[Planned]) -> list[list[Planned]]:
-    """Parts of at most so many starts as a transaction takes, whole schedules each."""
+    """Parts of about so many starts as a transaction takes: schedules that stand one after the other and are of one
+    exclusive task are not parted, since their policy decides on the occurrences of all of them in their order."""
     parts: list[list[Planned]] = []
     room = 0
     for item in planned:
-        if not parts or room < len(item.plan.fire):
+        is_bound = item.schedule.is_exclusive and bool(parts) and _task_of(item) == _task_of(parts[-1][-1])
+        if not parts or (room < len(item.plan.fire) and not is_bound):
             parts.append([])
             room = STARTS_OF_TRANSACTION
         parts[-1].append(item)
         room -= len(item.plan.fire)
     return parts
+
+
+def _task_of(item: Planned) -> UUID:
+    return item.schedule.task_id

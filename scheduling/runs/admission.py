@@ -113,6 +113,11 @@ class _Row:
         return self.facts.overlap != OverlapPolicy.ALLOW and not self.start.is_beside_others
 
     @property
+    def is_of_schedule(self) -> bool:
+        """True for the occurrence of a schedule, which has one run."""
+        return self.start.trigger_kind == TriggerKind.SCHEDULE
+
+    @property
     def is_check(self) -> bool:
         """True where the run only looks for a condition: keys of the task are not for it."""
         return self.start.trigger_kind == TriggerKind.CHECK
@@ -128,14 +133,13 @@ class _RunsOfTask:
 
     `decided` are those of this batch that start or wait, which the newest replaces under `cancel_running`;
     `is_canceled`: the runs that were there before it are ended or asked to stop; `is_backfilled`: all that is live is
-    of backfills; `newest`: the newest occurrence among them, None where that has not been asked for.
+    of backfills.
     """
 
     live: int = 0
     held: int = 0
     is_backfilled: bool = False
     is_canceled: bool = False
-    newest: datetime | None = None
     decided: list[_Row] = field(default_factory=list)
 
 
@@ -148,7 +152,9 @@ def admit(cursor: Any, starts: Sequence[Start]) -> list[Admitted]:
     if not starts:
         return []
     facts = _read_facts(cursor, {start.task_id for start in starts})
-    rows = [_draft(start, facts[start.task_id]) for start in starts]
+    drafts = [_draft(start, facts[start.task_id]) for start in starts]
+    rows = _without_known(cursor, drafts)
+    _skip_what_comes_late(cursor, rows)
     _skip_checks_that_overlap(cursor, rows)
     _apply_deduplication(cursor, rows)
     _apply_overlap(cursor, rows)
@@ -171,7 +177,7 @@ def admit(cursor: Any, starts: Sequence[Start]) -> list[Admitted]:
             skip_reason=row.skip_reason,
             duplicate_of=row.duplicate_of,
         )
-        for row in rows
+        for row in drafts
     ]
 
 
@@ -214,6 +220,28 @@ def _draft(start: Start, facts: _Facts) -> _Row:
     return _Row(id=new_id(), start=start, facts=facts, params=params if params != b"{}" else None)
 
 
+def _without_known(cursor: Any, rows: list[_Row]) -> list[_Row]:
+    """Those whose occurrence has no run yet: of one that has, no policy may cancel, skip or take anything."""
+    of_schedules = [row.start for row in rows if row.is_of_schedule]
+    if not of_schedules:
+        return rows
+    asked = [[start.schedule_id for start in of_schedules], [start.scheduled_for for start in of_schedules]]
+    cursor.execute(statements.KNOWN_OCCURRENCES, asked)
+    known = set(cursor.fetchall())
+    return [row for row in rows if (row.start.schedule_id, row.start.scheduled_for) not in known] if known else rows
+
+
+def _skip_what_comes_late(cursor: Any, rows: list[_Row]) -> None:
+    """Under `cancel_running` an occurrence that comes late (after a lock, or a long queue) replaces no newer one."""
+    late = [row for row in rows if row.facts.overlap == OverlapPolicy.CANCEL_RUNNING and row.is_of_schedule]
+    if late:
+        cursor.execute(statements.NEWEST_OCCURRENCES, [sorted({row.facts.id for row in late})])
+        newest = dict(cursor.fetchall())
+        for row in late:
+            if row.facts.id in newest and row.start.scheduled_for < newest[row.facts.id]:
+                row.skip_reason = SkipReason.OVERLAP
+
+
 def _apply_overlap(cursor: Any, rows: list[_Row]) -> None:
     tasks = {row.facts.id: _RunsOfTask() for row in rows if row.is_exclusive}
     if not tasks:
@@ -238,9 +266,6 @@ def _decide(cursor: Any, row: _Row, task: _RunsOfTask) -> None:
             row.gate, row.waits_for_backfill = Gate.OVERLAP, is_backfilled
             task.held += 1
         case OverlapDecision.CANCEL_AND_HOLD:
-            if _is_older(cursor, row, task):
-                row.skip_reason = SkipReason.OVERLAP
-                return
             if not task.is_canceled:
                 _cancel_live_runs(cursor, row.facts.id)
                 task.is_canceled = True
@@ -250,20 +275,6 @@ def _decide(cursor: Any, row: _Row, task: _RunsOfTask) -> None:
             row.gate = Gate.OVERLAP
             task.held = 1
     task.decided.append(row)
-
-
-def _is_older(cursor: Any, row: _Row, task: _RunsOfTask) -> bool:
-    """True for an occurrence that comes late (after downtime, or a lock) and would replace a newer one."""
-    at = row.start.scheduled_for
-    if at is None or row.start.trigger_kind != TriggerKind.SCHEDULE:
-        return False
-    if task.newest is None:
-        cursor.execute(statements.NEWEST_OCCURRENCE, [row.facts.id])
-        among = [each.start.scheduled_for for each in task.decided if each.start.trigger_kind == TriggerKind.SCHEDULE]
-        task.newest = max((each for each in (*cursor.fetchone(), *among) if each is not None), default=at)
-    is_older = at < task.newest
-    task.newest = max(task.newest, at)
-    return is_older
 
 
 def _hurry_backfills(cursor: Any, held: Sequence[_Row]) -> None:

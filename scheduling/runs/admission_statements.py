@@ -43,12 +43,22 @@ WHERE work.is_exclusive AND work.task_id = ANY(%s)
 GROUP BY work.task_id
 """
 
-# Purpose: the newest occurrence of a schedule that is live or waits in a task. Index: due_work_exclusive_idx; the
-# primary key of runs. Locks: none; the task is locked.
-NEWEST_OCCURRENCE = """
-SELECT max(run.scheduled_for)
+# Purpose: the newest occurrence of a schedule that is live or waits in each of these tasks. Index:
+# due_work_exclusive_idx; the primary key of runs. Locks: none; the tasks are locked.
+NEWEST_OCCURRENCES = """
+SELECT work.task_id, max(run.scheduled_for)
 FROM scheduling_duework work JOIN scheduling_run run ON run.id = work.run_id
-WHERE work.is_exclusive AND work.task_id = %s AND run.trigger_kind = 'schedule'
+WHERE work.is_exclusive AND work.task_id = ANY(%s) AND run.trigger_kind = 'schedule'
+GROUP BY work.task_id
+"""
+
+# Purpose: which of these occurrences have their run already. Index: run_occurrence_unique. Locks: none; whoever fires a
+# schedule holds it.
+KNOWN_OCCURRENCES = """
+SELECT run.schedule_id, run.scheduled_for
+FROM unnest(%s::uuid[], %s::timestamptz[]) AS asked (schedule_id, scheduled_for)
+JOIN scheduling_run run USING (schedule_id, scheduled_for)
+WHERE run.trigger_kind = 'schedule'
 """
 
 # Purpose: give backfilled runs that nobody has claimed the priority of the starts that wait for their end: these would

@@ -30,7 +30,7 @@ from scheduling.schedules.holes import account_for_past
 from scheduling.schedules.limits import require_spacing
 from scheduling.schedules.models import MissReason, Schedule, ScheduleKind, ScheduleState
 from scheduling.schedules.resuming import end_snooze_if_over, resume, save
-from scheduling.schedules.rules import RULE_COLUMNS, first_mark, rule_of, set_mark
+from scheduling.schedules.rules import RULE_COLUMNS, first_mark, mark_after_edit, rule_of, set_mark
 from scheduling.tasks import resuming as resuming_tasks
 from scheduling.tasks.models import Task, TaskState
 from scheduling.triggers.connections import connect
@@ -109,8 +109,10 @@ def update_schedule(
         if any(before[column] != snapshot(held)[column] for column in RULE_COLUMNS):
             _account_for_past(held, was, now)
             # What a rule that cannot be read would have named, the one that mends it does.
-            record_passed(held, passed_since_mark(held, now) if passed is None else passed, _reason(held))
-            set_mark(held, first_mark(held, now=now))
+            mark = mark_after_edit(held, was, now=now)
+            if mark is None or mark > now or mark != was.next_fire_at:
+                record_passed(held, passed_since_mark(held, now) if passed is None else passed, _reason(held))
+            set_mark(held, mark)
             require_spacing(held, agent=held.task.agent, now=now)
         elif before["max_occurrences"] != held.max_occurrences:
             _account_for_past(held, was, now)

@@ -58,7 +58,9 @@ def preview_of_schedule(schedule: Schedule, *, after: datetime, now: datetime, c
     # What is shown of a condition are its checks, and those are no runs.
     is_check = schedule.kind == ScheduleKind.CONDITION and schedule.remaining != 0
     left, is_counted = (None, True) if is_check else _left(schedule, after=after, now=now)
-    found = preview(rule_of(schedule), after=after, now=now, count=count if left is None else max(1, min(count, left)))
+    if left is not None:
+        count = max(1, min(count, left + _taken_by_pause(schedule, after=after, most=count)))
+    found = preview(rule_of(schedule), after=after, now=now, count=count)
     if left == 0:
         found = replace(found, next=(), notes=())
     if not is_counted:
@@ -77,6 +79,14 @@ def _left(schedule: Schedule, *, after: datetime, now: datetime) -> tuple[int | 
     before = compile_rule(rule_of(schedule)).occurrences(fires_after, min(remaining, _COUNTED + 1))
     fired = sum(1 for each in before if each <= after)
     return remaining - fired, fired <= _COUNTED or fired == remaining
+
+
+def _taken_by_pause(schedule: Schedule, *, after: datetime, most: int) -> int:
+    """How many of the next `most` occurrences a pause takes whose end is known: those use up no runs."""
+    until = pause_end(schedule)
+    if until <= after or until == ACCOUNTED_FOR_EVER:
+        return 0
+    return sum(1 for each in compile_rule(rule_of(schedule)).occurrences(after, most) if each < until)
 
 
 def _maximum_notes(schedule: Schedule) -> list[str]:

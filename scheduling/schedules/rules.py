@@ -1,6 +1,7 @@
 """A schedule's row as a rule, and where its mark belongs. Reads nothing but the calendars that the row names."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -89,6 +90,19 @@ def first_mark(schedule: Schedule, *, now: datetime) -> datetime | None:
     if schedule.remaining == 0:
         return None
     return first_instant(rule_of(schedule), now=now, grace=schedule.misfire_grace)
+
+
+def mark_after_edit(schedule: Schedule, was: Schedule, *, now: datetime) -> datetime | None:
+    """`first_mark` of a row whose rule has changed from what it `was`. A `once` whose instant has passed, and is the
+    one that it was, has had its run or its miss and comes to no other, unless its mark still stands there."""
+    mark = first_mark(schedule, now=now)
+    if mark is None or mark > now or mark == was.next_fire_at or was.kind != schedule.kind:
+        return mark
+    try:
+        is_the_same = compile_rule(replace(rule_of(was), rdates=())).names(mark.astimezone(UTC).replace(tzinfo=None))
+    except ScheduleError:
+        return mark
+    return recurrence_of(schedule).next_after(now) if is_the_same else mark
 
 
 def pause_end(schedule: Schedule) -> datetime:

@@ -194,7 +194,7 @@ def archive_task(*, actor: Actor, task: Task) -> Task:
     # All at once, by id, as whoever fires several of them locks them.
     list(Schedule.objects.filter(Q(task=held) | Q(after_task=held)).select_for_update(no_key=True).order_by("pk"))
     _hold_schedules(held, now)
-    told = f"It follows the task {held.key}, which was archived: it never starts again."
+    told = f"It follows the task {held.key}, which was archived: nothing but the ends of its last runs can start it."
     following.exclude(task=held).update(state_reason=told[:500], version=F("version") + 1)
     with connection.cursor() as cursor:
         cursor.execute(CANCEL_RUNS_OF_TASK, [held.pk])

@@ -21,7 +21,7 @@ from scheduling.events.models import Event
 from scheduling.instants import database_now
 from scheduling.runs.admission import Admitted, Start, admit, lock_tasks
 from scheduling.runs.states import RunState, TriggerKind
-from scheduling.schedules.models import Schedule
+from scheduling.schedules.models import Schedule, ScheduleKind
 from scheduling.schedules.resuming import end_snooze_if_over
 from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, pause_end
 from scheduling.tasks.models import Task
@@ -36,7 +36,7 @@ _COUNT = """
 UPDATE scheduling_schedule
 SET fired_count = fired_count + %(fired)s, skipped_count = skipped_count + %(skipped)s,
     last_fired_at = CASE WHEN %(fired)s > 0 THEN now() ELSE last_fired_at END,
-    state_reason = %(reason)s,
+    state_reason = CASE WHEN %(keeps)s THEN state_reason ELSE %(reason)s END,
     state = CASE WHEN max_occurrences <= fired_count + %(fired)s THEN 'completed' ELSE state END,
     paused_until = CASE WHEN max_occurrences <= fired_count + %(fired)s THEN NULL ELSE paused_until END,
     next_fire_at = CASE WHEN max_occurrences <= fired_count + %(fired)s THEN NULL ELSE next_fire_at END,
@@ -100,7 +100,7 @@ def fire(
             event_id=str(moment.event.pk),
             topic=moment.event.topic,
             depth=moment.event.depth,
-            hint="A task starts itself through its own events. See ORDINAUT_MAX_EVENT_DEPTH.",
+            hint="A task starts itself through its own events, or a chain is longer than ORDINAUT_MAX_EVENT_DEPTH.",
         )
         return []
     judge = Judge(moment.event)
@@ -193,6 +193,8 @@ def _count(cursor: Any, schedule: Schedule, *, fired: int, skipped: int, reason:
             "fired": fired,
             "skipped": skipped,
             "reason": reason,
+            # Why an `after` will not start again outlives its last starts; any other reason is over with a start.
+            "keeps": not reason and schedule.kind == ScheduleKind.AFTER,
             "for_ever": ACCOUNTED_FOR_EVER,
         },
     )

@@ -3,6 +3,7 @@
 The names in brackets are those of the project's design: its invariants, and I1 to I14 of its reliability notes.
 """
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -190,14 +191,16 @@ def _rates_are_kept(history: History) -> Iterator[str]:
         if change.owner is not None and change.owner != change.was_owner and change.claimed_at is not None:
             moves[queue].append((change.claimed_at.timestamp(), -1, change.run))
         elif change.owner is None and change.was_owner is not None and change.app.endswith(" claims"):
-            # Given back without a start, and its token with it. A claim is dated to the beginning of its transaction.
-            moves[queue].append((change.at.timestamp() - _SLACK, 1, change.run))
+            moves[queue].append((change.at.timestamp(), 1, change.run))  # given back without a start, with its token
     for queue, (a_second, at_once) in history.rates.items():
         tokens, last = at_once, 0.0
+        given_back = sorted(at for at, move, _ in moves[queue] if move > 0)
         for at, move, run in sorted(moves[queue]):
             tokens = min(at_once, tokens + (at - last) * a_second + max(move, 0)) + min(move, 0)
             last = at
-            if move < 0 and tokens < -1e-3:
+            # A claim is dated to the beginning of its transaction: what it waited for was given back a little later.
+            soon = bisect_right(given_back, at + _SLACK) - bisect_right(given_back, at)
+            if move < 0 and tokens + soon < -1e-3:
                 yield f"queue {queue}: run {run} started at {at:.3f} with {tokens + 1:.3f} tokens"
 
 

@@ -61,7 +61,8 @@ def test_what_a_pause_takes_is_not_taken_off(api):
             api.get(f"schedules/{schedule.pk}/preview?count=9&after={after:%Y-%m-%dT%H:%M:%SZ}").json()["next"]
             for after in (end - timedelta(days=3), end, end + timedelta(days=1), end + timedelta(days=3))
         ]
-        assert [len(each) for each in times] == [3, 3, 2, 0]
+        # What the pause takes is shown, too, and before its end that is three more.
+        assert [len(each) for each in times] == [6, 3, 2, 0]
         assert times[1][0]["utc"] == f"{end + timedelta(days=1):%Y-%m-%dT08:00:00Z}"
 
 
@@ -273,3 +274,19 @@ def test_a_maximum_that_is_too_far_to_be_counted_to_is_told(
 
     assert len(found.next) == shown_ones
     assert any("are not counted" in note for note in found.notes) == is_told
+
+
+@pytest.mark.django_db
+def test_what_a_snooze_takes_uses_up_no_runs_of_a_maximum() -> None:
+    now = datetime(2026, 6, 1, 13, 43, tzinfo=UTC)
+    until = datetime(2026, 6, 1, 18, 1, tzinfo=UTC)
+    columns = {"expression": "0 * * * *", "max_occurrences": 2, "state": "paused", "paused_until": until}
+    schedule = ScheduleFactory(next_fire_at=now + timedelta(minutes=17), **columns)
+
+    def hours(**asked: Any) -> list[int]:
+        found = preview_of_schedule(schedule, now=now, **asked)
+        return [datetime.fromisoformat(each.utc.replace("Z", "+00:00")).hour for each in found.next]
+
+    assert hours(after=now, count=10) == [14, 15, 16, 17, 18, 19, 20]
+    assert hours(after=now, count=3) == [14, 15, 16]
+    assert hours(after=until, count=10) == [19, 20]

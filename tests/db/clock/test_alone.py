@@ -9,7 +9,7 @@ from scheduling.clock import firing
 from scheduling.clock.firing import run_pass
 from scheduling.clock.isolation import SteppedOver
 from scheduling.ids import new_id
-from scheduling.models import DueWork, Run, Schedule
+from scheduling.models import DedupeKey, DueWork, Run, Schedule
 from scheduling.runs.states import Gate, SkipReason
 from scheduling.schedules.models import ScheduleState
 from tests.factories import DueWorkFactory, RunFactory, ScheduleFactory, TaskFactory
@@ -219,3 +219,68 @@ def test_a_run_by_hand_is_replaced_by_an_occurrence_that_comes_late() -> None:
 
     assert not DueWork.objects.filter(pk=by_hand.pk).exists()
     assert DueWork.objects.get().run.scheduled_for == NINE - 2 * (DAY / 24)
+
+
+def test_one_batch_decides_on_the_occurrences_of_a_task_in_their_order_however_many_there_are() -> None:
+    """More starts than a transaction takes: schedules of one task are not parted, nor moved behind one another."""
+    task = TaskFactory(overlap="skip")
+    crowd = [TaskFactory(overlap="skip") for _ in range(5)]
+    ScheduleFactory(
+        task=task, expression="* * * * *", next_fire_at=NINE - DAY / 24, misfire_policy="all", misfire_limit=1000
+    )
+    daily(task=task, expression="30 8 * * *", next_fire_at=NINE - DAY / 48)
+    for each in crowd:
+        daily(task=each, **LATE)
+
+    run_pass(now=NINE)
+
+    runs = Run.objects.filter(task=task).order_by("scheduled_for")
+    assert runs.first().state == "queued"
+    assert set(runs[1:].values_list("state", flat=True)) == {"skipped"}
+
+
+# An occurrence that has its run already: nothing is decided about it.
+
+
+@pytest.mark.parametrize("policy", ["cancel_running", "skip", "queue_all"])
+def test_an_occurrence_that_has_its_run_cancels_and_blocks_nobody(policy: str) -> None:
+    task = TaskFactory(overlap=policy)
+    schedule = daily(task=task)
+    RunFactory(task=task, schedule=schedule, trigger_kind="schedule", scheduled_for=NINE)
+    by_hand = live(task) if policy == "cancel_running" else None
+    if by_hand is None:
+        daily(task=task, expression="0 9 1 6 *")
+
+    run_pass(now=NINE)
+
+    schedule.refresh_from_db()
+    assert (schedule.next_fire_at, schedule.fired_count, schedule.skipped_count) == (NINE + DAY, 0, 0)
+    if by_hand is not None:
+        assert DueWork.objects.get().pk == by_hand.pk
+        assert by_hand.run.state != "canceled"
+    else:
+        assert DueWork.objects.get().gate is None
+
+
+def test_an_occurrence_that_has_its_run_takes_no_deduplication_key() -> None:
+    task = TaskFactory(dedupe_key="k", dedupe_window=timedelta(hours=1))
+    schedule = daily(task=task)
+    RunFactory(task=task, schedule=schedule, trigger_kind="schedule", scheduled_for=NINE)
+
+    run_pass(now=NINE)
+
+    assert not DedupeKey.objects.exists()
+
+
+def test_one_that_comes_late_and_is_skipped_takes_no_deduplication_key_from_the_newest() -> None:
+    task = TaskFactory(overlap="cancel_running", dedupe_key="k", dedupe_window=timedelta(seconds=1))
+    running = RunFactory(task=task, schedule=daily(task=task), trigger_kind="schedule", scheduled_for=NINE)
+    DueWorkFactory(run=running, is_exclusive=True)
+    Schedule.objects.update(next_fire_at=NINE + DAY)
+    daily(task=task, expression="0 8 * * *", next_fire_at=NINE - DAY / 24)
+    daily(task=task, expression="30 9 * * *", next_fire_at=NINE + DAY / 48)
+
+    result = run_pass(now=NINE + DAY / 48)
+
+    assert (result.runs, result.skipped) == (1, 1)
+    assert DueWork.objects.get().run.scheduled_for == NINE + DAY / 48

@@ -311,14 +311,20 @@ def test_a_limit_of_failures_that_is_set_later_counts_runs_under_way() -> None:
     assert task.state == TaskState.PAUSED
 
 
-def test_a_follower_of_an_archived_task_says_that_it_never_starts_again() -> None:
+def test_a_follower_of_an_archived_task_says_that_its_last_runs_alone_can_start_it() -> None:
     followed = TaskFactory()
-    schedule = follow(followed)
+    schedule = follow(followed, "end")
+    begin(followed)
+    told = f"It follows the task {followed.key}, which was archived: nothing but the ends of its last runs can start it"
 
     archive_task(actor=ACTOR, task=followed)
-
     schedule.refresh_from_db()
-    assert schedule.state_reason == f"It follows the task {followed.key}, which was archived: it never starts again."
+    before = (schedule.fired_count, schedule.state_reason)
+    act_on_run_ends()
+    schedule.refresh_from_db()
+
+    assert before == (0, f"{told}.")
+    assert (schedule.fired_count, schedule.state_reason) == (1, f"{told}.")
 
 
 def test_a_turn_ends_when_its_time_is_over_and_says_that_there_is_more() -> None:

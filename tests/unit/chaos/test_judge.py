@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -38,3 +39,21 @@ def test_a_redriven_run_that_no_step_has_failed_has_nothing_to_try_again(step, i
 def test_every_invariant_has_something_planted_against_it():
     assert {each.name for each in INVARIANTS} == set(PLANTED)
     assert judge_the_judge() == []
+
+
+@pytest.mark.parametrize(("given_back", "is_accepted"), [(10.2, True), (10.6, True), (13.0, False), (None, False)])
+def test_a_token_that_is_given_back_is_another_start(given_back, is_accepted):
+    """However full its bucket was a moment before; a claim is dated to its transaction's beginning, so a token that
+    comes back a little later may be its own."""
+    history = deepcopy(sound())
+    claim = replace(history.changes[2], key=None, task=None, queue="one", is_exclusive=False)
+    history.rates = {"one": (1.0, 1.0)}
+    starts = [claim.at + timedelta(seconds=at) for at in (10.0, 10.3)]
+    history.changes = [
+        replace(claim, id=30 + number, run=f"q{number}", at=at, claimed_at=at) for number, at in enumerate(starts)
+    ]
+    if given_back is not None:
+        at = claim.at + timedelta(seconds=given_back)
+        history.changes.append(replace(claim, id=40, run="q0", at=at, owner=None, was_owner="b1", claimed_at=None))
+
+    assert (judge(history)["a rate is kept"] == []) == is_accepted
