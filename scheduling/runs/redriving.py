@@ -114,4 +114,5 @@ def _stands_beside_others(run: Run) -> bool:
     """True for runs that their task's overlap policy does not see: checks, and backfills that allow overlap."""
     if run.trigger_kind == TriggerKind.CHECK:
         return True
-    return run.backfill is not None and run.backfill.overlap == OverlapPolicy.ALLOW
+    # The backfill may be gone, with its schedule: then the run is one like any other.
+    return run.backfill_id is not None and Run.objects.filter(pk=run.pk, backfill__overlap=OverlapPolicy.ALLOW).exists()

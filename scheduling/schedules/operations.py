@@ -24,6 +24,7 @@ from scheduling.definitions.json_values import require_storable
 from scheduling.definitions.strict import parse, problems_in
 from scheduling.errors import Conflict, IllegalTransition, LimitReached, NotValid, VersionMismatch
 from scheduling.instants import database_moment, database_now
+from scheduling.runs.states import RunState
 from scheduling.schedules.accounts import passed_since_mark, record_passed
 from scheduling.schedules.definition import ScheduleChanges, ScheduleDefinition, apply, build, refused, require_whole
 from scheduling.schedules.holes import account_for_past
@@ -167,11 +168,14 @@ def end_snooze(*, schedule: Schedule) -> None:
 def delete_schedule(*, actor: Actor, schedule: Schedule) -> None:
     """Remove it. Its runs stay, with its id; the audit trail keeps what it was.
 
-    Conflict while a backfill of it is running: what is left of that would go without a word.
+    Conflict while a backfill of it is running, what is left of which would go without a word, and while runs of one are
+    live: only the backfill tells whether they stand beside others.
     """
     held = _lock(schedule)
     if held.backfills.filter(state="running").exists():
         raise Conflict("A backfill of the schedule is running.", hint="Cancel it, or wait until it is completed.")
+    if held.backfills.filter(runs__state__in=[RunState.QUEUED, RunState.WAITING]).exists():
+        raise Conflict("Runs of a backfill of the schedule are live.", hint="Cancel them, or wait for their end.")
     record(actor=actor, action="schedule.delete", target=held, before=snapshot(held))
     held.delete()
     after_commit(SCHEDULES_CHANNEL)

@@ -17,6 +17,7 @@ from scheduling.core.backfill import rule_words
 from scheduling.errors import Conflict
 from scheduling.models import DueWork, Run, Schedule, Task
 from scheduling.runs import admission
+from scheduling.runs.operations import retry_run
 from scheduling.runs.states import SkipReason, TriggerKind
 from scheduling.schedules.models import ScheduleState
 from scheduling.schedules.operations import delete_schedule
@@ -269,12 +270,25 @@ def test_a_schedule_is_not_deleted_under_a_running_backfill_and_its_runs_stay_wh
     with pytest.raises(Conflict, match="backfill"):
         delete_schedule(actor=actor, schedule=backfill.schedule)
     cancel_backfill(actor=actor, backfill=backfill)
-    delete_schedule(actor=actor, schedule=backfill.schedule)
+    with pytest.raises(Conflict, match="Runs of a backfill"):
+        delete_schedule(actor=actor, schedule=backfill.schedule)
     end_runs()
+    delete_schedule(actor=actor, schedule=backfill.schedule)
     pacer.turn()
 
     assert not Backfill.objects.exists()
     assert Run.objects.get().scheduled_for == FIRST
+
+
+def test_a_failed_run_of_a_backfill_that_is_gone_can_be_tried_again() -> None:
+    backfill = BackfillFactory(state="completed", schedule__task__overlap="skip")
+    ended = {"state": "failed", "cause": "permanent"}
+    failed = RunFactory(task=backfill.schedule.task, backfill=backfill, scheduled_for=FIRST, **ended)
+    delete_schedule(actor=Actor.system("tests"), schedule=backfill.schedule)
+
+    retry_run(actor=Actor.system("tests"), run=Run.objects.get(pk=failed.pk))
+
+    assert DueWork.objects.get(run=failed).is_exclusive
 
 
 def test_what_deduplication_skips_is_counted_as_skipped() -> None:
