@@ -10,6 +10,7 @@ from pipelines.document.names import EVERYWHERE, Names
 from pipelines.document.nodes import Assertion, Pipeline
 from pipelines.document.normalisation import Normalised, to_version_1
 from pipelines.document.parsing import refuse_unusable
+from pipelines.document.paths import path_problems
 from pipelines.document.problems import DocumentInvalid, Problem, has_errors, pointer_to
 from pipelines.document.schemas import Schema, SchemaRefused, compile_schema
 from pipelines.document.shape import DOCUMENT_FIELDS, check_shape, object_of, problem_of
@@ -109,6 +110,8 @@ class _DocumentCompiler:
         after = main.names.with_roots("error")
         on_error = compile_block(sections["on_error"], "/on_error", self._compilation, after.inside_last())
         last = compile_block(sections["finally"], "/finally", self._compilation, on_error.names)
+        for block in (main, on_error, last):
+            self._compilation.problems.extend(path_problems(block.steps))
         return Pipeline(
             source=self._normal.document,
             params=self._document.get("params", {}),

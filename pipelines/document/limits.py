@@ -25,3 +25,6 @@ MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
 
 # From the start of a wait to its end.
 MAX_WAIT: Final = timedelta(days=3660)
+
+# Characters of a step's path in the journal.
+MAX_PATH: Final = 400

@@ -298,3 +298,24 @@ def test_a_negation_that_binds_tighter_than_its_dot_is_warned_of(condition, is_w
 
     assert (("negation_first", Severity.WARNING) in found) == is_warned
     assert Severity.ERROR not in [severity for _, severity in found]
+
+
+def nested_loops(depth, length, **fields):
+    inner = {"id": "z" * length, "set": {}}
+    for level in range(depth):
+        inner = {"id": f"{chr(97 + level)}" * length, "for_each": [1], "steps": [inner], **fields}
+    return document(inner)
+
+
+@pytest.mark.parametrize(
+    ("written", "is_refused"),
+    [
+        (nested_loops(3, 90), False),
+        (nested_loops(4, 90), True),
+        (nested_loops(2, 90, retry={"max_attempts": 2}), True),
+        (nested_loops(15, 15), False),
+        (nested_loops(17, 15), True),
+    ],
+)
+def test_a_path_that_would_not_fit_into_the_journal_is_refused(written, is_refused):
+    assert [found.code for found in validate(written, catalog=CATALOG)] == ["path_too_long"] * is_refused
