@@ -114,7 +114,6 @@ class _Row:
 
     @property
     def is_of_schedule(self) -> bool:
-        """True for the occurrence of a schedule, which has one run."""
         return self.start.trigger_kind == TriggerKind.SCHEDULE
 
     @property
@@ -222,11 +221,10 @@ def _draft(start: Start, facts: _Facts) -> _Row:
 
 def _without_known(cursor: Any, rows: list[_Row]) -> list[_Row]:
     """Those whose occurrence has no run yet: of one that has, no policy may cancel, skip or take anything."""
-    of_schedules = [row.start for row in rows if row.is_of_schedule]
-    if not of_schedules:
+    asked = [(row.start.schedule_id, row.start.scheduled_for) for row in rows if row.is_of_schedule]
+    if not asked:
         return rows
-    asked = [[start.schedule_id for start in of_schedules], [start.scheduled_for for start in of_schedules]]
-    cursor.execute(statements.KNOWN_OCCURRENCES, asked)
+    cursor.execute(statements.KNOWN_OCCURRENCES, [list(column) for column in zip(*asked, strict=True)])
     known = set(cursor.fetchall())
     return [row for row in rows if (row.start.schedule_id, row.start.scheduled_for) not in known] if known else rows
 
