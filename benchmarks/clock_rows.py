@@ -63,7 +63,7 @@ def make_schedules(cursor: Any, count: int, *, due_at: datetime | str) -> None:
     """`count` schedules over all tasks, all with their mark at `due_at`, their anchors ten years old."""
     cursor.execute(
         """
-        WITH task AS (SELECT id, row_number() OVER () - 1 AS place, count(*) OVER () AS tasks FROM scheduling_task),
+        WITH task AS (SELECT id, row_number() OVER () - 1 AS place FROM scheduling_task),
              rule AS (
                  SELECT *, ordinality - 1 AS place
                  FROM unnest(%s::text[], %s::text[], %s::text[]) WITH ORDINALITY
@@ -78,7 +78,7 @@ def make_schedules(cursor: Any, count: int, *, due_at: datetime | str) -> None:
                '2016-06-01'::timestamp + (n %% 997) * interval '1 day',
                '{}', '{}', '{}', '0', 'last', '60 s', 100, '', '', '', 'active', '', %s::timestamptz, 0, 0, 0, 1
         FROM generate_series(0, %s - 1) AS n
-        JOIN task ON task.place = n %% task.tasks
+        JOIN task ON task.place = n %% (SELECT count(*) FROM scheduling_task)
         JOIN rule ON rule.place = n %% %s
         """,
         [*(list(column) for column in zip(*RULES, strict=True)), due_at, count, len(RULES)],
@@ -90,7 +90,7 @@ def make_single_firings(cursor: Any, instants: list[datetime]) -> None:
     """A schedule of kind `once` for each instant, over all tasks."""
     cursor.execute(
         """
-        WITH task AS (SELECT id, row_number() OVER () - 1 AS place, count(*) OVER () AS tasks FROM scheduling_task)
+        WITH task AS (SELECT id, row_number() OVER () - 1 AS place FROM scheduling_task)
         INSERT INTO scheduling_schedule (
             id, task_id, kind, expression, timezone, starts_at, exdates, rdates, calendars, jitter, misfire_policy,
             misfire_grace, misfire_limit, gap, fold, filter, state, state_reason, next_fire_at, fired_count,
@@ -99,7 +99,7 @@ def make_single_firings(cursor: Any, instants: list[datetime]) -> None:
         SELECT gen_random_uuid(), task.id, 'once', given.expression, 'UTC', '2016-06-01', '{}', '{}', '{}', '0', 'last',
                '1 hour', 100, '', '', '', 'active', '', given.at, 0, 0, 0, 1
         FROM unnest(%s::timestamptz[], %s::text[]) WITH ORDINALITY AS given (at, expression, ordinality)
-        JOIN task ON task.place = given.ordinality %% task.tasks
+        JOIN task ON task.place = given.ordinality %% (SELECT count(*) FROM scheduling_task)
         """,
         [instants, [instant.isoformat() for instant in instants]],
     )

@@ -27,7 +27,8 @@ FEW = 32
 # Purpose: fire plain schedules, one occurrence each, and tell of each queue how many are moved on and how many runs
 # that made; then, in a row without a queue, which schedules are as planned and yet not plain. Index: primary keys;
 # run_occurrence_unique settles who made the run; schedule_after_idx for who follows. Locks: the schedules, in the order
-# of their ids; one that somebody else holds is left to them.
+# of their ids; one that somebody else holds is left to them. That a maximum has a run left is not asked, since its
+# version says so: to ask made the planner expect so few rows that it joined 2,000 with 2,000 one by one.
 FIRE_PLAIN = """
 WITH planned AS (
     SELECT * FROM unnest(
@@ -39,7 +40,6 @@ WITH planned AS (
            planned.run_id, planned.scheduled_for, planned.available_at, planned.next_fire_at
     FROM scheduling_schedule schedule JOIN planned USING (id)
     WHERE schedule.version = planned.version AND schedule.state = 'active' AND schedule.held_at IS NULL
-      AND (schedule.max_occurrences IS NULL OR schedule.fired_count < schedule.max_occurrences)
     ORDER BY schedule.id
     FOR NO KEY UPDATE OF schedule SKIP LOCKED
 ), plain AS MATERIALIZED (

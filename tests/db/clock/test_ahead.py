@@ -103,7 +103,6 @@ def test_who_is_later_than_the_grace_leaves_it_to_the_misfire_policy() -> None:
         {"version": 2},
         {"state": "paused"},
         {"held_at": datetime(2026, 1, 1, tzinfo=UTC)},
-        {"max_occurrences": 1, "fired_count": 1},
     ],
 )
 def test_what_has_changed_meanwhile_is_not_fired(change: dict[str, Any]) -> None:
