@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from pipelines.document.limits import MAX_PATH
 from pipelines.engine.paths import shown_path
 from pipelines.engine.ports import StepState
 from scheduling.fields import JSONBytesField
@@ -73,7 +74,7 @@ class StepRun(models.Model):
     run = models.ForeignKey(
         "scheduling.Run", db_constraint=False, db_index=False, on_delete=models.DO_NOTHING, related_name="step_runs"
     )
-    path = models.CharField(max_length=400)
+    path = models.CharField(max_length=MAX_PATH)
     attempt = models.PositiveSmallIntegerField(help_text="The step's tries over the whole run, from 1.")
     run_attempt = models.PositiveSmallIntegerField(default=1)
     kind = models.CharField(max_length=20)
@@ -121,7 +122,7 @@ class Wait(models.Model):
     run = models.ForeignKey(
         "scheduling.Run", db_constraint=False, db_index=False, on_delete=models.DO_NOTHING, related_name="waits"
     )
-    path = models.CharField(max_length=400)
+    path = models.CharField(max_length=MAX_PATH)
     kind = models.CharField(max_length=10, choices=Kind.choices)
     wake_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=Now())

@@ -7,7 +7,7 @@ _MARK = re.compile(r"[a-z0-9_]+~\d+\.")
 
 
 def mark(container: str, body: int) -> str:
-    """What leads the paths inside of a container's body that is begun for the so manieth time."""
+    """What leads the paths inside of a container's body, which are counted from 1."""
     return "" if body == 1 else f"{container}~{body}."
 
 

@@ -35,7 +35,7 @@ class Scope:
         return replace(self, branch=branch)
 
     def in_body(self, container: Step, number: int) -> "Scope":
-        """Inside of the container's body that is begun for the so manieth time."""
+        """Inside of that body of a container, counted from 1."""
         return replace(self, prefix=self.prefix + mark(container.id, number))
 
     def iteration(

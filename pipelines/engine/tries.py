@@ -48,8 +48,8 @@ class Tries:
 
     @property
     def last_body(self) -> int:
-        """For the so manieth time the last attempt had begun the steps inside: a try after a failure begins them anew,
-        another attempt of the run goes on in what it finds."""
+        """Which body of a container the last attempt carried out, from 1: a try after a failure begins a new one,
+        another attempt of the run goes on in the one that it finds."""
         return 1 + sum(
             before.state is StepState.FAILED and before.run_attempt == after.run_attempt
             for before, after in pairwise(self._entries)

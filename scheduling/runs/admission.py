@@ -221,12 +221,11 @@ def _draft(start: Start, facts: _Facts) -> _Row:
 
 def _without_known(cursor: Any, rows: list[_Row]) -> list[_Row]:
     """Those whose occurrence has no run yet: of one that has, no policy may cancel, skip or take anything."""
-    asked = [(row.start.schedule_id, row.start.scheduled_for) for row in rows if row.is_of_schedule]
-    if not asked:
+    if not (asked := [(row.start.schedule_id, row.start.scheduled_for) for row in rows if row.is_of_schedule]):
         return rows
     cursor.execute(statements.KNOWN_OCCURRENCES, [list(column) for column in zip(*asked, strict=True)])
     known = set(cursor.fetchall())
-    return [row for row in rows if (row.start.schedule_id, row.start.scheduled_for) not in known] if known else rows
+    return [row for row in rows if (row.start.schedule_id, row.start.scheduled_for) not in known]
 
 
 def _skip_what_comes_late(cursor: Any, rows: list[_Row]) -> None:
