@@ -8,6 +8,7 @@ from typing import Any
 
 from scheduling.agents.models import Agent
 from scheduling.calendars.selectors import exclusions_named
+from scheduling.core.planning import plan
 from scheduling.core.preview import Preview, anchoring, answer, parse_request, preview, with_objection
 from scheduling.core.recurrence import ScheduleError, anchored, compile_rule
 from scheduling.core.recurrence.zones import get_zone
@@ -15,7 +16,7 @@ from scheduling.definitions.json_values import require_storable
 from scheduling.errors import NotValid
 from scheduling.schedules.limits import CALENDARS_LIMIT, spacing_words
 from scheduling.schedules.models import Schedule, ScheduleKind, ScheduleState
-from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, pause_end, rule_of
+from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, misfire_of, pause_end, rule_of
 from scheduling.tasks.models import TaskState
 
 # So many occurrences before the time that is asked about are counted against the maximum.
@@ -52,12 +53,13 @@ def preview_of(
 def preview_of_schedule(schedule: Schedule, *, after: datetime, now: datetime, count: int) -> Preview:
     """Its occurrences after `after`, no more than it may still have runs, and notes on its maximum and its state.
 
-    What fires between `now` and `after` is taken off the runs that it may still have. ScheduleError for a rule that is
-    not valid.
+    What is due by now and what fires between `now` and `after` is taken off the runs that it may still have.
+    ScheduleError for a rule that is not valid.
     """
     # What is shown of a condition are its checks, and those are no runs.
     is_check = schedule.kind == ScheduleKind.CONDITION and schedule.remaining != 0
-    left, is_counted = (None, True) if is_check else _left(schedule, after=after, now=now)
+    due = 0 if is_check or not schedule.remaining else _due(schedule, after=after, now=now)
+    left, is_counted = (None, True) if is_check else _left(schedule, due=due, after=after, now=now)
     if left is not None:
         count = max(1, min(count, left + _taken_by_pause(schedule, after=after, most=count)))
     found = preview(rule_of(schedule), after=after, now=now, count=count)
@@ -66,19 +68,33 @@ def preview_of_schedule(schedule: Schedule, *, after: datetime, now: datetime, c
     if not is_counted:
         uncounted = f"More than {_COUNTED} occurrences come before this time and are not counted: it may end earlier."
         found = replace(found, notes=(*found.notes, uncounted))
-    return replace(found, notes=(*found.notes, *_maximum_notes(schedule), *_state_notes(schedule, found, now=now)))
+    return replace(found, notes=(*found.notes, *_maximum_notes(schedule, due), *_state_notes(schedule, found, now=now)))
 
 
-def _left(schedule: Schedule, *, after: datetime, now: datetime) -> tuple[int | None, bool]:
-    """How many runs it may still have after `after`, by what fires until then; None without a maximum. What comes while
-    it is paused is missed, and missed occurrences do not count. And whether all of them are counted."""
+def _left(schedule: Schedule, *, due: int, after: datetime, now: datetime) -> tuple[int | None, bool]:
+    """How many runs it may still have after `after`, by what is `due` and fires until then; None without a maximum.
+    What comes while it is paused is missed, and missed occurrences do not count. And whether all are counted."""
     remaining = schedule.remaining
+    if not remaining:
+        return remaining, True
+    remaining -= due
     fires_after = max(now, pause_end(schedule) - timedelta(microseconds=1))  # the end itself is not paused
     if not remaining or after <= fires_after:
         return remaining, True
     before = compile_rule(rule_of(schedule)).occurrences(fires_after, min(remaining, _COUNTED + 1))
     fired = sum(1 for each in before if each <= after)
     return remaining - fired, fired <= _COUNTED or fired == remaining
+
+
+def _due(schedule: Schedule, *, after: datetime, now: datetime) -> int:
+    """How many runs are due by now that the clock has not made yet, of occurrences that do not come after `after`."""
+    mark = schedule.next_fire_at
+    may_fire = schedule.state != ScheduleState.QUARANTINED and pause_end(schedule) <= now
+    if mark is None or mark > now or not may_fire:
+        return 0
+    recurrence, misfire = compile_rule(rule_of(schedule)), misfire_of(schedule)
+    due = plan(recurrence, misfire=misfire, next_fire_at=mark, now=now, remaining=schedule.remaining)
+    return sum(1 for each in due.fire if each.scheduled_for <= after)
 
 
 def _taken_by_pause(schedule: Schedule, *, after: datetime, most: int) -> int:
@@ -89,12 +105,13 @@ def _taken_by_pause(schedule: Schedule, *, after: datetime, most: int) -> int:
     return sum(1 for each in compile_rule(rule_of(schedule)).occurrences(after, most) if each < until)
 
 
-def _maximum_notes(schedule: Schedule) -> list[str]:
+def _maximum_notes(schedule: Schedule, due: int) -> list[str]:
     remaining, most = schedule.remaining, schedule.max_occurrences
     if remaining is None:
         return []
     if remaining:
-        return [f"It ends after {remaining} more run{_s(remaining)} at the latest (max_occurrences: {most})."]
+        of_them = f", of which {due} {'is' if due == 1 else 'are'} due and not started yet" if due else ""
+        return [f"It ends after {remaining} more run{_s(remaining)} at the latest (max_occurrences: {most}){of_them}."]
     had = "its 1 run" if most == 1 else f"all its {most} runs"
     return [f"It has had {had} (max_occurrences: {most})."]
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from scheduling.calendars.exclusions import exclusions_of, in_order
 from scheduling.core.acceptance import first_instant
+from scheduling.core.planning import MisfirePolicy
 from scheduling.core.recurrence import Exclusions, Recurrence, Rule, ScheduleError, compile_rule
 from scheduling.core.recurrence.zones import get_zone
 from scheduling.schedules.models import WAITING_KINDS, Schedule, ScheduleState
@@ -58,6 +59,16 @@ def rule_of(schedule: Schedule) -> Rule:
         gap=schedule.gap or None,
         fold=schedule.fold or None,
         calendars=in_order(schedule.calendars, _calendars(schedule)),
+    )
+
+
+def misfire_of(schedule: Schedule) -> MisfirePolicy:
+    """What the row says of occurrences that were not fired in time."""
+    return MisfirePolicy(
+        policy=schedule.misfire_policy,
+        grace=schedule.misfire_grace,
+        limit=schedule.misfire_limit,
+        window=schedule.misfire_window,
     )
 
 

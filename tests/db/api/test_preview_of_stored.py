@@ -290,3 +290,42 @@ def test_what_a_snooze_takes_uses_up_no_runs_of_a_maximum() -> None:
     assert hours(after=now, count=10) == [14, 15, 16, 17, 18, 19, 20]
     assert hours(after=now, count=3) == [14, 15, 16]
     assert hours(after=until, count=10) == [19, 20]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("policy", "late", "shown_ones"), [("last", 0, 2), ("last", 5, 1), ("all", 1, 1), ("all", 5, 0), ("skip", 5, 3)]
+)
+def test_what_is_due_and_not_fired_yet_is_taken_off_the_maximum(policy: str, late: int, shown_ones: int) -> None:
+    now = datetime(2026, 6, 1, 13, 43, 10, tzinfo=UTC)
+    mark = now.replace(second=0) - timedelta(minutes=late)
+    grace = timedelta(seconds=5 if policy == "skip" else 30)
+    columns = {"misfire_policy": policy, "misfire_grace": grace, "max_occurrences": 3}
+    schedule = ScheduleFactory(expression="* * * * *", next_fire_at=mark, starts_at=datetime(2026, 1, 1), **columns)
+
+    found = preview_of_schedule(schedule, after=now, now=now, count=20)
+
+    assert len(found.next) == shown_ones
+    due = "" if shown_ones == 3 else f" (max_occurrences: 3), of which {3 - shown_ones} "
+    assert any(due in note for note in found.notes)
+
+
+@pytest.mark.django_db
+def test_what_is_due_and_shown_is_not_taken_off_as_well() -> None:
+    now = datetime(2026, 6, 1, 13, 43, 10, tzinfo=UTC)
+    before = now.replace(second=0)
+    schedule = ScheduleFactory(expression="* * * * *", next_fire_at=before, max_occurrences=3)
+
+    found = preview_of_schedule(schedule, after=before - timedelta(seconds=1), now=now, count=20)
+
+    assert [each.utc[11:16] for each in found.next] == ["13:43", "13:44", "13:45"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("state", [{"state": "quarantined"}, {"state": "paused"}])
+def test_what_a_schedule_that_does_not_fire_has_due_takes_nothing_off(state: dict[str, Any]) -> None:
+    now = datetime(2026, 6, 1, 13, 43, 10, tzinfo=UTC)
+    mark = now.replace(second=0)
+    schedule = ScheduleFactory(expression="* * * * *", next_fire_at=mark, max_occurrences=3, **state)
+
+    assert len(preview_of_schedule(schedule, after=now, now=now, count=20).next) == 3
