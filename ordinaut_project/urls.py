@@ -15,6 +15,7 @@ import scheduling.runs.api
 import scheduling.schedules.api
 import scheduling.tasks.api
 import workers.api
+import workers.approvals.api
 from ordinaut_project import documentation, health, metrics
 
 admin.autodiscover()
@@ -33,6 +34,7 @@ _api: list[URLPattern | URLResolver] = [
     *scheduling.agents.api.urlpatterns,
     *pipelines.api.urlpatterns,
     *workers.api.urlpatterns,
+    *workers.approvals.api.urlpatterns,
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [

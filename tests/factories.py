@@ -24,7 +24,7 @@ from scheduling.models import (
 )
 from scheduling.runs.states import FailureCause, RunState, TriggerKind
 from scheduling.schedules.rules import rule_of
-from workers.models import StepRun, Worker
+from workers.models import Question, StepRun, Worker
 
 NOOP = {"version": 1, "steps": [{"id": "note", "set": {"done": True}}]}
 
@@ -220,3 +220,14 @@ class CalendarFactory(DjangoModelFactory[Calendar]):
     key = factory.Sequence(lambda n: f"calendar-{n}")
     dates = factory.LazyFunction(lambda: [date(2026, 12, 25), date(2026, 12, 26)])
     days = factory.SelfAttribute("dates")
+
+
+class QuestionFactory(DjangoModelFactory[Question]):
+    class Meta:
+        model = Question
+
+    run = factory.SubFactory(RunFactory)
+    path = "ok"
+    attempt = 1
+    kind = "approval"
+    asks = factory.LazyFunction(lambda: {"title": "Go on?", "detail": "", "roles": [], "form": None})

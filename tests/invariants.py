@@ -96,6 +96,16 @@ _QUERIES = {
         SELECT wait.id, wait.run_id FROM workers_wait wait
         LEFT JOIN scheduling_run run ON run.id = wait.run_id WHERE run.id IS NULL
     """,
+    "a question belongs to a run": """
+        SELECT question.id, question.run_id FROM workers_question question
+        LEFT JOIN scheduling_run run ON run.id = question.run_id WHERE run.id IS NULL
+    """,
+    "an open question belongs to a step that has started": """
+        SELECT question.id, question.run_id, question.path FROM workers_question question
+        LEFT JOIN workers_steprun step
+            ON step.run_id = question.run_id AND step.path = question.path AND step.attempt = question.attempt
+        WHERE question.closed_at IS NULL AND step.state IS DISTINCT FROM 'started'
+    """,
     "an artifact that a step names is there": """
         SELECT step.run_id, step.path, step.output_artifact FROM workers_steprun step
         LEFT JOIN workers_artifact artifact ON artifact.digest = step.output_artifact

@@ -10,7 +10,8 @@ from uuid import UUID
 import structlog
 
 from pipelines.document.nodes import NO_RETRY, RetryPolicy
-from pipelines.engine.ports import StepEntry
+from pipelines.engine.ports import StepEntry, StepState
+from pipelines.engine.questions import ASKING_KINDS, NO_ANSWERS, Answers, Place
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.tools.base import Catalog
 from workers import conf
@@ -22,7 +23,7 @@ from workers.history import load_histories
 from workers.recent import Recent
 from workers.retries import parse_retry
 from workers.revisions import Compiled, compile_revision, missing_revision
-from workers.statements import EVENTS, REVISIONS, TASK_FACTS
+from workers.statements import ANSWERS, EVENTS, REVISIONS, TASK_FACTS
 
 logger = structlog.get_logger(__name__)
 
@@ -46,7 +47,8 @@ _NO_TASK = TaskFacts(id="", title="", labels={}, retry=NO_RETRY)
 class Brief:
     """A claimed run with all that its slot needs. `pipeline` is an error where there is nothing to run.
 
-    `event` is what started the run, as its expressions see it; None where nothing did.
+    `event` is what started the run, as its expressions see it; None where nothing did. `answers` are those that its
+    questions had by its claim.
     """
 
     run: ClaimedRun
@@ -54,6 +56,7 @@ class Brief:
     pipeline: Compiled
     history: Sequence[StepEntry]
     event: Mapping[str, Any] | None = None
+    answers: Answers = NO_ANSWERS
 
     @cached_property
     def run_text(self) -> str:
@@ -80,6 +83,7 @@ class Briefing:
         events = await self._events(claimed)
         resumed = [run.run_id for run in claimed if run.may_have_history]
         histories, damaged = await load_histories(self._database, resumed) if resumed else ({}, {})
+        answered = await self._answers(histories)
         briefs = []
         for run in claimed:
             pipeline = pipelines.get(run.revision_id) or missing_revision()
@@ -87,8 +91,28 @@ class Briefing:
                 pipeline = PipelineError("journal_damaged", ErrorClass.INTERNAL, damaged[run.run_id])
             event = None if run.event_id is None else events.get(run.event_id)
             history = histories.get(run.run_id, ())
-            briefs.append(Brief(run, tasks.get(run.task_id, _NO_TASK), pipeline, history, event))
+            given, withdrawn = answered.get(run.run_id, ({}, set()))
+            answers = NO_ANSWERS
+            if history:
+                answers = Answers(given=given, withdrawn=frozenset(withdrawn), as_of=run.read_at)
+            briefs.append(Brief(run, tasks.get(run.task_id, _NO_TASK), pipeline, history, event, answers))
         return briefs
+
+    async def _answers(
+        self, histories: Mapping[UUID, Sequence[StepEntry]]
+    ) -> dict[UUID, tuple[dict[Place, Any], set[Place]]]:
+        """What was answered to each run's questions, and which of them are withdrawn; no query where none are out."""
+        asking = [run_id for run_id, entries in histories.items() if any(map(_asks, entries))]
+        found: dict[UUID, tuple[dict[Place, Any], set[Place]]] = {}
+        if not asking:
+            return found
+        for run_id, path, attempt, answer in await self._database.fetch(ANSWERS, {"run_ids": Uuids(asking)}):
+            given, withdrawn = found.setdefault(run_id, ({}, set()))
+            if answer is None:
+                withdrawn.add((path, attempt))
+            else:
+                given[path, attempt] = decode(answer)
+        return found
 
     async def _events(self, claimed: Sequence[ClaimedRun]) -> dict[UUID, Mapping[str, Any]]:
         """The events that started these runs; no query where none did."""
@@ -136,6 +160,10 @@ class Briefing:
                 self._tasks.put((task_id, version), facts)
                 known[task_id] = facts
         return known
+
+
+def _asks(entry: StepEntry) -> bool:
+    return entry.state is StepState.STARTED and entry.kind in ASKING_KINDS
 
 
 def _policy(task_id: UUID, retry: Any) -> RetryPolicy:

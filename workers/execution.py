@@ -288,6 +288,7 @@ class Execution:
             invoke=self._invoke,
             clock=self._equipment.clock,
             retries=self._retries,
+            answers=self.brief.answers,
         )
         return PipelineExecution(pipeline, surroundings, self.brief.history, self._equipment.rng)
 

@@ -18,8 +18,9 @@ from uuid import UUID
 
 import structlog
 
-from pipelines.engine.ports import StepEntry, StepState
+from pipelines.engine.ports import Question, StepEntry, StepState
 from pipelines.errors import ErrorClass, PipelineError
+from scheduling.ids import new_id
 from workers import tally as counted
 from workers.columns import Bigints, Blobs, Booleans, Column, Floats, Instants, Smallints, Texts, Uuids
 from workers.connection import REFUSED, Database, DatabaseUnavailable
@@ -27,7 +28,7 @@ from workers.encoding import Artifact, Unstorable, encode, encode_input, encode_
 from workers.outage import Outage
 from workers.points import reach
 from workers.settlement import Settlement
-from workers.statements import JOURNAL, KEEP_ARTIFACT
+from workers.statements import JOURNAL, JOURNAL_WITH_QUESTIONS, KEEP_ARTIFACT
 from workers.tally import Tally
 
 logger = structlog.get_logger(__name__)
@@ -83,6 +84,29 @@ _STEP_COLUMNS: tuple[tuple[str, type[Column]], ...] = (
     ("step_finished", Instants),
 )
 
+
+class QuestionRow(NamedTuple):
+    """A question in the order of the statement's columns."""
+
+    id: UUID
+    run_id: UUID
+    path: str
+    attempt: int
+    kind: str
+    until: datetime | None
+    asks: bytes
+
+
+_QUESTION_COLUMNS: tuple[tuple[str, type[Column]], ...] = (
+    ("question_ids", Uuids),
+    ("question_runs", Uuids),
+    ("question_paths", Texts),
+    ("question_attempts", Smallints),
+    ("question_kinds", Texts),
+    ("question_untils", Instants),
+    ("question_asks", Blobs),
+)
+
 _RUN_COLUMNS: tuple[tuple[str, type[Column]], ...] = (
     ("run_ids", Uuids),
     ("epochs", Bigints),
@@ -105,11 +129,13 @@ SettlementRow = tuple[Any, ...]  # from `actions` to `wait_paths`
 
 @dataclass(slots=True)
 class Entry:
-    """What one run adds to a batch. `wakes`: the run goes on, so what it waited for is forgotten."""
+    """What one run adds to a batch. `wakes`: the run goes on, so what it waited for is forgotten; it may have questions
+    out."""
 
     run_id: UUID
     epoch: int
     steps: list[StepRow] = field(default_factory=list)
+    questions: list[QuestionRow] = field(default_factory=list)
     artifacts: list[Artifact] = field(default_factory=list)
     settlement: SettlementRow | None = None
     wakes: bool = False
@@ -247,8 +273,12 @@ class JournalWriter:
                 KEEP_ARTIFACT, {"digests": Texts(artifacts.keys()), "contents": Blobs(artifacts.values())}
             )
         parameters = {"boot_id": self._boot_id, **columns_of(batch)}
+        statement = JOURNAL
+        if any(entry.wakes for entry in batch):
+            statement = JOURNAL_WITH_QUESTIONS
+            parameters |= question_columns_of(batch)
         reach("before-journal")
-        rows = await self._database.fetch(JOURNAL, parameters)
+        rows = await self._database.fetch(statement, parameters)
         reach("after-journal")
         self._tally[counted.COMMITS] += 1
         return {run_id for (run_id,) in rows}
@@ -274,7 +304,8 @@ class RunJournal:
         self._run_id = run_id
         self._epoch = epoch
         self._tally = tally
-        self._riding = Entry(run_id, epoch, wakes=wakes)
+        self._wakes = wakes  # it was parked, or has a question out
+        self._riding = self._entry()
         self.calls: dict[tuple[str, int], StepEntry] = {}
 
     async def record(self, entry: StepEntry, *, barrier: bool) -> None:
@@ -297,15 +328,18 @@ class RunJournal:
     def settle_soon(self, settlement: SettlementRow, acknowledge: Callable[[Exception | None], None]) -> None:
         """As `settle`, without waiting: `acknowledge` is called."""
         self._riding.settlement = settlement
-        entry, self._riding = self._riding, Entry(self._run_id, self._epoch)
+        entry, self._riding = self._riding, self._entry()
         self._writer.put(entry, acknowledge)
 
     def drop(self) -> None:
         """Forget what rides: the database refused it."""
-        self._riding = Entry(self._run_id, self._epoch)
+        self._riding = self._entry()
+
+    def _entry(self) -> Entry:
+        return Entry(self._run_id, self._epoch, wakes=self._wakes)
 
     async def _flush(self) -> None:
-        entry, self._riding = self._riding, Entry(self._run_id, self._epoch)
+        entry, self._riding = self._riding, self._entry()
         await self._writer.submit(entry)
 
     def _add(self, entry: StepEntry) -> None:
@@ -331,6 +365,8 @@ class RunJournal:
         )
         if entry.state is not StepState.STARTED:
             self.calls.pop((entry.path, entry.attempt), None)
+        if entry.question is not None:
+            self._ask(entry, entry.question)
         # One row a statement: a later entry of the same attempt stands for both.
         riding = self._riding
         riding.steps = [step for step in riding.steps if (step.path, step.attempt) != (row.path, row.attempt)]
@@ -338,6 +374,18 @@ class RunJournal:
         if artifact is not None:
             riding.artifacts.append(artifact)
         riding.size += sum(len(text) for text in (input_text, output, error) if text is not None)
+
+    def _ask(self, entry: StepEntry, question: Question) -> None:
+        self._wakes = self._riding.wakes = True
+        asks = encode(question.asks)
+        row = QuestionRow(new_id(), self._run_id, entry.path, entry.attempt, question.kind, question.until, asks)
+        self._riding.questions.append(row)
+        self._riding.size += len(asks)
+
+
+def question_columns_of(batch: Sequence[Entry]) -> dict[str, Column]:
+    """What JOURNAL_WITH_QUESTIONS has beyond JOURNAL."""
+    return dict(_columns(_QUESTION_COLUMNS, [question for entry in batch for question in entry.questions]))
 
 
 def columns_of(batch: Sequence[Entry]) -> dict[str, Column]:

@@ -11,6 +11,7 @@ from pipelines.document.limits import MAX_PATH
 from pipelines.engine.paths import shown_path
 from pipelines.engine.ports import StepState
 from scheduling.fields import JSONBytesField
+from scheduling.ids import new_id
 
 
 class WorkerState(models.TextChoices):
@@ -116,8 +117,6 @@ class Wait(models.Model):
 
     class Kind(models.TextChoices):
         TIMER = "timer"
-        EVENT = "event"
-        APPROVAL = "approval"
 
     run = models.ForeignKey(
         "scheduling.Run", db_constraint=False, db_index=False, on_delete=models.DO_NOTHING, related_name="waits"
@@ -133,6 +132,58 @@ class Wait(models.Model):
             models.CheckConstraint(
                 condition=~Q(kind="timer") | Q(wake_at__isnull=False), name="wait_timer_has_an_instant"
             ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.shown_path}"
+
+    @property
+    def shown_path(self) -> str:
+        """The path without marks of bodies that a retry has begun anew."""
+        return shown_path(self.path)
+
+
+class Question(models.Model):
+    """What a step has asked of the outside, from its start on: it takes one answer, and is closed with the step's
+    attempt, or with the run. It stays with its run. See `docs/decisions/0011-questions.md`."""
+
+    class Kind(models.TextChoices):
+        APPROVAL = "approval"
+
+    class Outcome(models.TextChoices):
+        APPROVED = "approved"
+        REJECTED = "rejected"
+        EXPIRED = "expired"
+        WITHDRAWN = "withdrawn"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    run = models.ForeignKey(
+        "scheduling.Run", db_constraint=False, db_index=False, on_delete=models.DO_NOTHING, related_name="questions"
+    )
+    path = models.CharField(max_length=MAX_PATH)
+    attempt = models.PositiveSmallIntegerField(help_text="Of the step that asks.")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    until = models.DateTimeField(null=True, help_text="When the time for an answer is over, if anybody has set one.")
+    asks = JSONBytesField(help_text="What whoever answers has to know.")
+    answer = JSONBytesField(null=True)
+    answered_at = models.DateTimeField(null=True)
+    closed_at = models.DateTimeField(null=True, help_text="When the step went on, or the run ended without it.")
+    outcome = models.CharField(max_length=10, choices=Outcome.choices, blank=True, default="", db_default="")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints: ClassVar[list[Any]] = [
+            models.UniqueConstraint(fields=["run", "path", "attempt"], name="question_of_attempt_unique"),
+            models.CheckConstraint(
+                condition=Q(answer=None, answered_at=None) | Q(answer__isnull=False, answered_at__isnull=False),
+                name="question_answer_is_whole",
+            ),
+            models.CheckConstraint(condition=Q(closed_at=None) | ~Q(outcome=""), name="question_closed_has_outcome"),
+        ]
+        verbose_name = "approval"
+        indexes: ClassVar[list[Any]] = [
+            # The inbox, newest first, and the sweep of those whose run has ended.
+            models.Index(F("kind"), F("id"), condition=Q(closed_at=None), name="question_open_idx"),
         ]
 
     def __str__(self) -> str:

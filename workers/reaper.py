@@ -24,6 +24,7 @@ from workers.points import reach
 from workers.settlement import CANCELED
 from workers.statements import (
     BEATS,
+    CLOSE_QUESTIONS,
     DECLARE_DEAD,
     DECLARE_LOST,
     GIVE_AWAY,
@@ -127,6 +128,7 @@ class Reaper:
     async def sweep(self) -> list[Orphan]:
         """Give away what processes hold that are dead, whenever they died; forget waits of runs that have ended."""
         await self._database.fetch(PRUNE_WAITS)
+        await self._database.fetch(CLOSE_QUESTIONS)
         strays = [boot_id for (boot_id,) in await self._database.fetch(STRAY_OWNERS)]
         if not strays:
             return []

@@ -85,10 +85,16 @@ def settle(
     match ending:
         case Succeeded(outputs=outputs):
             return Settlement(state=RunState.SUCCEEDED, attempt=attempt, is_final=True, output=outputs)
-        case Parked(until=until, path=path):
+        case Parked(until=until, path=path, asked=asked):
             # Past its deadline a parked run is woken to fail.
             wake_at = until if deadline_at is None else min(until, deadline_at)
-            return Settlement(state=RunState.WAITING, attempt=attempt, is_final=False, until=wake_at, wait_path=path)
+            return Settlement(
+                state=RunState.WAITING,
+                attempt=attempt,
+                is_final=False,
+                until=wake_at,
+                wait_path=None if asked else path,  # the question's own row says what is waited for
+            )
         case HandedBack(delay=delay, error=reason):
             told = None if reason is None else reason.as_dict()
             return Settlement(

@@ -20,7 +20,7 @@ from scheduling.runs.models import ConcurrencyKey, DueWork, Run
 from scheduling.runs.selectors import due_work_of
 from scheduling.runs.states import Gate, RunState
 from workers.claimed import PRIORITY_STEP
-from workers.models import StepRun, Wait, Worker, WorkerState
+from workers.models import Question, StepRun, Wait, Worker, WorkerState
 
 COUNTED = 1000  # further rows are "at least a thousand"
 _NAMED = 5
@@ -111,6 +111,7 @@ class Standing:
     holder: Worker | None = None
     open_steps: Sequence[StepRun] = ()
     waits: Sequence[Wait] = ()  # those that are not over
+    questions: Sequence[Question] = ()  # those that nobody has answered yet
     failed_tries: Mapping[str, StepRun] = field(default_factory=dict)  # by path: the last try of a step that waits
     workers: Sequence[Worker] = ()
     overlap: Line = field(default_factory=Line)
@@ -152,6 +153,8 @@ def standing_of(run: Run, *, now: datetime | None = None) -> Standing:
     if run.state == RunState.WAITING:
         unfinished = Q(wake_at=None) | Q(wake_at__gt=found.now)
         found.waits = list(Wait.objects.filter(unfinished, run_id=run.pk).order_by("pk")[:_NAMED])
+        unanswered = Question.objects.filter(run_id=run.pk, closed_at=None, answer=None)
+        found.questions = list(unanswered.order_by("pk")[:_NAMED])
         found.failed_tries = _failed_tries(run, [wait.path for wait in found.waits if wait.kind == Wait.Kind.TIMER])
     if work.gate == Gate.OVERLAP:
         found.overlap = _overlap_line(work)

@@ -13,6 +13,13 @@ def load(name: str) -> bytes:
     return "\n".join(line for line in lines if not line.lstrip().startswith("--")).encode()
 
 
+def with_part(statement: bytes, part: bytes) -> bytes:
+    """A statement of common table expressions with some more of them, ahead of its last SELECT."""
+    head, select, tail = statement.rpartition(b"\nSELECT ")
+    name, _, expressions = part.partition(b"\n")
+    return name + head.partition(b"*/")[2] + b"\n" + expressions + select + tail
+
+
 REGISTER = load("register")
 CHANGE_STATE = load("change_state")
 CLAIM = load("claim")
@@ -29,8 +36,10 @@ HISTORY = load("history")
 REVISIONS = load("revisions")
 TASK_FACTS = load("task_facts")
 EVENTS = load("events")
+ANSWERS = load("answers")
 KEEP_ARTIFACT = load("keep_artifact")
 JOURNAL = load("journal")
+JOURNAL_WITH_QUESTIONS = with_part(JOURNAL, load("journal_questions"))
 WATCH = load("watch")
 RELEASE = load("release")
 HOLD_BACK = load("hold_back")
@@ -45,6 +54,7 @@ STRAY_OWNERS = load("stray_owners")
 OVERDUE = load("overdue")
 HELD_BACK = load("held_back")
 PRUNE_WAITS = load("prune_waits")
+CLOSE_QUESTIONS = load("close_questions")
 DEAD_TUPLES = load("dead_tuples")
 OLDEST_SNAPSHOT = load("oldest_snapshot")
 SAY_WHY = load("say_why")

@@ -32,6 +32,7 @@ def _groups() -> list[dict[str, Any]]:
                 _listing("Backfills", "history", "scheduling.backfill"),
                 _listing("Calendars", "event_busy", "scheduling.calendar"),
                 _listing("Runs", "play_circle", "scheduling.run"),
+                _listing("Approvals", "approval", "workers.question"),
                 _item("Dead letters", "report", "admin:dead_letters", "scheduling.view_run"),
                 _listing("Events", "bolt", "scheduling.event"),
                 _listing("Audit", "fact_check", "scheduling.auditentry"),

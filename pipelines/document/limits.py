@@ -26,5 +26,11 @@ MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
 # From the start of a wait to its end.
 MAX_WAIT: Final = timedelta(days=3660)
 
+# Characters of what an approval shows.
+MAX_QUESTION: Final = {"title": 200, "detail": 10_000}
+
+# Encoded size of an approval's form.
+MAX_FORM_BYTES: Final = 16 * 1024
+
 # Characters of a step's path in the journal.
 MAX_PATH: Final = 400

@@ -169,8 +169,31 @@ class WaitBody:
     is_length: bool
 
 
+class OnTimeout(StrEnum):
+    """What an approval comes to that nobody has decided in time."""
+
+    FAIL = "fail"
+    REJECT = "reject"
+    APPROVE = "approve"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalBody:
+    """Ask people whether to go on. `form` is the schema of what they fill in, None where they fill in nothing; `roles`
+    are who may decide, anybody where it is empty; `timeout` None: for as long as a wait may be."""
+
+    title: CompiledValue
+    detail: CompiledValue
+    form: Schema | None = None
+    roles: tuple[str, ...] = ()
+    timeout: timedelta | None = None
+    on_timeout: OnTimeout = OnTimeout.FAIL
+    tolerates_rejection: bool = False  # `on_reject: continue`
+
+
 Containing = SwitchBody | ForEachBody | WhileBody | ParallelBody | TryBody
-Body = ToolBody | SetBody | FailBody | SucceedBody | WaitBody | Containing
+Asking = ApprovalBody
+Body = ToolBody | SetBody | FailBody | SucceedBody | WaitBody | Asking | Containing
 
 
 def blocks_of(body: Body) -> "Iterator[tuple[Step, ...]]":
@@ -211,7 +234,12 @@ class Step:
     @property
     def lasts(self) -> bool:
         """True where the start of an attempt is kept, and the attempt goes on when the run is taken up again."""
-        return isinstance(self.body, WaitBody) or (self.is_container and self.timeout is not None)
+        return isinstance(self.body, WaitBody | Asking) or (self.is_container and self.timeout is not None)
+
+    @property
+    def asks(self) -> bool:
+        """True where the step puts a question to the outside and waits for its answer."""
+        return isinstance(self.body, Asking)
 
     @property
     def uses(self) -> str | None:

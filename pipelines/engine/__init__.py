@@ -23,6 +23,7 @@ from pipelines.document.nodes import Pipeline
 from pipelines.engine.attempts import Surroundings
 from pipelines.engine.execution import Execution
 from pipelines.engine.ports import Clock, Invoker, Journal, Outcome, RunContext, StepEntry
+from pipelines.engine.questions import NO_ANSWERS, Answers
 from pipelines.engine.walker import PARK_AFTER
 from pipelines.errors import PipelineError
 
@@ -39,12 +40,16 @@ async def run_pipeline(
     clock: Clock,
     rng: Random,
     retries: Callable[[PipelineError], bool] = lambda _: False,
+    answers: Answers = NO_ANSWERS,
 ) -> Outcome:
     """Carry out what `history` leaves to do.
 
-    Failures of steps and outputs come back as `Failed`, a backoff of more than two seconds as `Parked`. Raises only
+    Failures of steps and outputs come back as `Failed`, a backoff of more than two seconds and a question that has no
+    answer among `answers` as `Parked`. Raises only
     CancelledError and what the ports raise beside PipelineError. `retries` says whether the run is tried again after an
     error that ends this attempt of it: then `on_error` and `finally` do not run yet.
     """
-    surroundings = Surroundings(context=context, journal=journal, invoke=invoke, clock=clock, retries=retries)
+    surroundings = Surroundings(
+        context=context, journal=journal, invoke=invoke, clock=clock, retries=retries, answers=answers
+    )
     return await Execution(pipeline, surroundings, history, rng).run()

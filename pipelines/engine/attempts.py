@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from pipelines.document.nodes import Fixture, Step
 from pipelines.engine.ports import Clock, Invoker, Journal, RunContext, StepEntry, StepState
+from pipelines.engine.questions import NO_ANSWERS, Answers
 from pipelines.engine.scopes import Scope
 from pipelines.engine.simulated import choose_fixture
 from pipelines.engine.together import OnEnd
@@ -22,6 +23,7 @@ class Surroundings:
     invoke: Invoker
     clock: Clock
     retries: Callable[[PipelineError], bool] = lambda _: False  # whether the run as a whole is tried again after it
+    answers: Answers = NO_ANSWERS
 
 
 RunSteps = Callable[[tuple[Step, ...], Scope], Awaitable[Any]]

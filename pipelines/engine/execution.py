@@ -54,7 +54,7 @@ class Execution:
         try:
             return await self._run()
         except Park as park:
-            return Parked(park.until, park.path)
+            return Parked(park.until, park.path, park.asked)
 
     async def _run(self) -> Outcome:
         outputs: Mapping[str, Any] = {}

@@ -25,10 +25,30 @@ class StepState(StrEnum):
     CANCELED = "canceled"
 
 
+class QuestionKind(StrEnum):
+    """Who answers: people."""
+
+    APPROVAL = "approval"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a step asks of the outside. `until` (aware UTC) is when the time for an answer is over, None where nobody
+    has set one; `asks` is what whoever answers has to know, as a JSON value."""
+
+    kind: QuestionKind
+    until: datetime | None
+    asks: Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepEntry:
     """One attempt of one step. `attempt` counts a step's tries over the whole run, from 1; `run_attempt` is the try
-    of the run it belongs to. `tolerated`: failed under `continue_on_error`, so finished. Times are aware UTC."""
+    of the run it belongs to. `tolerated`: failed under `continue_on_error`, so finished. Times are aware UTC.
+
+    `question`: the step has started and asks it, from the moment on at which this entry is committed. It is withdrawn
+    with the entry that ends the attempt.
+    """
 
     path: str
     kind: str
@@ -43,6 +63,7 @@ class StepEntry:
     tolerated: bool = False
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    question: Question | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -118,11 +139,13 @@ class Failed:
 class Parked:
     """No branch can go on before `until` (aware UTC): give the slot away and resume from the journal then.
 
-    `path` is the step that waits longest in sight of an operator, "" where none can be named.
+    `path` is the step that waits longest in sight of an operator, "" where none can be named. `asked`: that step has a
+    question out, so that the run goes on earlier where it is answered.
     """
 
     until: datetime
     path: str = ""
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

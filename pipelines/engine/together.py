@@ -18,9 +18,10 @@ OnEnd = Callable[[int, Any], bool]  # the place of the work, and its result or P
 class SideBySide:
     """Carries out several works, at most `at_once` of them at a time, for `owner`, the branch that waits for them.
 
-    A work that parks keeps its place: it goes on when its time has come, as long as others keep the run here. Where
-    all wait, `Park` is raised for the first whose time comes. Works can be begun again from the journal at any
-    time. What is left `until` then is stopped, as if something had decided.
+    A work that parks keeps its place: it goes on when its time has come, as long as others keep the run here; one that
+    has asked something waits for the run's next claim. Where all wait, `Park` is raised for the first whose time comes.
+    Works can be begun again from the journal at any time. What is left `until` then is stopped, as if something had
+    decided.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class SideBySide:
 
     def _start(self) -> None:
         now = self._clock.now()
-        for place in [place for place, park in self._parked.items() if park.until <= now]:
+        for place in [place for place, park in self._parked.items() if park.until <= now and not park.asked]:
             del self._parked[place]
             self._begin(place, Branch())
         while self._upcoming and len(self._tasks) + len(self._parked) < self._at_once:
@@ -104,12 +105,14 @@ class SideBySide:
 
     def _nearest(self) -> Park:
         park = min(self._parked.values(), key=lambda park: park.until)
-        return park if self._until is None else Park(min(park.until, self._until), park.path)
+        if self._until is None or park.until <= self._until:
+            return park
+        return Park(self._until, park.path, asked=park.asked)
 
     async def _next_ends(self) -> list[asyncio.Task[Any]]:
         """The tasks that have ended, in the order of their places; none where a parked work is due first."""
         bound = [] if self._until is None else [self._until]
-        until = min((*bound, *(park.until for park in self._parked.values())), default=None)
+        until = min((*bound, *(park.until for park in self._parked.values() if not park.asked)), default=None)
         patience = None if until is None else max(0.0, (until - self._clock.now()).total_seconds())
         done, _ = await asyncio.wait(self._tasks, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         return sorted(done, key=self._tasks.__getitem__)

@@ -155,6 +155,9 @@ class Walker:
         if last is None:
             return None
         if last.state is StepState.STARTED:
+            if step.asks and self._surroundings.answers.is_withdrawn(last.path, last.attempt):
+                await self._interrupt(last, tries)
+                return None
             return None if step.lasts else await self._resolve_doubt(step, tries, scope, last)
         run_attempt = self._surroundings.context.run_attempt
         if last.state is not StepState.FAILED or last.run_attempt != run_attempt:
@@ -167,13 +170,11 @@ class Walker:
 
     async def _resolve_doubt(self, step: Step, tries: Tries, scope: Scope, intent: StepEntry) -> datetime | None:
         """A call was about to be made and its result is not known: the tool says what then."""
-        ended = replace(intent, finished_at=self._surroundings.clock.now())
         spec = step.body.spec if isinstance(step.body, ToolBody) else None
         if spec is None or spec.side_effect is not SideEffect.EFFECT or spec.in_doubt is InDoubt.RETRY:
-            interrupted = replace(ended, state=StepState.INTERRUPTED)
-            await self._surroundings.journal.record(interrupted, barrier=False)
-            tries.add(interrupted)
+            await self._interrupt(intent, tries)
             return None
+        ended = replace(intent, finished_at=self._surroundings.clock.now())
         error = PipelineError(
             code="in_doubt",
             error_class=ErrorClass.PERMANENT,
@@ -182,6 +183,12 @@ class Walker:
         context = self._surroundings.context
         failed = replace(ended, state=StepState.FAILED, run_attempt=context.run_attempt)
         return await self._fail(self._attempt(step, tries, scope), tries, failed, error, has_effect=True)
+
+    async def _interrupt(self, intent: StepEntry, tries: Tries) -> None:
+        """An attempt that has begun and comes to nothing; the next one begins."""
+        interrupted = replace(intent, state=StepState.INTERRUPTED, finished_at=self._surroundings.clock.now())
+        await self._surroundings.journal.record(interrupted, barrier=False)
+        tries.add(interrupted)
 
     async def _wait_until(self, due_at: datetime, step: Step, tries: Tries, scope: Scope) -> None:
         remaining = due_at - self._surroundings.clock.now()
@@ -206,7 +213,7 @@ class Walker:
             with stopping(scope.branch):
                 entry = await self._carry_out(attempt, tries)
         except Wait as wait:
-            return await self._begin_wait(attempt, tries, wait.until)
+            return await self._begin_wait(attempt, tries, wait)
         except PipelineError as error:
             failed = attempt.entry(StepState.FAILED, error=step.blame(error, attempt=attempt.number))
             return await self._fail(attempt, tries, failed, error, has_effect=attempt.has_effect)
@@ -222,16 +229,22 @@ class Walker:
             if scope.path(step) not in self._begun:
                 scope.forget(step)
 
-    async def _begin_wait(self, attempt: Attempt, tries: Tries, until: datetime) -> datetime:
-        """Keep when an attempt ends that has only begun: a short wait here, one for which the run may park for good."""
-        if attempt.begun is not None:
-            return until
-        entry = attempt.entry(StepState.STARTED)
-        if until - self._surroundings.clock.now() > PARK_AFTER:
-            await self._keep(entry, tries, attempt.scope, barrier=True)
-        else:
-            tries.add(entry)
-        return until
+    async def _begin_wait(self, attempt: Attempt, tries: Tries, wait: Wait) -> datetime:
+        """Keep when an attempt ends that has only begun: a short wait here, one for which the run may park for good.
+        Raises Park where something is asked."""
+        if attempt.begun is None:
+            entry = replace(attempt.entry(StepState.STARTED), question=wait.question)
+            if wait.question is None and wait.until - self._surroundings.clock.now() <= PARK_AFTER:
+                tries.add(entry)
+            else:
+                try:
+                    await self._keep(entry, tries, attempt.scope, barrier=True)
+                except Stopped:
+                    await self._cancel_begun(tries)
+                    raise
+        if wait.question is not None:
+            raise Park(wait.until, attempt.path, asked=True)
+        return wait.until
 
     def _attempt(self, step: Step, tries: Tries, scope: Scope) -> Attempt:
         begun = tries.last if step.lasts and tries.last and tries.last.state is StepState.STARTED else None
@@ -307,9 +320,9 @@ class Walker:
         return due_at
 
     async def _output(self, attempt: Attempt) -> Any:
-        """What the step's kind makes, or the fixture of a kind that is not a tool's (tools resolve input first)."""
+        """What the step's kind makes, or the fixture of a kind that does not see to that itself."""
         step = attempt.step
-        fixture = None if isinstance(step.body, ToolBody) else attempt.fixture
+        fixture = None if isinstance(step.body, ToolBody) or step.asks else attempt.fixture
         if fixture is not None:
             attempt.is_simulated = True
             pointer, clock = f"{step.pointer}/simulate", attempt.fixture_clock

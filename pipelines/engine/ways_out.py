@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from pipelines.engine.ports import Question
 from pipelines.errors import PipelineError
 
 
@@ -26,18 +27,22 @@ class RunOver(WayOut):
 
 
 class Park(WayOut):
-    """The step at `path` waits until `until`: nothing runs here any more, not even what runs last."""
+    """The step at `path` waits until `until`: nothing runs here any more, not even what runs last. One that has `asked`
+    goes on with the run's next claim and not before, since that brings the answer."""
 
-    def __init__(self, until: datetime, path: str) -> None:
+    def __init__(self, until: datetime, path: str, *, asked: bool = False) -> None:
         self.until = until
         self.path = path
+        self.asked = asked
 
 
 class Wait(WayOut):
-    """The attempt is not over before `until`: a short wait is waited out here, for a longer one the run parks."""
+    """The attempt is not over before `until`: a short wait is waited out here, for a longer one the run parks. For the
+    answer to a `question` it always parks."""
 
-    def __init__(self, until: datetime) -> None:
+    def __init__(self, until: datetime, question: Question | None = None) -> None:
         self.until = until
+        self.question = question
 
 
 class Stopped(WayOut):

@@ -1,8 +1,8 @@
 """What an operator may do in the console: four roles, each a Django group that holds all of the one before it.
 
     viewer    sees tasks, runs, workers, events and the audit trail
-    operator  also runs, pauses, resumes and backfills tasks, cancels, snoozes and redrives runs, drains workers,
-              operates queues
+    operator  also runs, pauses, resumes and backfills tasks, cancels, snoozes and redrives runs, decides approvals,
+              drains workers, operates queues
     author    also writes tasks, schedules and calendars
     admin     also manages agents and their tokens, secrets, tool servers and operators
 
@@ -65,7 +65,7 @@ _VIEWED = {
         ]
     ),
     "pipelines": ["secret", "toolserver"],
-    "workers": ["worker", "steprun", "wait", "artifact", "retention"],
+    "workers": ["worker", "steprun", "wait", "question", "artifact", "retention"],
     "django_apscheduler": ["djangojob", "djangojobexecution"],
 }
 _WRITTEN_BY_AUTHORS = {"scheduling": ["task", "schedule", "calendar"]}

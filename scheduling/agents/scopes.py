@@ -14,6 +14,7 @@ SCOPES: dict[str, str] = {
     "tasks:write": "Create, change, pause, resume and archive tasks and schedules; write calendars.",
     "runs:read": "See runs and their steps.",
     "runs:write": "Start, cancel and retry runs.",
+    "approvals:decide": "Approve and reject what the runs of other agents ask; with all:read, which shows them.",
     "events:write": "Publish events.",
     "tools:read": "See the catalog of tools and the schema of pipelines.",
     "workers:read": "See workers and queues.",

@@ -15,9 +15,9 @@ class Tone(StrEnum):
 
 
 _TONES = {
-    Tone.GOOD: ("succeeded", "active", "running", "enabled", "executed", "usable"),
-    Tone.BAD: ("failed", "lost", "quarantined", "revoked", "error!", "expired"),
-    Tone.BUSY: ("queued", "waiting", "started", "draining"),
+    Tone.GOOD: ("succeeded", "active", "running", "enabled", "executed", "usable", "approved"),
+    Tone.BAD: ("failed", "lost", "quarantined", "revoked", "error!", "expired", "rejected"),
+    Tone.BUSY: ("queued", "waiting", "started", "draining", "open"),
     Tone.WARN: (
         "canceled",
         "missed",

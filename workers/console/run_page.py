@@ -12,7 +12,7 @@ from scheduling.runs.models import Run
 from scheduling.runs.selectors import attempt_of, due_work_of, effective_state, started_at_of
 from workers.console.timeline import SCALE, timeline
 from workers.explain import explain
-from workers.models import StepRun, Wait, Worker
+from workers.models import Question, StepRun, Wait, Worker
 
 _STEPS_SHOWN = 200
 _AUDIT_SHOWN = 20
@@ -38,7 +38,9 @@ def run_page(run: Run, *, now: datetime) -> dict[str, Any]:
         "scale": SCALE,
         "has_more_steps": len(steps) > _STEPS_SHOWN,
         "steps_url": list_url(StepRun, run_id=run.pk),
-        "waits": Wait.objects.filter(run_id=run.pk).order_by("id"),
+        "questions": Question.objects.filter(run_id=run.pk, closed_at=None).order_by("pk"),
+        # One that is held has forgotten its timers.
+        "waits": [] if work is None or work.lease_owner else Wait.objects.filter(run_id=run.pk).order_by("id"),
         "audit": _audit_of(run),
         "audit_url": audit_url(Run, run.pk),
     }

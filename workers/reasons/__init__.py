@@ -6,7 +6,7 @@ The most important reason comes first; a run that will start at once has a reaso
 from collections.abc import Iterator
 
 from workers.reasons.ended import ended
-from workers.reasons.held import admitted_when_due, gated, later, waits
+from workers.reasons.held import admitted_when_due, gated, later, questions, waits
 from workers.reasons.leased import cancel_requested, leased
 from workers.reasons.queued import handed_back, of_queue, of_workers
 from workers.reasons.reason import Reason
@@ -27,6 +27,7 @@ def reasons_of(standing: Standing) -> Iterator[Reason]:
         return
     yield from gated(standing, work)
     yield from waits(standing)
+    yield from questions(standing)
     yield from later(standing, work)
     yield from of_queue(standing)
     yield from of_workers(standing, work)

@@ -114,18 +114,33 @@ def waits(standing: Standing) -> Iterator[Reason]:
                 )
             case Wait.Kind.TIMER:
                 yield Reason(code="waiting_timer", sentence=f"Step {wait.shown_path} waits{until}.", facts=facts)
-            case Wait.Kind.EVENT:
-                sentence = f"Step {wait.shown_path} waits for an event{until}."
-                yield Reason(code="waiting_event", sentence=sentence, hint="Publish the event.", facts=facts)
-            case Wait.Kind.APPROVAL:
-                sentence = f"Step {wait.shown_path} waits for an approval{until}."
-                yield Reason(code="waiting_approval", sentence=sentence, hint="Somebody has to decide.", facts=facts)
+
+
+def questions(standing: Standing) -> Iterator[Reason]:
+    for question in standing.questions:
+        until = f" until {moment(question.until)}" if question.until else ""
+        roles = question.asks.get("roles") or []
+        whose = f" of one of the roles {', '.join(roles)}" if roles else ""
+        yield Reason(
+            code="waiting_approval",
+            sentence=f"Step {question.shown_path} waits for an approval{whose}{until}: {question.asks['title']}",
+            hint="Somebody else than who started it has to decide, in the console or by POST"
+            f" /api/v1/approvals/{question.pk}/approve.",
+            facts={
+                "step": question.shown_path,
+                "approval": str(question.pk),
+                "title": question.asks["title"],
+                "roles": roles,
+                "until": shown(question.until),
+                "since": shown(question.created_at),
+            },
+        )
 
 
 def later(standing: Standing, work: DueWork) -> Iterator[Reason]:
     """What keeps it from being due, where that is not a wait of its own."""
     run, words = standing.run, error_words(standing.run.error)
-    if work.available_at <= standing.now or standing.waits:
+    if work.available_at <= standing.now or standing.waits or standing.questions:
         return
     at, left = moment(work.available_at), duration(work.available_at - standing.now)
     facts: dict[str, Any] = {"available_at": shown(work.available_at), "attempt": work.attempt}

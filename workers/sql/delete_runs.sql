@@ -72,6 +72,8 @@ WITH asked AS MATERIALIZED (
     DELETE FROM workers_steprun step WHERE step.run_id = ANY(ARRAY(SELECT id FROM doomed))
 ), waits AS (
     DELETE FROM workers_wait wait WHERE wait.run_id = ANY(ARRAY(SELECT id FROM doomed))
+), questions AS (
+    DELETE FROM workers_question question WHERE question.run_id = ANY(ARRAY(SELECT id FROM doomed))
 ), referring AS MATERIALIZED (
     SELECT child.id FROM scheduling_run child
     WHERE child.parent_id IS NOT NULL AND child.parent_id = ANY(ARRAY(SELECT id FROM doomed))

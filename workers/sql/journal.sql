@@ -59,6 +59,9 @@ WITH entry AS MATERIALIZED (
         claimed_at = NULL,
         available_at = CASE
             WHEN work.cancel_requested_at IS NOT NULL THEN now()
+            -- Answered while it was held: whoever answers sets the time under the lock of this row, and until the
+            -- claim it was earlier than that (docs/decisions/0011-questions.md).
+            WHEN owned.state = 'waiting' AND work.available_at > work.claimed_at THEN now()
             -- What is handed back for another process keeps its place.
             WHEN owned.handbacks > 0 AND owned.delay = 0 THEN work.available_at
             ELSE COALESCE(owned.until, now() + owned.delay * interval '1 second')

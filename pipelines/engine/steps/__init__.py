@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pipelines.document.nodes import (
+    ApprovalBody,
     FailBody,
     ForEachBody,
     ParallelBody,
@@ -16,6 +17,7 @@ from pipelines.document.nodes import (
     WhileBody,
 )
 from pipelines.engine.attempts import Attempt
+from pipelines.engine.steps.approval import run_approval
 from pipelines.engine.steps.assign import run_set
 from pipelines.engine.steps.attempt import run_try
 from pipelines.engine.steps.ending import run_fail, run_succeed
@@ -38,6 +40,7 @@ INTERPRETERS: Mapping[type, Interpreter] = {
     ParallelBody: run_parallel,
     TryBody: run_try,
     WaitBody: run_wait,
+    ApprovalBody: run_approval,
 }
 
 __all__ = ["INTERPRETERS", "Interpreter"]

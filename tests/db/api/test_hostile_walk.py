@@ -18,6 +18,7 @@ from tests.factories import (
     BulkOperationFactory,
     CalendarFactory,
     DueWorkFactory,
+    QuestionFactory,
     WorkerFactory,
 )
 from tests.hostile import JUNK, NUL, Turns, shown, some_of, undone
@@ -48,6 +49,7 @@ def ids_of(agent: Any) -> dict[str, str]:
         "schedule_id": str(schedule.pk),
         "task_id": str(schedule.task_id),
         "run_id": str(work.run_id),
+        "approval_id": str(QuestionFactory(run=work.run).pk),
         "operation_id": str(BulkOperationFactory(agent=agent).pk),
         "calendar_id": str(CalendarFactory(agent=agent).pk),
         "worker_id": str(WorkerFactory().pk),

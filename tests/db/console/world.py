@@ -18,6 +18,7 @@ from tests.factories import (
     CalendarFactory,
     DueWorkFactory,
     OperatorFactory,
+    QuestionFactory,
     RunFactory,
     StepRunFactory,
     WorkerFactory,
@@ -67,6 +68,7 @@ def make_world() -> dict[str, Any]:
         Secret.objects.create(agent=task.agent, name="mail", ciphertext=b"", key_id="1"),
         ToolServer.objects.create(name="files", url="https://tools.example/"),
         Wait.objects.create(run=run, path="nap", kind="timer", wake_at=now + timedelta(hours=1)),
+        QuestionFactory(run=run),
         Retention.objects.create(kind="executions", turn_host="worker-7"),
     ]
     return {each._meta.label: each for each in made}

@@ -19,6 +19,7 @@ from tests.factories import (
     AgentFactory,
     DueWorkFactory,
     OperatorFactory,
+    QuestionFactory,
     RunFactory,
     StepRunFactory,
     TaskFactory,
@@ -197,14 +198,18 @@ def test_a_suspect_is_tried_alone():
     assert reasons(work.run)["suspect"].facts == {"deaths": 1, "quarantined_at": 3}
 
 
-@pytest.mark.parametrize("kind", ["timer", "event", "approval"])
-def test_a_parked_run_tells_what_it_waits_for(kind):
+def test_a_parked_run_tells_what_it_waits_for():
     WorkerFactory()
     work = DueWorkFactory(run=RunFactory(state="waiting"), available_at=now() + MINUTE)
-    Wait.objects.create(run_id=work.pk, path="ok", kind=kind, wake_at=now() + MINUTE)
+    Wait.objects.create(run_id=work.pk, path="nap", kind="timer", wake_at=now() + MINUTE)
+    asked = QuestionFactory(run=work.run, path="ok", asks={"title": "Pay?", "roles": ["authors", "finance"]})
+    QuestionFactory(run=work.run, path="old", closed_at=now(), outcome="withdrawn")
 
-    assert codes(work.run) == [f"waiting_{kind}"]
-    assert reasons(work.run)[f"waiting_{kind}"].facts["step"] == "ok"
+    assert codes(work.run) == ["waiting_timer", "waiting_approval"]
+    assert reasons(work.run)["waiting_timer"].facts["step"] == "nap"
+    reason = reasons(work.run)["waiting_approval"]
+    assert reason.sentence == "Step ok waits for an approval of one of the roles authors, finance: Pay?"
+    assert f"/api/v1/approvals/{asked.pk}/approve" in reason.hint
 
 
 def test_a_running_run_tells_its_worker_and_the_step_that_is_open():

@@ -9,6 +9,7 @@ from typing import Any
 from pipelines.document import compile_document
 from pipelines.engine import run_pipeline
 from pipelines.engine.ports import Outcome, Parked, RunContext, StepEntry, StepState, ToolCall
+from pipelines.engine.questions import Answers
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.tools.base import InDoubt, SideEffect, ToolSpec
 
@@ -114,6 +115,8 @@ class World:
     slept: list[timedelta] = field(default_factory=list)
     run_attempt: int = 1
     is_retried: bool = False  # as a whole, after an error
+    answers: dict[tuple[str, int], Any] = field(default_factory=dict)
+    withdrawn: frozenset[tuple[str, int]] = frozenset()
 
     # The ports
 
@@ -157,6 +160,7 @@ class World:
             clock=self,
             rng=Random(1),
             retries=lambda _: self.is_retried,
+            answers=Answers(given=dict(self.answers), withdrawn=self.withdrawn, as_of=self.instant),
         )
 
     async def finish(self, document: Any, *, params: Mapping[str, Any] | None = None) -> Outcome:

@@ -148,6 +148,21 @@ LEAVES: dict[str, Doc] = {
     "tool": tool("leaf", seconds=1),
     "set": {"id": "leaf", "set": {"a": "${run.trigger}"}},
     "wait": {"id": "leaf", "wait": {"for": "PT10S"}},
+    "approval": {
+        "id": "leaf",
+        "approval": {"title": "Go on?", "timeout": "PT20S"},
+        "simulate": {"output": {"form": {}}, "delay": "PT10S"},
+    },
+    "approval rejected": {
+        "id": "leaf",
+        "approval": {"title": "Go on?"},
+        "simulate": [{"output": {"approved": False}, "delay": "PT10S"}, {"output": {"approved": True}}],
+    },
+    "approval in vain": {
+        "id": "leaf",
+        "approval": {"title": "Go on?", "timeout": "PT5S"},
+        "simulate": {"output": {"form": {}}, "delay": "PT10S"},
+    },
     "fail": {"id": "leaf", "fail": {"code": "no", "class": "transient", "message": "not now"}},
     "succeed": {"id": "leaf", "succeed": {"outputs": {"a": 1}}},
 }

@@ -1,0 +1,34 @@
+/* ordinaut: journal_questions */
+-- Purpose: the part of `journal` for runs that ask something or may have asked before: questions are put with the entries
+-- that begin their steps, and closed with those that end them, or with the run. It stands before the last SELECT.
+-- Index: (run, path, attempt). Locks: the questions it closes, after the due work that is locked above.
+, asked AS (
+    INSERT INTO workers_question (id, run_id, path, attempt, kind, until, asks)
+    SELECT q.id, owned.run_id, q.path, q.attempt, q.kind, q.until, q.asks
+    FROM unnest(
+        %(question_ids)s::uuid[], %(question_runs)s::uuid[], %(question_paths)s::text[],
+        %(question_attempts)s::smallint[], %(question_kinds)s::text[], %(question_untils)s::timestamptz[],
+        %(question_asks)s::bytea[]
+    ) AS q (id, run_id, path, attempt, kind, until, asks)
+    JOIN owned ON owned.run_id = q.run_id
+    ON CONFLICT (run_id, path, attempt) DO NOTHING
+), closed AS (
+    UPDATE workers_question question
+    SET closed_at = now(),
+        outcome = CASE
+            WHEN question.answer IS NOT NULL THEN question.outcome
+            WHEN closing.state IN ('succeeded', 'failed') THEN 'expired'
+            ELSE 'withdrawn'
+        END
+    FROM (
+        SELECT open.id, COALESCE(s.state, 'canceled') AS state
+        FROM owned
+        JOIN workers_question open ON open.run_id = owned.run_id AND open.closed_at IS NULL
+        LEFT JOIN unnest(
+            %(step_runs)s::uuid[], %(step_paths)s::text[], %(step_attempts)s::smallint[], %(step_states)s::text[]
+        ) AS s (run_id, path, attempt, state)
+            ON s.run_id = open.run_id AND s.path = open.path AND s.attempt = open.attempt AND s.state <> 'started'
+        WHERE owned.action = 'end' OR s.state IS NOT NULL
+    ) AS closing
+    WHERE question.id = closing.id
+)
