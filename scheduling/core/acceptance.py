@@ -8,7 +8,12 @@ from scheduling.core.recurrence.zones import get_zone
 
 DEFAULT_GRACE = timedelta(minutes=1)
 _SMALLEST = timedelta(microseconds=1)
-_BEFORE_EVERYTHING = datetime(1900, 1, 2, tzinfo=UTC)
+_LEAVES_NOTHING = {
+    "calendars": "Its calendars leave nothing",
+    "exdates": "Its exclusions leave nothing",
+    "ends_at": "ends_at leaves nothing",
+}
+BEFORE_EVERYTHING = datetime(1900, 1, 2, tzinfo=UTC)
 
 
 def first_instant(rule: Rule, *, now: datetime, grace: timedelta) -> datetime | None:
@@ -28,18 +33,57 @@ def first_instant(rule: Rule, *, now: datetime, grace: timedelta) -> datetime | 
     upcoming = recurrence.next_after(now)
     if upcoming is not None:
         return upcoming
-    if rule.calendars and own.next_after(_BEFORE_EVERYTHING) is None:
+    if rule.calendars and own.next_after(BEFORE_EVERYTHING) is None:
         raise ScheduleError(
             "never_occurs",
             "This time is excluded by a calendar",
             field="calendars",
             hint="Choose another time, or leave the calendar out.",
         )
+    if rule.ends_at is not None and compile_rule(replace(rule, ends_at=None)).next_after(now) is not None:
+        raise ScheduleError(
+            "ends_before_it_starts",
+            f"ends_at lies before {rule.expression}",
+            field="ends_at",
+            hint="Leave ends_at out, or let it lie behind that time.",
+        )
     raise ScheduleError(
         "in_the_past",
         f"{rule.expression} has passed",
         field="expression",
         hint="Give an instant to come, or a misfire grace that reaches back to it.",
+    )
+
+
+def require_some(rule: Rule, *, now: datetime, is_new: bool) -> None:
+    """ScheduleError `never_occurs` where a rule ends in the future and nothing of it occurs until then, at the field
+    that leaves nothing: nothing from now on where it `is_new`, else nothing at all, as it may have occurred before. One
+    whose end has passed is over, which is no mistake that anybody has to be told of."""
+    recurrence = compile_rule(rule)
+    since = now if is_new else BEFORE_EVERYTHING
+    if not recurrence.has_times or recurrence.next_after(since) is not None or rule.kind == "once":
+        return
+    ends = [at for at in (recurrence.ends_at, recurrence.own_end) if at is not None]
+    if ends and min(ends).replace(tzinfo=UTC) <= now:
+        return
+    without = {
+        "calendars": replace(rule, calendars=()),
+        "exdates": replace(rule, exdates=()),
+        "ends_at": replace(rule, ends_at=None),
+    }
+    for field, freer in without.items():
+        if freer != rule and compile_rule(freer).next_after(since) is not None:
+            raise ScheduleError(
+                "never_occurs",
+                f"{_LEAVES_NOTHING[field]} of what it names",
+                field=field,
+                hint="Choose other times, or let the schedule end later.",
+            )
+    raise ScheduleError(
+        "never_occurs",
+        "Nothing of it occurs before it ends",
+        field="expression",
+        hint="Let it begin earlier or end later, or choose other times.",
     )
 
 
@@ -60,7 +104,9 @@ def objection_to(rule: Rule, *, now: datetime) -> str | None:
     """The sentence with which a valid rule would be refused if it were stored now; None where it would not."""
     try:
         require_room_between(rule.starts_at, rule.ends_at, rule.timezone)
-        first_instant(anchored(rule, at=now), now=now, grace=DEFAULT_GRACE)
+        whole = anchored(rule, at=now)
+        first_instant(whole, now=now, grace=DEFAULT_GRACE)
+        require_some(whole, now=now, is_new=True)
     except ScheduleError as error:
         return f"{error.detail}."
     return None

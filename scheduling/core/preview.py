@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from scheduling.core.acceptance import objection_to
+from scheduling.core.acceptance import BEFORE_EVERYTHING, objection_to
 from scheduling.core.recurrence import Rule, ScheduleError, anchored, compile_rule
 from scheduling.core.recurrence.once import parse_instant
 from scheduling.core.recurrence.remarks import remarks
@@ -64,13 +64,18 @@ class PreviewRequest:
 def preview(rule: Rule, *, after: datetime | None, now: datetime, count: int) -> Preview:
     """At most `count` occurrences strictly after `after`; raises ScheduleError for an invalid rule.
 
-    With `after` None they begin with `starts_at`, which may be one itself, or after `now`. A rule without `starts_at`
+    With `after` None they begin with `starts_at`, which may be one itself, or with what is named before it (a `once`,
+    an addition); without a `starts_at` after `now`. A rule without `starts_at`
     is anchored at 00:00:00 local of today, as if it were stored now; where `after` has passed, of the day of `after`.
     """
-    start = after or _before_anchor(rule) or now
+    rule_begins = _before_anchor(rule)
+    start = after or rule_begins or now
     is_as_if_before = rule.starts_at is None and after is not None and after < now
     rule = anchored(rule, at=anchoring(after, now))
     recurrence = compile_rule(rule)
+    if after is None and rule_begins is not None:
+        first = recurrence.next_after(BEFORE_EVERYTHING)
+        start = rule_begins if first is None else min(rule_begins, first - _SMALLEST)
     ahead = recurrence.occurrences(start, count + 1)
     found, is_over = ahead[:count], len(ahead) <= count
     notes = remarks(rule, start=start, end=found[-1]) if found else []

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from scheduling.core.acceptance import require_room_between
+from scheduling.core.acceptance import require_room_between, require_some
 from scheduling.core.preview import MAX_DATES
 from scheduling.core.recurrence import ScheduleError, anchored
 from scheduling.core.recurrence.zones import get_zone
@@ -135,7 +135,9 @@ class ScheduleDefinition(ScheduleChanges):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         try:
-            first_mark(build(attrs, now=self.context["now"]), now=self.context["now"])
+            built = build(attrs, now=self.context["now"])
+            first_mark(built, now=self.context["now"])
+            require_some(rule_of(built), now=self.context["now"], is_new=True)
             require_whole(attrs["kind"], has_check=attrs.get("check") is not None, has_after=bool(attrs.get("after")))
         except ScheduleError as error:
             raise refused(error) from error

@@ -19,6 +19,7 @@ from django.db import transaction
 from scheduling.audit.operations import Actor, record
 from scheduling.audit.snapshots import snapshot
 from scheduling.calendars.selectors import lock_named
+from scheduling.core.acceptance import require_some
 from scheduling.core.recurrence import ScheduleError, anchored
 from scheduling.definitions.json_values import require_storable
 from scheduling.definitions.strict import parse, problems_in
@@ -68,6 +69,7 @@ def attach(*, actor: Actor, task: Task, values: Mapping[str, Any], now: datetime
     schedule.held_at = now if task.state == TaskState.PAUSED else None
     try:
         set_mark(schedule, first_mark(schedule, now=now))
+        require_some(rule_of(schedule), now=now, is_new=True)
     except ScheduleError as error:
         raise NotValid.because(problems_in(refused(error).detail)) from error
     require_spacing(schedule, agent=task.agent, now=now)
@@ -111,6 +113,7 @@ def update_schedule(
             _account_for_past(held, was, now)
             # What a rule that cannot be read would have named, the one that mends it does.
             mark = mark_after_edit(held, was, now=now)
+            require_some(rule_of(held), now=now, is_new=False)
             if mark is None or mark > now or mark != was.next_fire_at:
                 record_passed(held, passed_since_mark(held, now) if passed is None else passed, _reason(held))
             set_mark(held, mark)

@@ -83,6 +83,12 @@ class Recurrence(ABC):
         """The naive UTC instant from which elapsed time is counted; None where local times count."""
         return None
 
+    @property
+    def own_end(self) -> datetime | None:
+        """A naive UTC instant after which the rule itself names nothing (COUNT, UNTIL, a `once`); None: no such end.
+        It may lie some days late."""
+        return None
+
     def walls_in(self, start: datetime, end: datetime) -> Iterator[datetime]:
         """The wall times in [start, end) that the rule names, in order; none where elapsed time counts."""
         yield from ()
@@ -217,6 +223,12 @@ class WallRecurrence(Recurrence):
                 return found
             instant = found + ONE_SECOND
         return None
+
+    @property
+    def own_end(self) -> datetime | None:
+        if self.until is not None or self.last is None:
+            return self.until
+        return self.last + _SIDE_DAYS * ONE_DAY if self.last < LATEST - _SIDE_DAYS * ONE_DAY else LATEST
 
     def walls_in(self, start: datetime, end: datetime) -> Iterator[datetime]:
         if self.until is not None:

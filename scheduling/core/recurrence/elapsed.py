@@ -123,6 +123,10 @@ class ElapsedRecurrence(Recurrence):
                 return None
         return None
 
+    @property
+    def own_end(self) -> datetime | None:
+        return self.until
+
     def rule_from(self, instant: datetime) -> datetime | None:
         while True:
             found = self.first_from(instant, datetime.max if self.until is None else self.until)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from scheduling.core.recurrence.base import Recurrence
 from scheduling.core.recurrence.context import Context
-from scheduling.core.recurrence.rule import ScheduleError, require_supported_year
+from scheduling.core.recurrence.rule import ONE_DAY, ScheduleError, require_supported_year
 from scheduling.core.recurrence.sentences import in_zone
 
 _INSTANT = re.compile(
@@ -24,6 +24,11 @@ class OnceRecurrence(Recurrence):
 
     instants: tuple[datetime, ...]
     wall: datetime | None
+
+    @property
+    def own_end(self) -> datetime | None:
+        behind = () if self.wall is None else (self.wall + ONE_DAY,)  # of one that its zone leaves out
+        return max((*self.instants, *behind), default=None)
 
     def rule_from(self, instant: datetime) -> datetime | None:
         return next((at for at in self.instants if at >= instant), None)

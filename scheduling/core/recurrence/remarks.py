@@ -29,14 +29,18 @@ _FOLD_WORDS = {"first": "once, the first time", "second": "once, the second time
 def remarks(rule: Rule, *, start: datetime, end: datetime | None) -> list[str]:
     """Sentences about what occurs after `start` and not after `end`, aware instants, or would if nothing left it out.
 
-    `end` None: the schedule has nothing more after `start`, and what its exclusions took from it then is told. Raises
+    `end` None: the schedule has nothing more after `start`, and what was taken from it until its end is told. Raises
     ScheduleError where the rule is not valid.
     """
     recurrence, context = compile_rule(rule), context_of(rule)
     low = _naive(start)
     if end is None:
-        return _exclusion_remarks(rule, context, low, LATEST)
-    high = _naive(end)
+        ends = [at for at in (recurrence.ends_at, recurrence.own_end) if at is not None]
+        if not ends:
+            return _exclusion_remarks(rule, context, low, LATEST)
+        high = min(ends)
+    else:
+        high = _naive(end)
     return [
         *_anchor_remarks(recurrence, context, low, high),
         *_clock_remarks(rule, recurrence, context, low, high),

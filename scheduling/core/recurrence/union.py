@@ -45,6 +45,11 @@ class UnionRecurrence(Recurrence):
         return min((each for each in found if each is not None), default=None)
 
     @property
+    def own_end(self) -> datetime | None:
+        ends = [member.own_end for member in self.members]
+        return None if None in ends else max(end for end in ends if end is not None)
+
+    @property
     def counted_from(self) -> datetime | None:
         return next((each.counted_from for each in self.members if each.counted_from is not None), None)
 

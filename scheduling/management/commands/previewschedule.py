@@ -21,7 +21,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--jsonl", action="store_true", help="answer each JSON object of standard input by a line")
-        parser.add_argument("--kind", help="cron, rrule, interval or once")
+        parser.add_argument("--kind", help="cron, rrule, interval or once (or event, condition, after)")
         parser.add_argument("--expression", help="for example '0 8 * * 1-5' or 'FREQ=DAILY;BYHOUR=8'")
         parser.add_argument("--timezone", help="an IANA name, such as Europe/Chisinau (default: UTC)")
         parser.add_argument("--starts-at", help="the anchor, a local time: 2025-01-01T08:00:00")

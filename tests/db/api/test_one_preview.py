@@ -11,6 +11,7 @@ from django.test import Client
 from scheduling.agents.models import Agent
 from scheduling.agents.roles import Role, assign
 from scheduling.schedules import admin
+from tests.db.api.gateway import assert_problem
 from tests.factories import CalendarFactory, OperatorFactory, ScheduleFactory, TaskFactory
 
 BERLIN = "Europe/Berlin"
@@ -170,3 +171,47 @@ def in_console(monkeypatch: pytest.MonkeyPatch, line: dict[str, Any]) -> Any:
     client.force_login(operator)
     form = {name: "\n".join(value) if isinstance(value, list) else value for name, value in line.items()}
     return client.post("/admin/scheduling/schedule/preview/", form).context["forecast"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("fields", "pointer", "code"),
+    [
+        (
+            {"kind": "once", "expression": "2090-12-27T18:00:00Z", "ends_at": "2090-01-01T00:00:00Z"},
+            "/ends_at",
+            "ends_before_it_starts",
+        ),
+        (
+            {"expression": "0 9 * * *", "starts_at": "2090-01-01T10:00:00", "ends_at": "2090-01-01T11:00:00"},
+            "/ends_at",
+            "never_occurs",
+        ),
+        (
+            {"kind": "rrule", "expression": "FREQ=DAILY;UNTIL=20900101", "starts_at": "2090-01-17T10:00:00"},
+            "/expression",
+            "never_occurs",
+        ),
+        (
+            {
+                "kind": "rrule",
+                "expression": "FREQ=DAILY;COUNT=2",
+                "starts_at": "2090-01-01T10:00:00",
+                "calendars": ["holidays"],
+            },
+            "/calendars",
+            "never_occurs",
+        ),
+    ],
+)
+def test_what_is_told_as_refused_is_refused_and_nothing_is_stored(api, fields, pointer, code):
+    CalendarFactory(agent=api.agent, key="holidays", dates=[date(2090, 1, 1), date(2090, 1, 2)])
+    task = TaskFactory(agent=api.agent)
+    line = {"kind": "cron", **fields}
+
+    problem = assert_problem(api.post(f"tasks/{task.pk}/schedules", line), 422, "not_valid")
+    notes = api.post("schedules/preview", line).json()["notes"]
+
+    assert [(each["pointer"], each["code"]) for each in problem["errors"]] == [(pointer, code)]
+    assert notes[-1] == f"It would be refused: {problem['errors'][0]['detail']}"
+    assert not task.schedules.exists()
