@@ -73,7 +73,12 @@ class PipelinePort:
         except ExpressionError as error:
             return _shown([from_expression(error, "")])
         known = Names(
-            roots=frozenset(names), steps=frozenset(), all_steps=frozenset(), params=None, secrets=frozenset()
+            roots=frozenset(names),
+            steps=frozenset(),
+            all_steps=frozenset(),
+            params=None,
+            secrets=frozenset(),
+            is_document=False,
         )
         ordered = sorted(condition.references, key=lambda each: (each.root, each.member or ""))
         return _shown([problem for reference in ordered for problem in known.problems(reference, "")])

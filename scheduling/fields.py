@@ -68,3 +68,13 @@ class LocalDateTimeField(models.DateTimeField):  # type: ignore[type-arg]
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
         return models.Field.pre_save(self, model_instance, add)
+
+
+class AllReadable(models.Func):
+    """True where each of a list of local times is one that Python has: no NULL, no infinity, a year from 1 to 9999."""
+
+    template = (
+        "(array_position(%(expressions)s, NULL) IS NULL AND '0001-01-01'::timestamp <= ALL (%(expressions)s)"
+        " AND '9999-12-31 23:59:59.999999'::timestamp >= ALL (%(expressions)s))"
+    )
+    output_field = models.BooleanField()

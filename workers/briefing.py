@@ -91,9 +91,9 @@ class Briefing:
                 pipeline = PipelineError("journal_damaged", ErrorClass.INTERNAL, damaged[run.run_id])
             event = None if run.event_id is None else events.get(run.event_id)
             history = histories.get(run.run_id, ())
-            given, withdrawn = answered.get(run.run_id, ({}, set()))
             answers = NO_ANSWERS
             if history:
+                given, withdrawn = answered.get(run.run_id, ({}, set()))
                 answers = Answers(given=given, withdrawn=frozenset(withdrawn), as_of=run.read_at)
             briefs.append(Brief(run, tasks.get(run.task_id, _NO_TASK), pipeline, history, event, answers))
         return briefs

@@ -135,7 +135,7 @@ class Entry:
     run_id: UUID
     epoch: int
     steps: list[StepRow] = field(default_factory=list)
-    questions: list[QuestionRow] = field(default_factory=list)
+    questions: tuple[QuestionRow, ...] = ()
     artifacts: list[Artifact] = field(default_factory=list)
     settlement: SettlementRow | None = None
     wakes: bool = False
@@ -379,7 +379,7 @@ class RunJournal:
         self._wakes = self._riding.wakes = True
         asks = encode(question.asks)
         row = QuestionRow(new_id(), self._run_id, entry.path, entry.attempt, question.kind, question.until, asks)
-        self._riding.questions.append(row)
+        self._riding.questions += (row,)
         self._riding.size += len(asks)
 
 

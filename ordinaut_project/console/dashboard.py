@@ -79,6 +79,9 @@ def _overdue() -> dict[str, str]:
         if overdue.count
         else "schedules fire in time"
     )
+    if overdue.quarantined:
+        quarantined = f"{overdue.quarantined:,} quarantined" if overdue.quarantined > 1 else "1 is quarantined"
+        note = f"{note if overdue.count else 'the others fire in time'}; {quarantined}"
     return {"label": "Overdue", "value": f"{overdue.count:,}", "note": note}
 
 

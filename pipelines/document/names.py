@@ -33,6 +33,7 @@ class Names:
     all_steps: frozenset[str]
     params: frozenset[str] | None
     secrets: frozenset[str]
+    is_document: bool = True  # of an expression outside of one, such as a filter, no other place is told
     may_end: bool = True  # `fail` and `succeed` may stand here
     loops: Mapping[str, str] = field(default_factory=dict)  # of steps in loops, by name, the innermost loop's id
     around: frozenset[str] = frozenset()  # the ids of the loops around this place
@@ -55,10 +56,11 @@ class Names:
         """What is wrong with a reference that stands at `pointer`."""
         if reference.root == WHOLE:
             return
-        if reference.root == "secrets":
+        if reference.root == "secrets" and self.is_document:
             yield self._secret_problem(reference.member, pointer)
         elif reference.root not in self.roots:
-            hint = _ELSEWHERE.get(reference.root) or self._hint(reference.root)
+            elsewhere = _ELSEWHERE.get(reference.root) if self.is_document else None
+            hint = elsewhere or self._hint(reference.root)
             yield _problem(pointer, "unknown_name", f"the name {reference.root!r} is not known here", hint)
         elif reference.is_negated:
             yield Problem(

@@ -192,8 +192,7 @@ class ApprovalBody:
 
 
 Containing = SwitchBody | ForEachBody | WhileBody | ParallelBody | TryBody
-Asking = ApprovalBody
-Body = ToolBody | SetBody | FailBody | SucceedBody | WaitBody | Asking | Containing
+Body = ToolBody | SetBody | FailBody | SucceedBody | WaitBody | ApprovalBody | Containing
 
 
 def blocks_of(body: Body) -> "Iterator[tuple[Step, ...]]":
@@ -226,20 +225,18 @@ class Step:
     retry: RetryPolicy = NO_RETRY
     continue_on_error: bool = False
     simulation: Simulation = field(default=Simulation())
+    is_container: bool = field(init=False)
+    asks: bool = field(init=False)  # it puts a question to the outside and waits for its answer
+    lasts: bool = field(init=False)  # the start of an attempt is kept, and it goes on when the run is taken up again
 
-    @property
-    def is_container(self) -> bool:
-        return isinstance(self.body, CONTAINERS)
-
-    @property
-    def lasts(self) -> bool:
-        """True where the start of an attempt is kept, and the attempt goes on when the run is taken up again."""
-        return isinstance(self.body, WaitBody | Asking) or (self.is_container and self.timeout is not None)
-
-    @property
-    def asks(self) -> bool:
-        """True where the step puts a question to the outside and waits for its answer."""
-        return isinstance(self.body, Asking)
+    def __post_init__(self) -> None:
+        # Asked for each step of each run, so they are worked out once.
+        is_container = isinstance(self.body, CONTAINERS)
+        asks = isinstance(self.body, ASKING)
+        lasts = asks or isinstance(self.body, WaitBody) or (is_container and self.timeout is not None)
+        object.__setattr__(self, "is_container", is_container)
+        object.__setattr__(self, "asks", asks)
+        object.__setattr__(self, "lasts", lasts)
 
     @property
     def uses(self) -> str | None:
@@ -279,6 +276,7 @@ def seen_behind(container: Step) -> Iterator[Step]:
 
 
 LOOPS = (ForEachBody, WhileBody)
+ASKING = (ApprovalBody,)
 CONTAINERS = (SwitchBody, TryBody, ParallelBody, *LOOPS)
 _COMPUTING = (SetBody, FailBody, SucceedBody, SwitchBody, TryBody, WhileBody)
 

@@ -1,6 +1,8 @@
 """Bodies in and out: JSON read within limits, JSON written by orjson."""
 
 import hashlib
+import json
+import re
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -13,6 +15,7 @@ from scheduling.definitions.json_values import DEPTH_LIMIT
 
 BODY_LIMIT = 1024 * 1024
 DIGEST = "ordinaut.body_digest"
+_MANY_DIGITS = re.compile(rb"[0-9]{19}")
 _QUOTE, _BACKSLASH = b'"\\'
 
 
@@ -57,7 +60,16 @@ class StrictJSONParser(BaseParser):
             raise ParseError(f"The body is no JSON: {error}.", code="malformed_json") from error
         if is_deeper_than(value, DEPTH_LIMIT):
             raise TooDeep()
-        return value
+        # orjson makes floats of integers past 64 bits; as integers they are refused, with their place, as those past
+        # 2^53 are. Such long rows of digits are rare.
+        return _with_whole_integers(raw) if _MANY_DIGITS.search(raw) else value
+
+
+def _with_whole_integers(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except ValueError as error:  # more digits than Python reads
+        raise ParseError(f"The body has a number that nobody reads: {error}.", code="malformed_json") from error
 
 
 class JSONRenderer(BaseRenderer):

@@ -13,6 +13,7 @@ from scheduling.calendars.operations import expand_on
 from scheduling.clock import session
 from scheduling.clock.accounting import audit
 from scheduling.clock.faults import fault_of
+from scheduling.clock.hearing import let_hear_again
 from scheduling.clock.zones import apply_zone_data
 from scheduling.errors import NotValid
 from scheduling.events.relay import relay_outbox
@@ -104,6 +105,7 @@ def register_jobs() -> None:
     register(HousekeepingJob("scheduling.relay_outbox", relay_outbox, timedelta(seconds=1)))
     register(HousekeepingJob("scheduling.bulk_operations", carry_on, timedelta(seconds=1)))
     register(HousekeepingJob("scheduling.end_snoozes", end_snoozes, timedelta(seconds=1)))
+    register(HousekeepingJob("scheduling.hearing", let_hear_again, timedelta(seconds=5)))
     register(HousekeepingJob("scheduling.audit_occurrences", audit, timedelta(seconds=15)))
     register(HousekeepingJob("scheduling.apply_zone_data", apply_zone_data, timedelta(seconds=10)))
     register(HousekeepingJob("scheduling.expand_calendars", expand_calendars, timedelta(hours=1)))

@@ -8,6 +8,7 @@ BACKFILLED = Counter("ordinaut_clock_backfilled", "Runs that the clock queued fo
 SKIPPED = Counter("ordinaut_clock_skipped", "Occurrences that a policy skipped.")
 MISSED = Counter("ordinaut_clock_missed", "Occurrences that passed without a run.")
 QUARANTINED = Counter("ordinaut_clock_quarantined", "Schedules that were set aside.")
+SET_ASIDE = Gauge("ordinaut_schedules_quarantined", "Schedules that are set aside now.")
 PASS_SECONDS = Histogram(
     "ordinaut_clock_pass_seconds",
     "Duration of a pass.",

@@ -20,19 +20,24 @@ from scheduling.clock import metrics, session
 from scheduling.clock.hearing import let_hear
 from scheduling.events.models import Event
 from scheduling.events.operations import store
+from scheduling.events.topics import OVERDUE
 
 logger = structlog.get_logger(__name__)
 
 COUNTED_AT_MOST = 10_000
-TOPIC_OVERDUE = "schedule.overdue"
+TOPIC_OVERDUE = OVERDUE
 TOLD_AT_ONCE = 100  # overdue schedules told in one round; the rest comes with the next
 _BUDGETS = 6  # how many budgets of a pass an occurrence may be late before it is told by name
 _A_MINUTE = timedelta(minutes=1)
 
 
-# Purpose: how many marks are overdue, up to a limit, and the oldest. Index: schedule_due_idx. Locks: none.
+# Purpose: how many marks are overdue, up to a limit, and the oldest; how many schedules are quarantined.
+# Index: schedule_due_idx, schedule_quarantined_idx. Locks: none.
 _OVERDUE = """
-SELECT count(*), EXTRACT(EPOCH FROM clock_timestamp() - min(next_fire_at))
+SELECT count(*), EXTRACT(EPOCH FROM clock_timestamp() - min(next_fire_at)),
+    (SELECT count(*) FROM (
+        SELECT FROM scheduling_schedule WHERE state = 'quarantined' ORDER BY id LIMIT %s
+    ) AS set_aside)
 FROM (
     SELECT next_fire_at FROM scheduling_schedule
     WHERE state = 'active' AND held_at IS NULL AND next_fire_at < statement_timestamp() - %s
@@ -69,6 +74,7 @@ class Overdue:
 
     count: int
     oldest_seconds: float
+    quarantined: int  # schedules that are set aside, which have no mark to be overdue
 
 
 def tell_overdue() -> Overdue:
@@ -76,6 +82,7 @@ def tell_overdue() -> Overdue:
     overdue = read_overdue()
     metrics.OVERDUE.set(overdue.count)
     metrics.OLDEST_OVERDUE_SECONDS.set(overdue.oldest_seconds)
+    metrics.SET_ASIDE.set(overdue.quarantined)
     if overdue.count:
         logger.warning(
             "clock.overdue",
@@ -88,11 +95,11 @@ def tell_overdue() -> Overdue:
 
 def read_overdue() -> Overdue:
     """Counted up to a limit, by the database's clock. One statement, which reads its index alone."""
-    parameters: list[Any] = [conf.clock_pass_budget(), COUNTED_AT_MOST]
+    parameters: list[Any] = [COUNTED_AT_MOST, conf.clock_pass_budget(), COUNTED_AT_MOST]
     with connection.cursor() as cursor:
         cursor.execute(_OVERDUE, parameters)
-        count, oldest = cursor.fetchone()
-    return Overdue(count=count, oldest_seconds=float(oldest or 0.0))
+        count, oldest, quarantined = cursor.fetchone()
+    return Overdue(count=count, oldest_seconds=float(oldest or 0.0), quarantined=quarantined)
 
 
 def overdue_after() -> timedelta:
@@ -125,7 +132,9 @@ def _tell_overdue(
     }
     try:
         with session.bounded():
-            event = store(topic=TOPIC_OVERDUE, payload=facts, agent_id=None, depth=0, event_id=event_id)
+            event = store(
+                topic=TOPIC_OVERDUE, payload=facts, agent_id=None, depth=0, event_id=event_id, is_unheard=True
+            )
     except IntegrityError:
         return None
     logger.warning("schedule.overdue", **facts, hint="No clock fires it: look for who has locked its task or its row.")

@@ -21,6 +21,7 @@ from scheduling.clock import session
 from scheduling.core.recurrence import ScheduleError
 from scheduling.events.models import Event
 from scheduling.events.operations import publish
+from scheduling.events.topics import ZONES_UPDATED
 from scheduling.housekeeping import alone
 from scheduling.instants import database_now
 from scheduling.schedules.holes import UNCOMPUTABLE, has_unseen, warn_of_unseen
@@ -30,7 +31,7 @@ from scheduling.wakeup import SCHEDULES_CHANNEL, after_commit
 
 logger = structlog.get_logger(__name__)
 
-TOPIC = "zones.updated"
+TOPIC = ZONES_UPDATED
 BATCH = 500
 
 _RELEASE = re.compile(r"\d{4}[a-z]{1,2}", re.ASCII)
@@ -84,7 +85,7 @@ def _remember(release: str, known: str | None, moved: int) -> None:
 
 
 def _known_release() -> str | None:
-    """What our own newest event says; an agent may publish on the topic, and is not believed."""
+    """What our own newest event says: nobody else publishes on the topic."""
     newest = Event.objects.filter(topic=TOPIC, agent=None).order_by("-created_at", "-id").first()
     found = "" if newest is None else str(newest.payload.get("release", ""))
     return found if _RELEASE.fullmatch(found) else None

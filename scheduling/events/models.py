@@ -22,10 +22,16 @@ class Event(models.Model):
         help_text="How many runs, each started by an event, stand between this and the outside.",
     )
     agent = models.ForeignKey(Agent, null=True, on_delete=models.SET_NULL, related_name="events")
+    is_unheard = models.BooleanField(
+        default=False, db_default=False, help_text="It is stored, and the runs that it starts have yet to be."
+    )
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        indexes: ClassVar[list[Any]] = [models.Index("topic", "created_at", name="event_topic_idx")]
+        indexes: ClassVar[list[Any]] = [
+            models.Index("topic", "created_at", name="event_topic_idx"),
+            models.Index("id", condition=models.Q(is_unheard=True), name="event_unheard_idx"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.topic} {self.id}"

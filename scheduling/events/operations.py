@@ -13,8 +13,9 @@ from scheduling.audit.models import ActorKind
 from scheduling.audit.operations import Actor, record
 from scheduling.definitions.fields import JSONObject, Text
 from scheduling.definitions.strict import StrictSerializer, parse, refusal
-from scheduling.errors import Conflict
+from scheduling.errors import Conflict, NotValid
 from scheduling.events.models import Event, Outbox
+from scheduling.events.topics import RESERVED
 from scheduling.ids import new_id
 from scheduling.triggers.events import start_runs_of
 
@@ -51,9 +52,9 @@ class ListenerHeld(Conflict):
 def publish(*, actor: Actor, topic: str, payload: Mapping[str, Any] | None = None, depth: int = 0) -> Published:
     """Store an event, its way out to Redis, and the runs that it starts, in one transaction: all or nothing.
 
-    NotValid for a malformed topic; ListenerHeld where somebody holds one that listens for longer than
-    `triggers.events.WAIT_FOR_LISTENERS`: nothing is stored, and the same may be tried again. `depth` is one more than
-    that of the event that started the publishing run.
+    NotValid for a malformed topic, and for one of the clock's own; ListenerHeld where somebody holds one that listens
+    for longer than `triggers.events.WAIT_FOR_LISTENERS`: nothing is stored, and the same may be tried again. `depth` is
+    one more than that of the event that started the publishing run.
     """
     try:
         with transaction.atomic():
@@ -66,6 +67,8 @@ def publish(*, actor: Actor, topic: str, payload: Mapping[str, Any] | None = Non
 
 def _publish(*, actor: Actor, topic: str, payload: Mapping[str, Any] | None, depth: int) -> Published:
     values = parse(EventDefinition, {"topic": topic, "payload": {} if payload is None else payload})
+    if values["topic"] in RESERVED and actor.kind != ActorKind.SYSTEM:
+        raise NotValid.at("/topic", "reserved_topic", "The clock alone publishes on this topic.", "Choose another one.")
     agent_id = actor.id if actor.kind == ActorKind.AGENT else None
     event = store(topic=values["topic"], payload=values["payload"], agent_id=agent_id, depth=depth)
     run_ids = start_runs_of(event)
@@ -78,12 +81,31 @@ def _publish(*, actor: Actor, topic: str, payload: Mapping[str, Any] | None, dep
     return Published(event, run_ids)
 
 
-def store(*, topic: str, payload: Mapping[str, Any], agent_id: Any, depth: int, event_id: UUID | None = None) -> Event:
+def store(
+    *,
+    topic: str,
+    payload: Mapping[str, Any],
+    agent_id: Any,
+    depth: int,
+    event_id: UUID | None = None,
+    is_unheard: bool = False,
+) -> Event:
     """Write an event of a valid topic and its way out. Requires an open transaction; starts nothing.
 
     `event_id` is for what must be told once, and follows from what that is: IntegrityError where it was told before.
+    `is_unheard`: the runs that it starts are started by `hear`, in another transaction, which may be tried again.
     """
-    event = Event.objects.create(id=event_id or new_id(), topic=topic, payload=payload, agent_id=agent_id, depth=depth)
+    event = Event.objects.create(
+        id=event_id or new_id(), topic=topic, payload=payload, agent_id=agent_id, depth=depth, is_unheard=is_unheard
+    )
     event.refresh_from_db(fields=["created_at"])
     Outbox.objects.create(event=event)
     return event
+
+
+def hear(event: Event) -> list[UUID]:
+    """Start the runs of an event that was stored unheard, once, and return their ids. Requires an open transaction:
+    what keeps it from that leaves the event unheard."""
+    if not Event.objects.filter(pk=event.pk, is_unheard=True).update(is_unheard=False):
+        return []
+    return start_runs_of(event)

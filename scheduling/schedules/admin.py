@@ -24,10 +24,9 @@ from scheduling.console.code import yaml_text
 from scheduling.console.deeds import Deed, actor_of, refusal_words
 from scheduling.console.forms import OperationAdmin, OperationForm
 from scheduling.console.listing import ReadOnlyAdmin, change_url, exact_time
+from scheduling.console.pausing import pause_end_in
 from scheduling.console.words import local_moment
 from scheduling.core.recurrence import ScheduleError
-from scheduling.core.recurrence.once import parse_instant
-from scheduling.core.recurrence.zones import get_zone
 from scheduling.definitions.durations import duration_text
 from scheduling.errors import SchedulingError
 from scheduling.instants import database_now
@@ -295,15 +294,15 @@ class ScheduleAdmin(OperationAdmin):
         return TemplateResponse(request, "console/forecast.html", {"forecast": found})
 
     def snooze_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
-        """Pause until a local time of the schedule's zone, with a reason. 403 without the permission to operate."""
+        """Pause with a reason, until a local time of the schedule's zone where one is given. 403 without the permission
+        to operate."""
         if not request.user.has_perm(OPERATE_TASK):
             raise PermissionDenied
         schedule = self.get_object(request, str(object_id))
         if schedule is None:
             raise Http404
         try:
-            given = parse_instant(request.POST.get("until", ""), field="until")
-            until = get_zone(schedule.timezone).begin_of(given)  # from then on it fires again
+            until = pause_end_in(request.POST.get("until", ""), schedule.timezone)
         except ScheduleError:
             self.message_user(request, "Give a local date and time until which to snooze.", messages.ERROR)
             return HttpResponseRedirect(change_url(schedule))
@@ -313,12 +312,17 @@ class ScheduleAdmin(OperationAdmin):
         except SchedulingError as refusal:
             self.message_user(request, refusal_words(refusal), messages.ERROR)
         else:
-            words = f"{schedule} is snoozed until {local_moment(until, schedule.timezone)}."
+            words = f"{schedule} is paused: it fires no more."
+            if until is not None:
+                words = f"{schedule} is snoozed until {local_moment(until, schedule.timezone)}."
             self.message_user(request, words, messages.SUCCESS)
         return HttpResponseRedirect(change_url(schedule))
 
     @admin.display(description="state", ordering="state")
     def state_shown(self, schedule: Schedule) -> SafeString:
+        """The reason of one that is quarantined stands beside it: somebody has to do something about it."""
+        if schedule.state == ScheduleState.QUARANTINED:
+            return format_html('{} <span class="ord-none">{}</span>', badge(schedule.state), schedule.state_reason)
         return badge("held" if schedule.held_at and schedule.state == ScheduleState.ACTIVE else schedule.state)
 
     @admin.display(description="next fire", ordering="next_fire_at")

@@ -164,6 +164,8 @@ def apply(schedule: Schedule, values: Mapping[str, Any]) -> None:
     for column in _PLAIN_COLUMNS:
         if column in values:
             setattr(schedule, column, values[column])
+    if schedule.kind in WAITING_KINDS:
+        _refuse_what_nobody_reads(schedule, values)
     _apply_times(schedule, values)
     for part, value in (values.get("misfire") or {}).items():
         setattr(schedule, f"misfire_{part}", value)
@@ -220,6 +222,17 @@ def _leave_off_what_is_of_other_kinds(schedule: Schedule, values: Mapping[str, A
         for field in _FIELDS_OF_TIME:
             if getattr(schedule, field):
                 raise _means_nothing(field, schedule.kind)
+
+
+def _refuse_what_nobody_reads(schedule: Schedule, values: Mapping[str, Any]) -> None:
+    """ScheduleError for an anchor or a misfire policy, which every row has, of a schedule that waits for something: it
+    may be given as it is stored, since clients send back what they have read."""
+    anchor = values.get("starts_at")
+    if anchor is not None and wall_time(anchor, schedule.timezone, field="starts_at") != schedule.starts_at:
+        raise _means_nothing("starts_at", schedule.kind)
+    misfire = values.get("misfire") or {}
+    if any(getattr(schedule, f"misfire_{part}") != value for part, value in misfire.items()):
+        raise _means_nothing("misfire", schedule.kind)
 
 
 def _means_nothing(field: str, kind: str) -> ScheduleError:

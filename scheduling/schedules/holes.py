@@ -15,14 +15,14 @@ from django.db import connection, transaction
 from scheduling.clock import metrics
 from scheduling.core.recurrence import Recurrence, compile_rule, settled_anchor
 from scheduling.events.models import Event
-from scheduling.events.operations import store
+from scheduling.events.operations import hear, store
+from scheduling.events.topics import DID_NOT_RUN
 from scheduling.schedules.models import Miss, MissReason, Schedule
 from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, rule_of, seen_until
-from scheduling.triggers.events import start_runs_of
 
 logger = structlog.get_logger(__name__)
 
-TOPIC = "schedule.did_not_run"
+TOPIC = DID_NOT_RUN
 AT_MOST = 10_000  # occurrences looked for before a change
 SPEND = 0.5  # seconds to compute them
 # What values raise that name nothing: rules that are not valid any more, and rows that were written by hand.
@@ -166,7 +166,7 @@ def warn_of_unseen(schedule: Schedule, detail: str, *, since: datetime | None = 
 def _announce_to_all(event: Event) -> None:
     announce(event)
     with transaction.atomic():
-        start_runs_of(event)
+        hear(event)
 
 
 def announce(event: Event) -> None:
@@ -190,7 +190,7 @@ def tell(stretch: Stretch, missing: Sequence[datetime]) -> Event:
         "last_at": missing[-1].isoformat(),
         "count": len(missing),
     }
-    return store(topic=TOPIC, payload=facts, agent_id=None, depth=0)
+    return store(topic=TOPIC, payload=facts, agent_id=None, depth=0, is_unheard=True)
 
 
 def _contiguous(occurrences: Sequence[datetime], missing: Sequence[datetime]) -> list[list[datetime]]:

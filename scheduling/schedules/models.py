@@ -15,7 +15,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from scheduling.core.recurrence import Exclusions
-from scheduling.fields import LocalDateTimeField
+from scheduling.fields import AllReadable, LocalDateTimeField
 from scheduling.ids import new_id
 from scheduling.tasks.models import Task
 
@@ -77,6 +77,9 @@ class MissReason(models.TextChoices):
 _LOCAL_YEARS = (datetime.min, datetime.max)
 _YEARS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 _INSTANTS = ("ends_at", "next_fire_at", "paused_until", "accounted_until", "held_at", "last_fired_at")
+_STAMPS = ("created_at", "updated_at", "condition_checked_for")
+_SPANS = ("jitter", "misfire_grace", "misfire_window")
+_LONGEST = timedelta(days=400_000)  # more than the years of the calendar
 
 
 class Schedule(models.Model):
@@ -178,6 +181,17 @@ class Schedule(models.Model):
                 condition=Q(*((f"{name}__range", _YEARS) for name in _INSTANTS)),
                 name="schedule_instants_readable",
             ),
+            models.CheckConstraint(
+                condition=Q(*((f"{name}__range", _YEARS) for name in _STAMPS)),
+                name="schedule_stamps_readable",
+            ),
+            models.CheckConstraint(
+                condition=Q(AllReadable("exdates")) & Q(AllReadable("rdates")), name="schedule_lists_readable"
+            ),
+            models.CheckConstraint(
+                condition=Q(*((f"{name}__range", (timedelta(0), _LONGEST)) for name in _SPANS)),
+                name="schedule_spans_readable",
+            ),
         ]
         indexes: ClassVar[list[Any]] = [
             # The clock's read of due schedules: earliest first, only those that may fire.
@@ -195,6 +209,8 @@ class Schedule(models.Model):
             ),
             # Who follows a task; also asked at each start whether the run's end is to be told.
             models.Index(F("after_task"), condition=Q(after_task__isnull=False), name="schedule_after_idx"),
+            # How many are set aside, for the dashboard and the metrics.
+            models.Index(F("id"), condition=Q(state=ScheduleState.QUARANTINED), name="schedule_quarantined_idx"),
             # The clock's look for snoozes that are over.
             models.Index(F("paused_until"), condition=Q(paused_until__isnull=False), name="schedule_snoozed_until_idx"),
         ]

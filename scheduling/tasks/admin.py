@@ -21,6 +21,9 @@ from scheduling.console.code import diff_block, json_text, yaml_block, yaml_text
 from scheduling.console.deeds import Deed, actor_of, refusal_words
 from scheduling.console.forms import OperationAdmin
 from scheduling.console.listing import ReadOnlyAdmin, audit_url, change_url, exact_time, list_url, object_url
+from scheduling.console.pausing import pause_end_in
+from scheduling.console.words import moment
+from scheduling.core.recurrence import ScheduleError
 from scheduling.errors import SchedulingError
 from scheduling.instants import database_now
 from scheduling.runs.models import Run
@@ -154,9 +157,11 @@ class TaskAdmin(OperationAdmin):
     def get_urls(self) -> list[URLPattern]:
         edit = self.admin_site.admin_view(self.edit_view)
         start = self.admin_site.admin_view(require_POST(self.start_view))
+        snooze = self.admin_site.admin_view(require_POST(self.snooze_view))
         return [
             path("<uuid:object_id>/edit/", edit, name="scheduling_task_edit"),
             path("<uuid:object_id>/start/", start, name="scheduling_task_start"),
+            path("<uuid:object_id>/snooze/", snooze, name="scheduling_task_snooze"),
             *super().get_urls(),
         ]
 
@@ -176,6 +181,7 @@ class TaskAdmin(OperationAdmin):
             "buttons": self.buttons(request, task),
             "may_edit": self.has_change_permission(request, task) and task.state != TaskState.ARCHIVED,
             "may_run": request.user.has_perm(OPERATE_TASK) and task.state != TaskState.ARCHIVED,
+            "may_pause": request.user.has_perm(OPERATE_TASK) and "pause" in operations.allowed_actions(task),
             "params_text": json_text(task.params),
             "runs_url": list_url(Run, task__id__exact=task.pk),
             "audit_url": audit_url(Task, task.pk),
@@ -186,6 +192,24 @@ class TaskAdmin(OperationAdmin):
     def edit_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
         """The form. What the operation refuses stands on its field."""
         return super().change_view(request, str(object_id))  # type: ignore[no-any-return]
+
+    def snooze_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
+        """Pause with a reason, until an instant in UTC where one is given. 403 without the permission to operate."""
+        if not request.user.has_perm(OPERATE_TASK):
+            raise PermissionDenied
+        task = self._found(request, str(object_id))
+        try:
+            until = pause_end_in(request.POST.get("until", ""), "UTC")
+            reason = request.POST.get("reason", "").strip()
+            operations.pause_task(actor=actor_of(request), task=task, reason=reason, until=until)
+        except ScheduleError:
+            self.message_user(request, "Give a date and time in UTC until which to pause.", messages.ERROR)
+        except SchedulingError as refusal:
+            self.message_user(request, refusal_words(refusal), messages.ERROR)
+        else:
+            end = f" until {moment(until)}" if until is not None else ""
+            self.message_user(request, f"{task} is paused{end}: it fires no more.", messages.SUCCESS)
+        return HttpResponseRedirect(change_url(task))
 
     def start_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
         """Run now with other params, perhaps simulated."""

@@ -20,7 +20,8 @@ Befalling = Generator[float, None, None]
 _POLL = 0.1
 _CLOCK_POINTS = (
     "before-read", "after-read", "after-plan", "after-lock", "after-admit", "after-misses", "before-commit",
-    "after-commit", "before-sleep", "end-taken", "end-acted-on", "ahead-planned", "ahead-due",
+    "after-commit", "before-sleep", "end-taken", "end-acted-on", "ahead-planned", "ahead-due", "after-lock-alone",
+    "before-commit-alone",
 )  # fmt: skip
 # Where only the fence stands between a late process and the run of another: met as often as all others together.
 _BEFORE_A_WRITE = ("before-journal",) * 8 + ("before-call", "after-call") * 2

@@ -35,6 +35,7 @@ def _every(seconds: int, **more: Any) -> dict[str, Any]:
 
 
 _NOTE, _RECOMPUTE = _call("note"), _call("recompute")
+_RECOMPUTE_CHECKED = {"id": "s0", **_RECOMPUTE}
 _QUICKLY = {"max_attempts": 4, "backoff": "fixed", "initial": "PT0.3S", "max": "PT1S", "jitter": False}
 _ALL = {"policy": "all", "grace": "PT1S", "limit": 1000}
 _SKIP = {"policy": "skip", "grace": "PT1S"}
@@ -84,6 +85,26 @@ TASKS: dict[str, dict[str, Any]] = {
     },
     "nested": {"pipeline": NESTED, "schedules": [_every(1, misfire=_ALL)], "queue": "other"},
     "nested-waits": {"pipeline": WAITING, "schedules": [_every(4, misfire=_ALL)]},
+    "repeats": {
+        "pipeline": _pipeline(_NOTE),
+        "schedules": [{"kind": "rrule", "expression": "FREQ=SECONDLY;INTERVAL=3", "misfire": _ALL}],
+    },
+    # True in every other minute, so that it becomes true now and then.
+    "checks": {
+        "pipeline": _pipeline(_NOTE),
+        "schedules": [
+            {
+                "kind": "condition",
+                "expression": "PT2S",
+                "check": {
+                    "version": 1,
+                    "steps": [_RECOMPUTE_CHECKED],
+                    "outputs": {"met": "${mod(to_number(format_date(now, '%M')), `2`) == `0`}"},
+                },
+                "misfire": _SKIP,
+            }
+        ],
+    },
     "once": {"pipeline": _pipeline(_NOTE, _call("once", seconds=0.3), _NOTE), "schedules": [_every(2)]},
     "isolated": {"pipeline": _pipeline(_call("isolated", seconds=0.3), _NOTE), "schedules": [_every(4)]},
     "refused": {"pipeline": _pipeline(_NOTE, _call("refuse", times=1), _NOTE)},

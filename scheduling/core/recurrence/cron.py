@@ -160,7 +160,7 @@ def _read(fields: tuple[str, ...]) -> tuple[CronDays, _DayMatcher]:
     except CronSimError as error:
         name = str(error).removeprefix("Bad ")
         shown = fields[tuple(_TERMS).index(name)]
-        _refuse(f"The {name} field cannot be {shown[:40]!r}: a value is out of range", hint=_range_hint(shown))
+        _refuse(f"The {name} field cannot be {shown[:40]!r}: a value is out of range", hint=_range_hint(name, shown))
     if not plain:
         matcher.days = set()
     matcher.nearest = nearest
@@ -175,8 +175,10 @@ def _hint(term: str) -> str | None:
     return "Ordinaut has no H; write the minute, and use jitter to spread load" if term[:1] == "H" else None
 
 
-def _range_hint(shown: str) -> str | None:
-    return "A range goes upwards; Sunday is 7 at its end, as in 5-7" if "-" in shown else None
+def _range_hint(name: str, shown: str) -> str | None:
+    if "-" not in shown:
+        return None
+    return "A range goes upwards" + ("; Sunday is 7 at its end, as in 5-7" if name == "day-of-week" else "")
 
 
 def _nearest_weekday(year: int, month: int, day: int) -> int | None:

@@ -1,5 +1,6 @@
 """An RRULE in an English sentence."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from scheduling.core.recurrence.rrule_parts import SUB_DAILY, Parts
@@ -29,7 +30,7 @@ _NOUNS = {
 def describe(parts: Parts, anchor: datetime, zone: str, *, is_doubled: bool = False) -> str:
     """For example: Every weekday at 08:00 (Europe/Chisinau). `is_doubled`: what comes twice occurs twice."""
     words = [_every(parts, anchor), *_days(parts, anchor)]
-    end = _end(parts, of_local_times=is_doubled and parts.freq not in SUB_DAILY)
+    end = _weeks(parts) + _end(parts, of_local_times=is_doubled and parts.freq not in SUB_DAILY)
     if _chooses_times(parts):
         return in_zone(" ".join([*words, *_times(parts, anchor)]) + _chosen(parts) + end, zone)
     return in_zone(" ".join([*words, *_positions(parts), *_times(parts, anchor)]) + end, zone)
@@ -75,12 +76,25 @@ def _days(parts: Parts, anchor: datetime) -> list[str]:
         of_months = months(parts.by_month) if parts.by_month else _any_month(parts)
         words.append(f"{'if it is' if parts.by_day or is_filter else 'on'} {listed(shown)} of {of_months}")
     if parts.by_year_day:
-        words.append(f"on day {numbers(parts.by_year_day)} of the year")
+        words.append(f"on {_counted('day', parts.by_year_day)} of the year")
     if parts.by_week:
-        words.append(f"in week {numbers(parts.by_week)}")
+        words.append(f"in {_counted('week', parts.by_week)}")
     if parts.by_month and not parts.by_month_day and (parts.freq != "YEARLY" or parts.names_days):
         words.append(f"in {months(parts.by_month)}")
     return words
+
+
+def _counted(noun: str, places: Sequence[int]) -> str:
+    """Day 1 and 100 and the last day: those from the end by their ordinal."""
+    first, last = [place for place in places if place > 0], [place for place in places if place < 0]
+    shown = [f"{noun} {numbers(first)}"] if first else []
+    return listed([*shown, *(f"the {ordinal(place)} {noun}" for place in last)])
+
+
+def _weeks(parts: Parts) -> str:
+    """On which day weeks begin, where that decides and is none that people take for granted."""
+    decides = parts.by_week or (parts.freq == "WEEKLY" and (parts.interval > 1 or parts.by_position))
+    return f", weeks beginning on {WEEKDAY_NAMES[parts.week_start]}" if decides and parts.week_start else ""
 
 
 def _each(parts: Parts) -> str:

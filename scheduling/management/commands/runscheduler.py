@@ -1,10 +1,11 @@
 """`manage.py runscheduler`: a clock process."""
 
 import signal
+from argparse import ArgumentTypeError
 from functools import partial
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error
 from django.utils import timezone
 
@@ -21,9 +22,8 @@ class Command(BaseCommand):
     help = "Fire due schedules, and keep house. Run one or more, on any hosts: none leads."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--batch", type=int, default=DEFAULT_BATCH, help=f"Schedules a pass takes at most ({DEFAULT_BATCH})."
-        )
+        most = f"Schedules a pass takes at most ({DEFAULT_BATCH})."
+        parser.add_argument("--batch", type=_at_least_one, default=DEFAULT_BATCH, help=most)
         parser.add_argument("--probe-host", default="127.0.0.1", help="Address of the probe port (127.0.0.1).")
         parser.add_argument("--probe-port", type=int, help="Serve /livez, /readyz and /metrics there.")
         parser.add_argument("--no-housekeeping", action="store_true", help="Fire only; leave the house to others.")
@@ -39,9 +39,13 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: clock.stop())
         probe = None
         if options["probe_port"] is not None:
-            probe = ProbeServer(
-                host=options["probe_host"], port=options["probe_port"], readiness=clock.readiness.answer
-            )
+            try:
+                probe = ProbeServer(
+                    host=options["probe_host"], port=options["probe_port"], readiness=clock.readiness.answer
+                )
+            except (OSError, OverflowError) as error:
+                reason = getattr(error, "strerror", None) or error
+                raise CommandError(f"the probe port {options['probe_port']} cannot be opened: {reason}") from None
             probe.start()
         if scheduler is not None:
             scheduler.start()
@@ -56,3 +60,10 @@ class Command(BaseCommand):
                 scheduler.shutdown(wait=False)
             if probe is not None:
                 probe.stop()
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ArgumentTypeError("must be at least 1")
+    return number

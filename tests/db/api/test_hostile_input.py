@@ -74,6 +74,8 @@ def test_a_body_that_is_no_task_is_refused(api, body, status, code):
         ({**TASK, "title": "a\x00b"}, "/title", "nul_character"),
         ({**TASK, "params": {"a\x00": 1}}, "/params", "nul_character"),
         ({**TASK, "params": {"n": 2**53 + 1}}, "/params/n", "integer_too_large"),
+        (b'{"title": "x", "params": {"n": 1180591620717411303424}}', "/params/n", "integer_too_large"),
+        (b'{"title": "x", "params": {"n": [-18446744073709551616]}}', "/params/n/0", "integer_too_large"),
         ({**TASK, "title": 5}, "/title", "wrong_type"),
         ({**TASK, "title": ""}, "/title", "empty"),
         ({**TASK, "title": None}, "/title", "null_not_allowed"),

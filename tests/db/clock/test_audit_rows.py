@@ -10,12 +10,12 @@ from structlog.testing import capture_logs
 from scheduling.clock import accounting, hearing, overdue
 from scheduling.clock.accounting import Auditor, audit
 from scheduling.events.models import Event
+from scheduling.events.operations import hear
 from scheduling.models import Miss, Run, Schedule
 from scheduling.schedules import holes
 from scheduling.schedules.holes import tell
 from scheduling.schedules.models import ScheduleState
 from scheduling.schedules.rules import rule_of
-from scheduling.triggers.events import start_runs_of
 from tests.factories import ScheduleFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -156,9 +156,9 @@ def test_who_listens_for_a_hole_is_started_though_another_fails(monkeypatch: pyt
     def failing(event: Event) -> Any:
         if event.payload["schedule"] == str(first.pk):
             raise RuntimeError("held up")
-        return start_runs_of(event)
+        return hear(event)
 
-    monkeypatch.setattr(hearing, "start_runs_of", failing)
+    monkeypatch.setattr(hearing, "hear", failing)
     Auditor().round(spend=5)
 
     assert Event.objects.count() == 2

@@ -16,6 +16,7 @@ from scheduling.models import DueWork, Miss, Run, Schedule, Task
 from scheduling.runs.admission import Start, admit
 from scheduling.runs.states import RunState, SkipReason, TriggerKind
 from scheduling.schedules.models import ScheduleState
+from tests.by_hand import write_by_hand
 from tests.db.clock.refusing import refuse_runs_of
 from tests.factories import DueWorkFactory, RunFactory, ScheduleFactory, TaskFactory
 
@@ -28,15 +29,6 @@ def daily(**fields: object) -> Schedule:
     """Every day at 09:00 UTC, due at nine on the first of June."""
     defaults = {"expression": "0 9 * * *", "next_fire_at": NINE}
     return ScheduleFactory(**{**defaults, **fields})
-
-
-def write_by_hand(schedule: Schedule, column: str, value: str) -> None:
-    """What the table's own checks would refuse, as a release without them could have left it."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        for name in ("schedule_anchor_readable", "schedule_instants_readable"):
-            cursor.execute(f"ALTER TABLE scheduling_schedule DROP CONSTRAINT {name}")
-        cursor.execute(f"UPDATE scheduling_schedule SET {column} = %s WHERE id = %s", [value, schedule.pk])
 
 
 def test_a_due_schedule_becomes_a_queued_run_of_its_instant() -> None:
@@ -152,7 +144,7 @@ def test_a_broken_schedule_is_set_aside_and_the_others_fire() -> None:
 )
 def test_a_row_that_cannot_be_read_is_set_aside_and_the_others_fire(column: str, value: str) -> None:
     unreadable, _ = daily(), daily()
-    write_by_hand(unreadable, column, value)
+    write_by_hand([unreadable.pk], f"{column} = '{value}'")
     set_aside = metrics.QUARANTINED._value.get()
 
     assert run_pass(now=NINE).runs == 1
@@ -173,8 +165,27 @@ def test_the_table_takes_no_time_that_cannot_be_read(column: str, value: str) ->
         cursor.execute(f"UPDATE scheduling_schedule SET {column} = %s WHERE id = %s", [value, schedule.pk])
 
 
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        *(
+            f"{column} = ARRAY[{value}]::timestamp[]"
+            for column in ("exdates", "rdates")
+            for value in ("NULL", "'infinity'", "'-infinity'", "'20000-01-01'", "'4000-01-01 BC'")
+        ),
+        *(f"{column} = 'infinity'" for column in ("created_at", "updated_at", "condition_checked_for")),
+        *(f"{column} = '100000000 years'" for column in ("misfire_grace", "misfire_window", "jitter")),
+    ],
+)
+def test_nor_a_list_a_stamp_or_a_span_that_cannot_be_read(assignment: str) -> None:
+    schedule = ScheduleFactory(state="paused", next_fire_at=NINE)
+
+    with pytest.raises(IntegrityError, match="_readable"), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE scheduling_schedule SET {assignment} WHERE id = %s", [schedule.pk])
+
+
 def test_a_mark_that_never_comes_is_no_obstacle_to_looking_ahead() -> None:
-    write_by_hand(daily(), "next_fire_at", "infinity")
+    write_by_hand([daily().pk], "next_fire_at = 'infinity'")
 
     found = earliest_mark()
 

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
 from structlog.testing import capture_logs
 
 from scheduling.clock import accounting, zones
@@ -17,6 +16,7 @@ from scheduling.events.models import Event
 from scheduling.models import Miss, Run, Schedule, Task
 from scheduling.schedules.models import MissReason
 from scheduling.schedules.rules import recurrence_of
+from tests.by_hand import write_by_hand
 from tests.factories import CalendarFactory, RunFactory, ScheduleFactory
 
 pytestmark = pytest.mark.django_db
@@ -147,8 +147,7 @@ def test_it_is_not_fired_ahead() -> None:
 def test_one_that_cannot_be_read_is_set_aside_while_others_fire(column: str) -> None:
     schedule, nine = at_nine(off_by=HOUR)
     other = ScheduleFactory(expression="0 9 * * *", timezone="Europe/Berlin", next_fire_at=nine)
-    with connection.cursor() as cursor:
-        cursor.execute(f"UPDATE scheduling_schedule SET {column} = 'infinity' WHERE id = %s", [schedule.pk])
+    write_by_hand([schedule.pk], f"{column} = 'infinity'")
 
     result = run_pass(now=nine + HOUR)
 

@@ -14,11 +14,15 @@ from scheduling.clock import zones
 from scheduling.clock.accounting import Auditor
 from scheduling.clock.firing import run_pass
 from scheduling.clock.zones import apply_zone_data
+from scheduling.errors import NotValid
 from scheduling.events.models import Event, Outbox
+from scheduling.events.operations import publish
+from scheduling.events.topics import RESERVED
 from scheduling.models import Miss, Run, Schedule
 from scheduling.schedules.models import ScheduleState
 from scheduling.schedules.operations import resume_schedule
 from scheduling.schedules.rules import recurrence_of
+from tests.by_hand import write_by_hand
 from tests.factories import AgentFactory, OperatorFactory, ScheduleFactory
 from workers.statements import PRUNE_EVENTS
 
@@ -124,6 +128,19 @@ def test_a_clock_with_older_data_changes_nothing_nor_does_an_agents_event(monkey
     assert wrong.next_fire_at == recurrence_of(wrong).next_after(datetime.now(UTC))
 
 
+@pytest.mark.parametrize("topic", sorted(RESERVED))
+@pytest.mark.parametrize("kind", ["agent", "operator"])
+def test_nobody_else_publishes_what_the_clock_tells(topic: str, kind: str) -> None:
+    """An operator's events have no agent either, as the clock's have none."""
+    actor = Actor.of_agent(AgentFactory()) if kind == "agent" else Actor.of_operator(OperatorFactory())
+
+    with pytest.raises(NotValid) as refused:
+        publish(actor=actor, topic=topic, payload={"release": "2999z"})
+
+    assert [(each.pointer, each.code) for each in refused.value.problems] == [("/topic", "reserved_topic")]
+    assert not Event.objects.exists()
+
+
 def test_the_first_release_of_an_installation_is_no_news() -> None:
     daily()
 
@@ -179,14 +196,9 @@ def test_a_zone_that_an_update_removed_is_quarantined_and_seen_in_the_console_wh
 
 @pytest.mark.parametrize("state", [ScheduleState.ACTIVE, ScheduleState.PAUSED, ScheduleState.QUARANTINED])
 def test_one_row_that_cannot_be_read_keeps_no_other_from_being_moved(state: str) -> None:
-    """Written by hand: no condition of the table looks into its lists."""
     broken = [daily(off_by=timedelta(hours=1), state=state) for _ in range(2)]
     wrong = [daily(off_by=timedelta(hours=1)) for _ in range(3)]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE scheduling_schedule SET exdates = ARRAY['infinity']::timestamp[] WHERE id = ANY(%s)",
-            [[each.pk for each in broken]],
-        )
+    write_by_hand([each.pk for each in broken], "exdates = ARRAY['infinity']::timestamp[]")
 
     with capture_logs() as logs:
         assert apply_zone_data("2990a") == 3

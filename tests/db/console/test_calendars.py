@@ -126,10 +126,38 @@ def test_a_schedule_is_snoozed_until_a_local_time(operator: Client):
     assert "is snoozed until" in page.content.decode()
 
 
-@pytest.mark.parametrize("until", ["", "tomorrow", "2020-01-01T08:00", "0001-01-01T00:00", "9999-12-31T23:59"])
+@pytest.mark.parametrize("until", ["tomorrow", "2020-01-01T08:00", "0001-01-01T00:00", "9999-12-31T23:59"])
 def test_a_snooze_without_an_end_ahead_is_refused(operator: Client, until: str):
     schedule = ScheduleFactory(timezone="Pacific/Auckland" if until < "2" else "America/New_York")
 
     operator.post(f"/admin/scheduling/schedule/{schedule.pk}/snooze/", {"until": until})
 
     assert Schedule.objects.get().state == ScheduleState.ACTIVE
+
+
+@pytest.mark.parametrize(("until", "end"), [("", None), ("2099-01-01T08:00", "2099-01-01T08:00:00+00:00")])
+def test_a_schedule_or_a_task_is_paused_with_a_reason(operator: Client, until: str, end: str | None):
+    schedule = ScheduleFactory(timezone="UTC")
+    given = {"until": until, "reason": "the boiler is mended"}
+
+    of_schedule = operator.post(f"/admin/scheduling/schedule/{schedule.pk}/snooze/", given, follow=True)
+    of_task = operator.post(f"/admin/scheduling/task/{schedule.task_id}/snooze/", given, follow=True)
+    schedule.refresh_from_db()
+
+    assert (schedule.state, schedule.state_reason) == ("paused", "the boiler is mended")
+    assert (schedule.task.state, schedule.task.pause_reason) == ("paused", "the boiler is mended")
+    for paused_until in (schedule.paused_until, schedule.task.paused_until):
+        assert (paused_until and paused_until.isoformat()) == end
+    assert "the boiler is mended" in of_schedule.content.decode()
+    assert "the boiler is mended" in of_task.content.decode()
+    assert "is paused" in of_task.content.decode()
+
+
+@pytest.mark.parametrize("until", ["tomorrow", "2020-01-01T08:00", "0001-01-01T00:00"])
+def test_a_pause_of_a_task_that_ends_nowhere_ahead_is_refused(operator: Client, until: str):
+    task = TaskFactory()
+
+    operator.post(f"/admin/scheduling/task/{task.pk}/snooze/", {"until": until})
+
+    task.refresh_from_db()
+    assert task.state == "active"

@@ -87,6 +87,7 @@ POSTS: list[tuple[str, Callable[[], object], Role]] = [
     ("scheduling_task_start", TaskFactory, Role.OPERATOR),
     ("scheduling_backfill_make", ScheduleFactory, Role.OPERATOR),
     ("scheduling_schedule_snooze", ScheduleFactory, Role.OPERATOR),
+    ("scheduling_task_snooze", TaskFactory, Role.OPERATOR),
     ("scheduling_agent_issue", AgentFactory, Role.ADMIN),
     ("scheduling_agenttoken_rotate", AgentTokenFactory, Role.ADMIN),
 ]

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.db.models import Sum
 
 from scheduling.audit.models import AuditEntry
@@ -20,6 +19,7 @@ from scheduling.runs.operations import start_run
 from scheduling.runs.states import Gate
 from scheduling.schedules.operations import add_schedule, pause_schedule, resume_schedule, update_schedule
 from scheduling.tasks.operations import end_snooze, pause_task, resume_task
+from tests.by_hand import write_by_hand
 from tests.factories import CalendarFactory, DueWorkFactory, RunFactory, ScheduleFactory, TaskFactory
 from tests.invariants import broken_invariants
 
@@ -276,12 +276,10 @@ def test_days_that_a_calendar_gives_back_after_a_snooze_are_not_fired_for_the_pa
     assert Schedule.objects.get(pk=schedule.pk).next_fire_at == this_hour() + HOUR
 
 
+@pytest.mark.django_db  # in one transaction, whose end brings the conditions back
 def test_one_schedule_that_cannot_be_read_keeps_no_other_snooze_from_its_end() -> None:
     broken, schedule = (snoozed(own=True, of_task=False) for _ in range(2))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE scheduling_schedule SET exdates = ARRAY['infinity']::timestamp[] WHERE id = %s", [broken.pk]
-        )
+    write_by_hand([broken.pk], "exdates = ARRAY['infinity']::timestamp[]")
 
     assert end_snoozes() == 1
 

@@ -258,6 +258,9 @@ def test_a_schedule_in_time_may_become_one_that_listens_and_back() -> None:
         ({"filter": "frobnicate(event)"}, "/filter", "unknown_function"),
         ({"ends_at": "2030-01-01T00:00:00Z"}, "/ends_at", "not_for_this_kind"),
         ({"jitter": "PT5S"}, "/jitter", "not_for_this_kind"),
+        ({"starts_at": "2030-01-01T00:00:00"}, "/starts_at", "not_for_this_kind"),
+        ({"misfire": {"policy": "all", "limit": 5}}, "/misfire", "not_for_this_kind"),
+        ({"filter": "secrets.token"}, "/filter", "unknown_name"),
         ({"exdates": ["2030-01-01T00:00:00"]}, "/exdates", "not_for_this_kind"),
         ({"after": "other"}, "/after", "not_for_this_kind"),
         ({"check": {"version": 1, "steps": [{"id": "a", "set": {"b": 1}}]}}, "/check", "not_for_this_kind"),
@@ -354,3 +357,27 @@ def test_a_schedule_that_is_edited_between_judging_and_locking_is_judged_again(m
     monkeypatch.setattr(admitting, "locked", edited_first)
 
     assert tell(payload={"total": 12}) == []
+
+
+@pytest.mark.parametrize("unknown", ["outputs.met", "secrets.token", "item"])
+def test_the_hint_of_a_filter_names_what_is_known_there_and_no_place_of_a_document(unknown: str) -> None:
+    api = gateway_of()
+    task = TaskFactory(agent=api.agent)
+    definition = {"kind": "event", "expression": "order.paid", "filter": unknown}
+
+    answer = api.post(f"tasks/{task.pk}/schedules", definition)
+
+    [error] = [each for each in answer.json()["errors"] if each["pointer"] == "/filter"]
+    assert error["hint"] == "known here: event, now, task"
+
+
+def test_what_every_row_has_may_be_sent_back_as_it_was_read() -> None:
+    api = gateway_of()
+    task = TaskFactory(agent=api.agent)
+    made = api.post(f"tasks/{task.pk}/schedules", {"kind": "event", "expression": "order.paid"}).json()
+
+    answer = api.patch(f"schedules/{made['id']}", {name: made[name] for name in ("starts_at", "misfire", "expression")})
+    moved = api.patch(f"schedules/{made['id']}", {"starts_at": "2001-01-01T00:00:00"})
+
+    assert answer.status_code == 200, answer.content
+    assert moved.json()["errors"][0]["code"] == "not_for_this_kind"

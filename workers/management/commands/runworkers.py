@@ -75,10 +75,9 @@ class Command(BaseCommand):
                     port=options["probe_port"],
                     readiness=lambda: _readiness(host),
                 )
-            except OSError as error:
-                raise CommandError(
-                    f"the probe port {options['probe_port']} cannot be opened: {error.strerror}"
-                ) from None
+            except (OSError, OverflowError) as error:
+                reason = getattr(error, "strerror", None) or error
+                raise CommandError(f"the probe port {options['probe_port']} cannot be opened: {reason}") from None
             probe.start()
         try:
             code = host.run()
