@@ -212,3 +212,11 @@ def test_params_that_break_the_schema_are_refused_before_a_run_exists(api):
 
 def _path(url: str) -> str:
     return url.removeprefix("http://testserver/api/v1/")
+
+
+def test_a_document_may_stand_under_its_name(api):
+    made = api.post("tasks", {"key": "wrapped", "title": "Wrapped", "pipeline": {"document": NOTE}}).json()
+    plain = api.post("tasks", {"key": "plain", "title": "Plain", "pipeline": NOTE}).json()
+
+    assert made["pipeline"] == plain["pipeline"]
+    assert api.patch(f"tasks/{made['id']}", {"pipeline": {"document": NOTE}}).status_code == 200
