@@ -68,13 +68,14 @@ class Execution:
             except RunOver as over:
                 error = over.error
             is_retried = error is not None and self._surroundings.retries(error)
-            if error is not None and error.error_class is not ErrorClass.CANCELED and not is_retried:
+            is_canceled = error is not None and error.error_class is ErrorClass.CANCELED
+            if self._pipeline.on_error and error is not None and not (is_canceled or is_retried):
                 error = await self._run_section(self._pipeline.on_error, error)
         except Stopped as stopped:
             error = stopped.failure
         if self._given_up is not None:
             error = self._given_up if error is None else self._given_up.followed_by(error)
-        if self._given_up is not None or not is_retried:
+        if self._pipeline.last and (self._given_up is not None or not is_retried):
             with self._branch.sheltered():
                 error = await self._run_section(self._pipeline.last, error)
         if self._given_up is not None:
