@@ -1,5 +1,6 @@
 """The keys of a start: concurrency and deduplication keys may be templates over the run's params."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -23,9 +24,18 @@ def rendered(template: str, params: Mapping[str, Any]) -> str:
     if not isinstance(key, str | int | float):
         shown = "null" if key is None else "no text"
         raise NotValid.at("/params", "key_not_rendered", f"The key {template!r} is {shown} for these params.")
-    return str(key)[:_LONGEST]
+    return _fitting(str(key))
 
 
 def concurrency_key(agent_id: UUID, template: str, params: Mapping[str, Any]) -> str:
     """Keys are kept apart by agent: one must not be able to hold up another by using its words."""
-    return f"{agent_id}:{rendered(template, params)}"[:_LONGEST]
+    return _fitting(f"{agent_id}:{rendered(template, params)}")
+
+
+def _fitting(key: str) -> str:
+    """A key of which a column takes no more: its beginning, and a digest of the whole, so that two that differ in the
+    end alone stay two."""
+    if len(key) <= _LONGEST:
+        return key
+    digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{key[: _LONGEST - len(digest) - 1]}~{digest}"

@@ -116,7 +116,14 @@ class TaskChanges(StrictSerializer):
         max_value=1000,
         help_text="Pause the task when so many of its runs in a row have failed.",
     )
-    timeout = Duration(required=False, allow_null=True, default=None, minimum=_SECOND)
+    timeout = Duration(
+        required=False,
+        allow_null=True,
+        default=None,
+        minimum=_SECOND,
+        help_text="The longest time of one attempt of a run, from its claim on, its waits included. A retry of the run,"
+        " and a claim after the death of its worker, begin it anew.",
+    )
     keep_runs = Number(
         required=False,
         allow_null=True,

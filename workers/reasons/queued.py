@@ -39,7 +39,8 @@ def of_workers(standing: Standing, work: DueWork) -> Iterator[Reason]:
     if not listening:
         yield _no_worker(standing, work)
         return
-    if work.gate is not None or work.available_at > standing.now or standing.queue_wait:
+    is_paused = standing.queue is not None and standing.queue.is_paused(standing.now)
+    if work.gate is not None or work.available_at > standing.now or standing.queue_wait or is_paused:
         return
     busy, slots = (sum(getattr(worker, name) for worker in listening) for name in ("running_count", "slots"))
     ahead = standing.queue_ahead

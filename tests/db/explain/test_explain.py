@@ -266,6 +266,13 @@ def test_a_paused_queue_is_said_before_what_the_workers_lack():
     assert "/queues/default/resume" in reason.hint
 
 
+def test_a_run_of_a_paused_queue_is_not_said_to_start():
+    WorkerFactory()
+    Queue.objects.create(name="default", paused_at=now())
+
+    assert codes(DueWorkFactory().run) == ["queue_paused"]
+
+
 def test_a_rate_that_is_used_up_is_said_with_the_time_of_the_next_start():
     Queue.objects.create(name="default", rate_limit=1, rate_period=MINUTE)
     RateBucket.objects.create(key="queue:default", tokens=0, refilled_at=now())
