@@ -15,8 +15,8 @@ _FILTERS = ("task", "queue", "cause", "code", "failed_after", "failed_before")
 
 class Command(BaseCommand):
     help = (
-        "Queue failed runs again; they go on where they failed. Without a filter: all of them. The batches are carried "
-        "out here, and by clocks that run; Ctrl-C leaves the rest to those."
+        "Queue failed runs again; they go on where they failed. Without a filter: all of them. Without --yes they are "
+        "counted only. The batches are carried out here, and by clocks that run; Ctrl-C leaves the rest to those."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -26,16 +26,20 @@ class Command(BaseCommand):
         parser.add_argument("--code", help="Only this error code.")
         parser.add_argument("--failed-after", help="From this instant on, such as 2026-03-01T08:00:00Z.")
         parser.add_argument("--failed-before", help="Before this instant.")
-        parser.add_argument("--dry-run", action="store_true", help="Count, show the oldest, and change nothing.")
+        chosen = parser.add_mutually_exclusive_group()
+        chosen.add_argument("--yes", action="store_true", help="Queue them; without it they are counted and shown.")
+        chosen.add_argument("--dry-run", action="store_true", help="Count, show the oldest, and change nothing.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         given = {name: options[name] for name in _FILTERS if options[name] is not None}
         try:
             preview = preview_redrive(agent=None, given=given)
             self.stdout.write(f"{preview.count} failed runs match{' (the oldest of more)' if preview.is_more else ''}.")
-            if options["dry_run"] or not preview.count:
+            if not (options["yes"] and preview.count):
                 for run in preview.sample:
                     self.stdout.write(f"  {run.pk} {run.task.key} {run.cause}")
+                if preview.count and not options["dry_run"]:
+                    self.stdout.write("Nothing was changed. Say --yes to queue them again.")
                 return
             operation = create_redrive(
                 actor=Actor.system("redrive"), agent=None, given=given, expected_count=preview.count

@@ -227,7 +227,7 @@ def test_the_command_previews_and_redrives():
 
     call_command("redrive", "--task", str(run.task_id), "--dry-run", stdout=preview)
     still = Run.objects.get(pk=run.pk).state
-    call_command("redrive", "--task", str(run.task_id), stdout=real)
+    call_command("redrive", "--task", str(run.task_id), "--yes", stdout=real)
 
     assert "1 failed runs match" in preview.getvalue()
     assert str(run.pk) in preview.getvalue()
