@@ -32,7 +32,14 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-_found: tuple[dict[str, str], str] | None = None  # what every call finds
+_MOST_NEW_FILES = 16  # descriptors that a library may well keep: a pool, a cache
+_MOST_NEW_MEMORY = 512 * 1024 * 1024  # bytes of resident memory: modules that a tool imports stay, too
+_TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+_LIMITS = [value for name, value in vars(resource).items() if name.startswith("RLIMIT_")]
+
+Surroundings = tuple[dict[str, str], str, list[tuple[int, int]], list[Any]]
+_found: Surroundings | None = None  # what every call finds
+_weighed = (0, 0, 0)  # descriptors, bytes of address space, resident bytes before the first call
 
 
 def main() -> int:
@@ -46,8 +53,8 @@ def main() -> int:
     # A child of a fork is a copy that would speak here, too, and answer for another run.
     os.register_at_fork(after_in_child=lambda: _leave(requests, replies))
     own = os.getpid()
-    global _found
-    _found = _surroundings()
+    global _found, _weighed
+    _found, _weighed = _surroundings(), _weight()
     while (request := frames.read_blocking(requests)) is not None:
         answer = _answer(request)
         if os.getpid() != own:  # a child that came out of the tool
@@ -56,12 +63,33 @@ def main() -> int:
     return 0
 
 
-def _surroundings() -> tuple[dict[str, str], str]:
+def _surroundings() -> Surroundings:
     try:
         folder = str(Path.cwd())
     except OSError:  # a tool has removed it
         folder = ""
-    return dict(os.environ), folder
+    limits = [resource.getrlimit(each) for each in _LIMITS]
+    handlers = [signal.getsignal(number) for number in sorted(signal.valid_signals())]
+    return dict(os.environ), folder, limits, handlers
+
+
+def _weight() -> tuple[int, int, int]:
+    """Open descriptors, bytes of address space, resident bytes."""
+    with Path("/proc/self/statm").open(encoding="ascii") as file:
+        size, resident = file.read().split()[:2]
+    page = resource.getpagesize()
+    return len(list(Path("/proc/self/fd").iterdir())), int(size) * page, int(resident) * page
+
+
+def _is_heavier() -> bool:
+    """True where calls have left so much behind that a later one, of another run, could fail for it."""
+    try:
+        files, space, resident = (now - then for now, then in zip(_weight(), _weighed, strict=True))
+    except OSError:  # no descriptor is left to look with
+        return True
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    is_crowded = limit != resource.RLIM_INFINITY and space > limit // 4
+    return files > _MOST_NEW_FILES or resident > _MOST_NEW_MEMORY or is_crowded
 
 
 def _leave(*pipes: BinaryIO) -> None:
@@ -177,9 +205,11 @@ def _refuse_nan(value: Any) -> None:
 
 
 def _is_unclean() -> bool:
-    """True where the call left threads, child processes, another environment or another working directory behind: this
-    process must not serve another run."""
-    if threading.active_count() > 1 or _surroundings() != _found:
+    """True where the call left something behind that another run must not meet: threads, child processes, a timer,
+    another environment, working directory, limit or handler of a signal, many open files, much memory."""
+    if threading.active_count() > 1 or _surroundings() != _found or _is_heavier():
+        return True
+    if any(signal.getitimer(timer) != (0.0, 0.0) for timer in _TIMERS):
         return True
     try:
         while os.waitpid(-1, os.WNOHANG) != (0, 0):

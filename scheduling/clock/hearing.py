@@ -5,7 +5,10 @@ that must not undo the rest. So an event of the clock is stored unheard, its run
 of its own, and where that fails or never comes to it, a housekeeping job does it again.
 """
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
 
 import structlog
 
@@ -13,11 +16,22 @@ from scheduling.clock import session
 from scheduling.clock.faults import fault_of
 from scheduling.events.models import Event
 from scheduling.events.operations import hear
-from scheduling.housekeeping import alone
 
 logger = structlog.get_logger(__name__)
 
 _BATCH = 200
+_SPEND = 3.0  # seconds of a turn: each that somebody holds up takes a lock's time-out
+_FIRST = UUID(int=0)
+
+
+@dataclass
+class _Turns:
+    """How far this process has come among those that nobody has heard."""
+
+    last: UUID = _FIRST
+
+
+_turns = _Turns()
 
 
 def let_hear(events: Sequence[Event]) -> int:
@@ -37,9 +51,22 @@ def let_hear(events: Sequence[Event]) -> int:
     return heard
 
 
-def let_hear_again() -> int:
-    """The same for those that nobody has heard so far, the oldest first."""
-    with alone("hearing") as is_alone:
-        if not is_alone:
-            return 0
-        return let_hear(list(Event.objects.filter(is_unheard=True).order_by("pk")[:_BATCH]))
+def let_hear_again(spend: float = _SPEND) -> int:
+    """The same for those that nobody has heard so far, in turns: what cannot be heard keeps no other from its turn.
+
+    Each is a transaction of its own, in which its row is locked and passed over where another clock has it; after
+    `spend` seconds the rest is left to the next turn.
+    """
+    unheard = Event.objects.filter(is_unheard=True).order_by("pk").values_list("pk", flat=True)
+    ids = list(unheard.filter(pk__gt=_turns.last)[:_BATCH])
+    if not ids:
+        _turns.last = _FIRST
+        ids = list(unheard[:_BATCH])
+    over_at = time.monotonic() + spend
+    heard = 0
+    for pk in ids:
+        _turns.last = pk
+        heard += let_hear([Event(pk=pk)])
+        if time.monotonic() >= over_at:
+            break
+    return heard

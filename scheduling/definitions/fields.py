@@ -68,7 +68,7 @@ class Choice(serializers.ChoiceField):
     """One of a few words."""
 
     def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, str) and data in self.choices:
+        if isinstance(data, str) and (data in self.choices or (data == "" and self.allow_blank)):
             return data
         known = [str(word) for word in self.choices]
         shown = repr(data[:80]) if isinstance(data, str) else json_type(data)

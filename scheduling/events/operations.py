@@ -104,8 +104,12 @@ def store(
 
 
 def hear(event: Event) -> list[UUID]:
-    """Start the runs of an event that was stored unheard, once, and return their ids. Requires an open transaction:
-    what keeps it from that leaves the event unheard."""
-    if not Event.objects.filter(pk=event.pk, is_unheard=True).update(is_unheard=False):
+    """Start the runs of an event that was stored unheard, once, and return their ids; none where another has it in
+    hand. Requires an open transaction: what keeps it from that leaves the event unheard."""
+    unheard = Event.objects.select_for_update(skip_locked=True, of=("self",)).filter(pk=event.pk, is_unheard=True)
+    held = unheard.first()
+    if held is None:
         return []
-    return start_runs_of(event)
+    held.is_unheard = False
+    held.save(update_fields=["is_unheard"])
+    return start_runs_of(held)

@@ -126,8 +126,8 @@ class ScheduleChanges(_Nullable):
     )
     jitter = Duration(required=False, allow_null=True, default=timedelta(0))
     misfire = MisfireDefinition(required=False, allow_null=True, default=default_misfire)
-    gap = Choice(choices=GapPolicy.values, required=False, allow_null=True, default=None)
-    fold = Choice(choices=FoldPolicy.values, required=False, allow_null=True, default=None)
+    gap = Choice(choices=GapPolicy.values, required=False, allow_null=True, allow_blank=True, default=None)
+    fold = Choice(choices=FoldPolicy.values, required=False, allow_null=True, allow_blank=True, default=None)
 
 
 class ScheduleDefinition(ScheduleChanges):

@@ -86,7 +86,7 @@ class Recurrence(ABC):
     @property
     def own_end(self) -> datetime | None:
         """A naive UTC instant after which the rule itself names nothing (COUNT, UNTIL, a `once`); None: no such end.
-        It may lie some days late."""
+        Of what the zone leaves out it is where a gap of `shift` would move it."""
         return None
 
     def walls_in(self, start: datetime, end: datetime) -> Iterator[datetime]:
@@ -228,7 +228,7 @@ class WallRecurrence(Recurrence):
     def own_end(self) -> datetime | None:
         if self.until is not None or self.last is None:
             return self.until
-        return self.last + _SIDE_DAYS * ONE_DAY if self.last < LATEST - _SIDE_DAYS * ONE_DAY else LATEST
+        return max(self.zone.resolve(self.last, gap="shift", fold="both"))
 
     def walls_in(self, start: datetime, end: datetime) -> Iterator[datetime]:
         if self.until is not None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from scheduling.core.recurrence.base import Recurrence
 from scheduling.core.recurrence.context import Context
-from scheduling.core.recurrence.rule import ONE_DAY, ScheduleError, require_supported_year
+from scheduling.core.recurrence.rule import ScheduleError, require_supported_year
 from scheduling.core.recurrence.sentences import in_zone
 
 _INSTANT = re.compile(
@@ -27,7 +27,7 @@ class OnceRecurrence(Recurrence):
 
     @property
     def own_end(self) -> datetime | None:
-        behind = () if self.wall is None else (self.wall + ONE_DAY,)  # of one that its zone leaves out
+        behind = () if self.wall is None else self.zone.resolve(self.wall, gap="shift", fold="both")
         return max((*self.instants, *behind), default=None)
 
     def rule_from(self, instant: datetime) -> datetime | None:

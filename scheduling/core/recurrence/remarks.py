@@ -35,7 +35,10 @@ def remarks(rule: Rule, *, start: datetime, end: datetime | None) -> list[str]:
     recurrence, context = compile_rule(rule), context_of(rule)
     low = _naive(start)
     if end is None:
-        ends = [at for at in (recurrence.ends_at, recurrence.own_end) if at is not None]
+        own_end = recurrence.own_end
+        if own_end is not None and rule.rdates:  # additions go on where the rule has ended
+            own_end = max(own_end, max(rule.rdates) + ONE_DAY)
+        ends = [at for at in (recurrence.ends_at, own_end) if at is not None]
         if not ends:
             return _exclusion_remarks(rule, context, low, LATEST)
         high = min(ends)

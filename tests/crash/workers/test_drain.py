@@ -6,6 +6,8 @@ from collections.abc import Callable
 from subprocess import Popen
 
 import pytest
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from scheduling.audit.operations import Actor
 from scheduling.models import DueWork
@@ -126,3 +128,19 @@ def test_a_host_whose_processes_are_all_drained_stays_and_ends_in_order(fleet: F
     assert code == 0
     assert DueWork.objects.filter(lease_owner=None).count() == 1
     assert "worker.died" not in fleet.logs()
+
+
+def test_a_host_ends_though_its_queue_s_table_is_locked(fleet: Fleet):
+    """A migration holds it, say: the sweep of gates hung behind it, and the host with it, whatever signal came."""
+    with fleet.host() as host:
+        wait_until(lambda: Worker.objects.filter(state="running").exists(), what="the worker")
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("LOCK scheduling_duework IN ACCESS EXCLUSIVE MODE")
+            wait_until(lambda: _waits_for_us(cursor), what="the sweep that hangs")
+            terminate(host)
+            assert wait_for_end_of(host) == 0
+
+
+def _waits_for_us(cursor: CursorWrapper) -> bool:
+    cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))")
+    return bool(cursor.fetchone()[0])

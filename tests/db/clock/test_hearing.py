@@ -97,3 +97,20 @@ def test_the_job_is_registered() -> None:
     register_jobs()
 
     assert "scheduling.hearing" in [job.id for job in registered()]
+
+
+def test_each_is_heard_in_a_transaction_of_its_own_and_none_is_starved_by_those_that_cannot_be() -> None:
+    """Locks of the first listener were kept while the others were waited for."""
+    held, free = listener(task__overlap="skip"), ScheduleFactory(kind="event", expression="zones.*", next_fire_at=None)
+    blocked = [told() for _ in range(3)]
+    with transaction.atomic():
+        last = store(topic="zones.updated", payload={}, agent_id=None, depth=0, is_unheard=True)
+
+    statement = "SELECT FROM scheduling_task WHERE id = %s FOR UPDATE"
+    with somebody_holds(statement, held.task_id):
+        for _ in range(8):
+            let_hear_again(spend=0.1)
+            if not Event.objects.get(pk=last.pk).is_unheard:
+                break
+        assert Run.objects.get().schedule_id == free.pk
+        assert set(Event.objects.filter(is_unheard=True).values_list("pk", flat=True)) == {each.pk for each in blocked}

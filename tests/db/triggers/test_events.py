@@ -376,7 +376,8 @@ def test_what_every_row_has_may_be_sent_back_as_it_was_read() -> None:
     task = TaskFactory(agent=api.agent)
     made = api.post(f"tasks/{task.pk}/schedules", {"kind": "event", "expression": "order.paid"}).json()
 
-    answer = api.patch(f"schedules/{made['id']}", {name: made[name] for name in ("starts_at", "misfire", "expression")})
+    as_read = {name: made[name] for name in ("starts_at", "misfire", "expression", "gap", "fold")}
+    answer = api.patch(f"schedules/{made['id']}", as_read)
     moved = api.patch(f"schedules/{made['id']}", {"starts_at": "2001-01-01T00:00:00"})
 
     assert answer.status_code == 200, answer.content

@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -217,9 +218,23 @@ async def stubborn(context: ToolContext, seconds: float) -> str:
 
 @sample()
 def move(context: ToolContext, what: str) -> int:
-    """Leave another environment or working directory behind."""
-    if what == "folder":
-        os.chdir("/")
-    else:
-        os.environ["LEFT_BEHIND"] = "by another run"
+    """Leave something behind that a later call would meet."""
+    match what:
+        case "folder":
+            os.chdir("/")
+        case "environment":
+            os.environ["LEFT_BEHIND"] = "by another run"
+        case "memory":
+            _LEFT_BEHIND.append(bytearray(b"x") * 600_000_000)
+        case "files":
+            _LEFT_BEHIND.extend(os.dup(0) for _ in range(40))
+        case "alarm":
+            signal.alarm(30)
+        case "handler":
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        case "limit":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     return os.getpid()
+
+
+_LEFT_BEHIND: list[Any] = []

@@ -428,7 +428,7 @@ def test_a_crash_is_seen_at_once_and_ends_what_is_in_the_group_of_the_tool(isola
     wait_until(lambda: not is_running(child))
 
 
-@pytest.mark.parametrize("what", ["folder", "environment"])
+@pytest.mark.parametrize("what", ["folder", "environment", "memory", "files", "alarm", "handler", "limit"])
 def test_a_run_finds_nothing_of_the_surroundings_that_another_has_changed(with_pool, what):
     async def use(isolation, call):
         moved = await call(tools.move, what=what)

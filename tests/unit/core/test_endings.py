@@ -113,6 +113,8 @@ def test_what_can_never_occur_before_an_end_that_lies_ahead_is_refused_at_its_fi
     [
         {"expression": "FREQ=DAILY;UNTIL=20200101"},
         {"expression": "FREQ=DAILY;COUNT=3", "starts_at": at("2020-01-01T09:00:00")},
+        {"expression": "FREQ=DAILY;COUNT=3", "starts_at": at("2026-11-24T09:00:00")},
+        {"expression": "FREQ=DAILY;UNTIL=20261127T095900", "starts_at": at("2026-11-24T09:00:00")},
         {"expression": "FREQ=DAILY", "ends_at": at("2020-01-01T09:00:00+00:00")},
         {"expression": "FREQ=DAILY", "starts_at": at("2026-11-27T09:00:00")},
     ],
@@ -140,3 +142,12 @@ def test_a_once_behind_its_end_is_told_at_the_end_and_not_taken_for_one_that_has
     line = {"kind": "once", "expression": "2026-12-27T18:00:00Z", "ends_at": "2026-12-07T00:00:00Z"}
 
     assert shown(**line)[1][-1] == "It would be refused: ends_at lies before 2026-12-27T18:00:00Z."
+
+
+@pytest.mark.parametrize("end", ["COUNT=1", "UNTIL=20270103T000000Z", "UNTIL=20270103T000000"])
+def test_what_is_taken_from_additions_behind_the_end_of_the_rule_is_told(end):
+    dates = {"rdates": ["2027-02-01T00:00:00"], "exdates": ["2027-02-01T00:00:00"]}
+
+    notes = shown(kind="rrule", expression=f"FREQ=DAILY;BYHOUR=9;{end}", starts_at="2027-01-01T00:00:00", **dates)[1]
+
+    assert "2027-02-01 00:00 is excluded." in notes
