@@ -312,13 +312,18 @@ class Execution:
         return run.deadline_at + max(timedelta(0), self._equipment.clock.now() - run.read_at)
 
     async def _cut_off(self) -> Ending:
-        """What a cancellation of our own means. One from elsewhere, or a lost lease, passes."""
+        """What a cancellation means. That of a lost lease passes; one that nobody here has asked for is the doing of a
+        tool, which has canceled the task that it runs in: the run has failed by it, and must not keep its lease."""
         task = asyncio.current_task()
-        if task is None or not (self._is_out_of_time or self._stop in (Stop.CANCEL, Stop.DRAIN)):
+        if task is None or self._stop is Stop.LOST:
             raise asyncio.CancelledError
         while task.cancelling():
             task.uncancel()
         self.is_settling = True
+        if self._stop is None and not self._is_out_of_time:
+            await self._close_calls(StepState.INTERRUPTED)
+            detail = "a tool has canceled the task of the run that called it"
+            return Failed(PipelineError("canceled_by_tool", ErrorClass.PERMANENT, detail))
         if self._stop is Stop.CANCEL:
             await self._close_calls(StepState.CANCELED)
             return Canceled()

@@ -117,9 +117,9 @@ class Host:
         boot_id, reason, error = self._call(self.keeper.part(link, exit_words=describe_exit(exit_code)))
         if boot_id is not None:
             self._children.pop(boot_id, None)
-            if exit_code != exits.DRAINED:
-                work = self.keeper.hand_over(boot_id, reason=reason, error=error)
-                self._submit(work).add_done_callback(_log_failure)
+            is_drained = exit_code == exits.DRAINED
+            work = self.keeper.hand_over(boot_id, reason=reason, error=error, seems_orderly=is_drained)
+            self._submit(work).add_done_callback(_log_failure)
         replacement = self._replacement
         if replacement is not None and replacement.old is link:
             # One that ended by itself before it was asked is not started again either: its follower is there.

@@ -148,13 +148,16 @@ class Keeper:
         reason, error = link.reason_of_end(exit_words)
         return link.part(), reason, error
 
-    async def hand_over(self, boot_id: UUID, *, reason: str, error: str = "") -> None:
-        """Give away the work of a process that is known to be dead, however long the database is away."""
+    async def hand_over(self, boot_id: UUID, *, reason: str, error: str = "", seems_orderly: bool = False) -> None:
+        """Give away the work of a process that is known to be dead, however long the database is away. `seems_orderly`:
+        see `Reaper.hand_over`."""
         outage = Outage("hand_over.database_is_away")
         while True:
             try:
                 async with self._reaping:
-                    orphans = await self._reaper.hand_over(boot_id, reason=reason, error=error or reason)
+                    orphans = await self._reaper.hand_over(
+                        boot_id, reason=reason, error=error or reason, seems_orderly=seems_orderly
+                    )
             except DatabaseUnavailable as error:
                 await outage.wait(error)
             else:

@@ -114,11 +114,16 @@ class Reaper:
         logger.warning("worker.lost", worker=str(boot_id), runs=len(orphans))
         return orphans
 
-    async def hand_over(self, boot_id: UUID, *, reason: str, error: str = "") -> list[Orphan]:
-        """Give away the work of a process whose end its supervisor has seen."""
+    async def hand_over(
+        self, boot_id: UUID, *, reason: str, error: str = "", seems_orderly: bool = False
+    ) -> list[Orphan]:
+        """Give away the work of a process whose end its supervisor has seen. One that `seems_orderly` (its exit code is
+        that of a drain, which a tool may give, too) has none where it has said itself that it stopped."""
         async with self._database.transaction() as connection:
             told = {"boot_id": boot_id, "reason": reason, "error": error or reason}
-            await fetch_within(connection, DECLARE_DEAD, told)
+            declared = await fetch_within(connection, DECLARE_DEAD, told)
+            if seems_orderly and not declared:
+                return []
             reach("after-declare")
             orphans = await self._give_away(connection, [boot_id])
             reach("before-give-away-commit")

@@ -75,7 +75,10 @@ def preview(rule: Rule, *, after: datetime | None, now: datetime, count: int) ->
     recurrence = compile_rule(rule)
     if after is None and rule_begins is not None:
         first = recurrence.next_after(BEFORE_EVERYTHING)
-        start = rule_begins if first is None else min(rule_begins, first - _SMALLEST)
+        begins = [rule_begins, *([] if first is None else [first - _SMALLEST])]
+        if rule.rdates:  # one that is left out is told, too
+            begins.append(recurrence.zone.begin_of(min(rule.rdates).replace(microsecond=0)) - _SMALLEST)
+        start = min(begins)
     ahead = recurrence.occurrences(start, count + 1)
     found, is_over = ahead[:count], len(ahead) <= count
     notes = remarks(rule, start=start, end=found[-1]) if found else []

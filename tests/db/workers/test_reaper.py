@@ -174,3 +174,17 @@ def test_the_sweep_opens_gates_whose_announcement_was_lost():
     assert reload(held).gate is None
     assert sorted(str(reload(work).gate) for work in keyed) == ["None", "key"]
     assert DueWork.objects.filter(gate="key").count() == 1
+
+
+def test_an_exit_that_seems_orderly_gives_away_what_is_held_unless_the_process_has_said_that_it_stopped():
+    """A tool that ends the interpreter with 0 looks like a drain."""
+    ended, stopped = WorkerFactory(), WorkerFactory(state="stopped", state_reason="drained")
+    work = held_by(ended)
+
+    for worker in (ended, stopped):
+        with_reaper(
+            lambda reaper, boot_id=worker.boot_id: reaper.hand_over(boot_id, reason="exit code 0", seems_orderly=True)
+        )
+
+    assert reload(work).lease_owner is None
+    assert dict(Worker.objects.values_list("state", "state_reason")) == {"lost": "exit code 0", "stopped": "drained"}

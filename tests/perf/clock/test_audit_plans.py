@@ -37,11 +37,12 @@ def test_the_statements_of_the_audit_use_their_indexes_at_size() -> None:
 
     end = explained(accounting._END_OF_WINDOW, [UUID(int=0), 1000])
     moved = explained(accounting._MOVED, [UUID(int=0), ids[1000], ACCOUNTED_FOR_EVER, 500])
-    counted = explained(overdue._OVERDUE, [timedelta(seconds=10), 10_000])
+    counted = explained(overdue._OVERDUE, [10_000, timedelta(seconds=10), 10_000])
     untold = explained(overdue._UNTOLD, [timedelta(minutes=1), 10_000, 100])
 
     for plan in (end, moved, counted, untold):
         assert "Seq Scan on scheduling_schedule" not in plan
+    assert "schedule_quarantined_idx" in counted
     assert "scheduling_schedule_pkey" in end
     assert "scheduling_schedule_pkey" in moved
     assert "schedule_due_idx" in counted

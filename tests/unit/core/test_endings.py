@@ -151,3 +151,25 @@ def test_what_is_taken_from_additions_behind_the_end_of_the_rule_is_told(end):
     notes = shown(kind="rrule", expression=f"FREQ=DAILY;BYHOUR=9;{end}", starts_at="2027-01-01T00:00:00", **dates)[1]
 
     assert "2027-02-01 00:00 is excluded." in notes
+
+
+@pytest.mark.parametrize(
+    ("fields", "note"),
+    [
+        ({"rdates": ["2026-12-05T10:00:00"], "exdates": ["2026-12-05T10:00:00"]}, "2026-12-05 10:00 is excluded."),
+        ({"rdates": ["2027-03-28T02:30:00"], "gap": "skip", "timezone": BERLIN}, gap_note("2027-03-28 02:30")),
+    ],
+)
+def test_what_is_taken_from_before_the_anchor_is_told(fields, note):
+    assert note in shown(kind="cron", expression="0 8 * * *", starts_at="2027-06-01T00:00:00", **fields)[1]
+
+
+@pytest.mark.parametrize("field", ["starts_at", "ends_at", "exdates", "gap"])
+@pytest.mark.parametrize("kind", ["event", "after"])
+def test_a_time_of_what_waits_for_something_is_told_as_refused(kind, field):
+    value = {"exdates": ["2027-01-01T00:00:00"], "gap": "skip"}.get(field, "2027-01-01T00:00:00")
+    expression = "order.paid" if kind == "event" else "success"
+
+    notes = shown(kind=kind, expression=expression, **{field: value})[1]
+
+    assert notes[-1] == f"It would be refused: {field} means nothing for a schedule of kind {kind}."
