@@ -91,22 +91,6 @@ WHERE gate = 'overlap' AND run_id = ANY(ARRAY(
 ))
 """
 
-# Purpose: of the runs that wait behind a task's overlap policy cancel all but the newest, as `cancel_running` does with
-# each that comes. Index: due_work_exclusive_idx; primary keys. Locks: the due work it deletes, the runs.
-CANCEL_OLDER_HELD = """
-WITH ended AS (
-    DELETE FROM scheduling_duework work
-    WHERE work.run_id = ANY(ARRAY(
-        SELECT held.run_id FROM scheduling_duework held
-        WHERE held.is_exclusive AND held.task_id = %s AND held.gate = 'overlap'
-        ORDER BY held.available_at DESC, held.run_id DESC OFFSET 1
-    )) AND work.gate = 'overlap'
-    RETURNING work.run_id
-)
-UPDATE scheduling_run run SET state = 'canceled', finished_at = now()
-FROM ended WHERE run.id = ended.run_id
-"""
-
 # Purpose: skip the held runs of a task past the first few, when its policy no longer lets them wait. The first is that
 # which starts first: in a pause one that was started since, by hand, which does not wait for the end. What a backfill
 # has queued waits for the others, whatever the policy, and is not among them. Their schedules have counted them as

@@ -26,7 +26,6 @@ from scheduling.runs.admission_statements import KNOW_KEYS
 from scheduling.runs.gates import release_gated
 from scheduling.runs.models import ConcurrencyKey, DueWork
 from scheduling.runs.statements import (
-    CANCEL_OLDER_HELD,
     CANCEL_RUNS_OF_TASK,
     HOLD_PAUSED,
     HOLD_UNBEGUN,
@@ -284,9 +283,6 @@ def _judge_overlap_anew(task: Task) -> None:
             may_wait = _MAY_WAIT[OverlapPolicy(task.overlap)] or int(is_backfilled(cursor, task.pk))
             cursor.execute(SKIP_HELD, [task.pk, may_wait])
             reopen([schedule_id for (schedule_id,) in cursor.fetchall()])
-        elif task.overlap == OverlapPolicy.CANCEL_RUNNING and task.state != TaskState.PAUSED:
-            # What has begun goes on, whatever the policy becomes.
-            cursor.execute(CANCEL_OLDER_HELD, [task.pk])
 
 
 def _judge_own_limit_anew(task: Task, *, former_key: str) -> None:

@@ -186,18 +186,3 @@ def test_the_checks_of_a_condition_are_no_runs_that_use_up_its_maximum() -> None
 
     for after in (now, now + HOUR):
         assert len(preview_of_schedule(schedule, after=after, now=now, count=5).next) == 5
-
-
-def test_a_task_that_becomes_cancel_running_keeps_the_newest_of_what_waits() -> None:
-    task = TaskFactory(overlap="queue_all")
-    begun, *waiting = (start_run(actor=ACTOR, task=task) for _ in range(4))
-
-    update_task(actor=ACTOR, task=task, changes={"overlap": "cancel_running"})
-
-    states = dict(Run.objects.filter(task=task).values_list("pk", "state"))
-    assert [states[run.pk] for run in waiting] == ["canceled", "canceled", "queued"]
-    assert states[begun.pk] == "queued"
-    assert list(DueWork.objects.order_by("run_id").values_list("run_id", "gate")) == [
-        (begun.pk, None),
-        (waiting[-1].pk, "overlap"),
-    ]
