@@ -16,7 +16,6 @@ from pipelines.engine import Execution as PipelineExecution
 from pipelines.engine import Surroundings
 from pipelines.engine.ports import Failed, GivenUp, Outcome, Parked, StepState
 from pipelines.errors import ErrorClass, PipelineError
-from scheduling.runs.states import FailureCause, RunState
 from workers import conf
 from workers import tally as counted
 from workers.briefing import Brief
@@ -24,11 +23,22 @@ from workers.claimed import ClaimedRun
 from workers.doing import Doing, open_step
 from workers.encoding import Unstorable
 from workers.equipment import Equipment, TrackedInvoker
-from workers.journal import JournalRefused, LeaseLost, RunJournal, SettlementRow, settlement_row
+from workers.journal import JournalRefused, LeaseLost, RunJournal
+from workers.journal_rows import SettlementRow, settlement_row
 from workers.points import reach
 from workers.revisions import ToolsMissing
 from workers.run_context import context_of
-from workers.settlement import CANCELED, TOOLS_MISSING, Canceled, Ending, HandedBack, Settlement, TimedOut, settle
+from workers.settlement import (
+    CANCELED,
+    TOOLS_MISSING,
+    Canceled,
+    Ending,
+    HandedBack,
+    Settlement,
+    refused,
+    settle,
+    timed_out,
+)
 from workers.telling import tell
 
 logger = structlog.get_logger(__name__)
@@ -98,7 +108,7 @@ class Execution:
             elif isinstance(error, JournalRefused):
                 # As in `_settle`, in a task, because it has to wait.
                 self._journal.drop()
-                self._go_on_in_a_task(self._settle_refused(error), finished)
+                self._go_on_in_a_task(self._settlerefused(error), finished)
                 return
             finished(self, None)
 
@@ -220,7 +230,7 @@ class Execution:
     async def _run_engine(self, pipeline: Pipeline) -> Ending:
         seconds_left = self._seconds_left()
         if seconds_left == 0:
-            return _timed_out()
+            return timed_out()
         if pipeline.runs_last:
             return await self._run_engine_to_its_last(pipeline, seconds_left)
         timer = asyncio.timeout(seconds_left)
@@ -231,10 +241,10 @@ class Execution:
             if not timer.expired():
                 raise
             await self._close_calls(StepState.INTERRUPTED)
-            return _timed_out()
+            return timed_out()
         # A tool may have swallowed the cancellation: what was asked for holds, however well it ended after that.
         if timer.expired():
-            return _timed_out()
+            return timed_out()
         return Canceled() if self._stop is Stop.CANCEL or isinstance(outcome, GivenUp) else outcome
 
     async def _run_engine_to_its_last(self, pipeline: Pipeline, seconds_left: float | None) -> Ending:
@@ -259,13 +269,13 @@ class Execution:
         if isinstance(outcome, Parked):
             return outcome
         if self._is_out_of_time:
-            return _timed_out()
+            return timed_out()
         return Canceled() if self._stop is Stop.CANCEL or isinstance(outcome, GivenUp) else outcome
 
     def _time_is_over(self) -> None:
         if self._going is not None and self._stop is None:
             self._is_out_of_time = True
-            self._going.give_up(_timed_out().error)
+            self._going.give_up(timed_out().error)
             self._cut_off_after_grace()
 
     def _cut_off_after_grace(self) -> None:
@@ -328,7 +338,7 @@ class Execution:
             await self._close_calls(StepState.CANCELED)
             return Canceled()
         await self._close_calls(StepState.INTERRUPTED)
-        return _timed_out() if self._is_out_of_time else HandedBack()
+        return timed_out() if self._is_out_of_time else HandedBack()
 
     async def _close_calls(self, state: StepState) -> None:
         """Say in the journal what became of the calls that were cut off.
@@ -346,12 +356,12 @@ class Execution:
             await self._journal.settle(settlement)
         except (JournalRefused, Unstorable) as error:
             self._journal.drop()
-            await self._settle_refused(error)
+            await self._settlerefused(error)
             return
         self._tell(settlement)
 
-    async def _settle_refused(self, error: Exception) -> None:
-        settlement = _refused(self.claimed.attempt, error)
+    async def _settlerefused(self, error: Exception) -> None:
+        settlement = refused(self.claimed.attempt, error)
         try:
             await self._journal.settle(settlement)
         except LeaseLost:
@@ -380,24 +390,8 @@ class Execution:
                 tell(settlement, run)
 
 
-def _timed_out() -> TimedOut:
-    return TimedOut(PipelineError("timeout", ErrorClass.TIMEOUT, "the time of this attempt of the run is over"))
-
-
 def _tools_missing(detail: str) -> PipelineError:
     """Kept with the run, so that whoever asks why it does not start is told."""
     return PipelineError(
         TOOLS_MISSING, ErrorClass.TRANSIENT, f"the worker host {platform.node()} lacks it: {detail}"[:1000]
-    )
-
-
-def _refused(attempt: int, error: Exception) -> Settlement:
-    """The end of a run whose own end could not be written."""
-    refusal = PipelineError("journal_refused", ErrorClass.INTERNAL, f"the result cannot be stored: {error}")
-    return Settlement(
-        state=RunState.FAILED,
-        attempt=attempt,
-        is_final=True,
-        cause=FailureCause.PERMANENT,
-        error={**refusal.as_dict(), "detail": refusal.detail.encode("ascii", "replace").decode()[:1000]},
     )

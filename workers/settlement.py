@@ -143,3 +143,19 @@ def _cause(error: PipelineError, *, retry: RetryPolicy, is_late: bool) -> Failur
 
 def _covers(retry: RetryPolicy, error: PipelineError) -> bool:
     return retry.covers(error_class=error.error_class, code=error.code)
+
+
+def refused(attempt: int, error: Exception) -> Settlement:
+    """The end of a run whose own end could not be written."""
+    refusal = PipelineError("journal_refused", ErrorClass.INTERNAL, f"the result cannot be stored: {error}")
+    return Settlement(
+        state=RunState.FAILED,
+        attempt=attempt,
+        is_final=True,
+        cause=FailureCause.PERMANENT,
+        error={**refusal.as_dict(), "detail": refusal.detail.encode("ascii", "replace").decode()[:1000]},
+    )
+
+
+def timed_out() -> TimedOut:
+    return TimedOut(PipelineError("timeout", ErrorClass.TIMEOUT, "the time of this attempt of the run is over"))

@@ -15,6 +15,7 @@ from scheduling.clock.quarantine import quarantine, rows_of
 from scheduling.core.planning import MisfirePolicy
 from scheduling.core.recurrence import Exclusions, Rule, settled_anchor
 from scheduling.schedules.models import ScheduleKind
+from scheduling.schedules.rules import misfire_of
 
 # Purpose: the schedules that are due, earliest first, and what their starts lock.
 # Index: schedule_due_idx; the task's primary key. Locks: with `is_shared`, none that outlast the statement: SKIP LOCKED
@@ -149,12 +150,7 @@ class DueSchedule:
 
     @property
     def misfire(self) -> MisfirePolicy:
-        return MisfirePolicy(
-            policy=self.misfire_policy,
-            grace=self.misfire_grace,
-            limit=self.misfire_limit,
-            window=self.misfire_window,
-        )
+        return misfire_of(self)
 
     @property
     def plan_key(self) -> tuple[Any, ...] | None:

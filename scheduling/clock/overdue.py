@@ -25,7 +25,6 @@ from scheduling.events.topics import OVERDUE
 logger = structlog.get_logger(__name__)
 
 COUNTED_AT_MOST = 10_000
-TOPIC_OVERDUE = OVERDUE
 TOLD_AT_ONCE = 100  # overdue schedules told in one round; the rest comes with the next
 _BUDGETS = 6  # how many budgets of a pass an occurrence may be late before it is told by name
 _A_MINUTE = timedelta(minutes=1)
@@ -132,9 +131,7 @@ def _tell_overdue(
     }
     try:
         with session.bounded():
-            event = store(
-                topic=TOPIC_OVERDUE, payload=facts, agent_id=None, depth=0, event_id=event_id, is_unheard=True
-            )
+            event = store(topic=OVERDUE, payload=facts, agent_id=None, depth=0, event_id=event_id, is_unheard=True)
     except IntegrityError:
         return None
     logger.warning("schedule.overdue", **facts, hint="No clock fires it: look for who has locked its task or its row.")

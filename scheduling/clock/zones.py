@@ -31,7 +31,6 @@ from scheduling.wakeup import SCHEDULES_CHANNEL, after_commit
 
 logger = structlog.get_logger(__name__)
 
-TOPIC = ZONES_UPDATED
 BATCH = 500
 
 _RELEASE = re.compile(r"\d{4}[a-z]{1,2}", re.ASCII)
@@ -78,15 +77,15 @@ def _remember(release: str, known: str | None, moved: int) -> None:
     """The first release of an installation, with which all marks agree, is no news and is told to nobody."""
     facts = {"release": release, "before": known or "", "moved": moved}
     if known is None and not moved:
-        Event.objects.create(topic=TOPIC, payload=facts)
+        Event.objects.create(topic=ZONES_UPDATED, payload=facts)
         return
-    publish(actor=_ACTOR, topic=TOPIC, payload=facts)
-    logger.warning(TOPIC, **facts)
+    publish(actor=_ACTOR, topic=ZONES_UPDATED, payload=facts)
+    logger.warning(ZONES_UPDATED, **facts)
 
 
 def _known_release() -> str | None:
     """What our own newest event says: nobody else publishes on the topic."""
-    newest = Event.objects.filter(topic=TOPIC, agent=None).order_by("-created_at", "-id").first()
+    newest = Event.objects.filter(topic=ZONES_UPDATED, agent=None).order_by("-created_at", "-id").first()
     found = "" if newest is None else str(newest.payload.get("release", ""))
     return found if _RELEASE.fullmatch(found) else None
 

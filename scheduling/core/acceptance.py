@@ -8,7 +8,8 @@ from scheduling.core.recurrence.zones import get_zone
 
 DEFAULT_GRACE = timedelta(minutes=1)
 _SMALLEST = timedelta(microseconds=1)
-_WAITING = frozenset({"event", "after"})
+# What says when, beside the anchor, of a kind that has times.
+TIMES = ("ends_at", "exdates", "rdates", "calendars", "gap", "fold")
 _LEAVES_NOTHING = {
     "calendars": "Its calendars leave nothing",
     "exdates": "Its exclusions leave nothing",
@@ -105,8 +106,11 @@ def objection_to(rule: Rule, *, now: datetime) -> str | None:
     """The sentence with which a valid rule would be refused if it were stored now; None where it would not."""
     try:
         require_room_between(rule.starts_at, rule.ends_at, rule.timezone)
-        _refuse_times_of_what_has_none(rule)
         whole = anchored(rule, at=now)
+        if not compile_rule(whole).has_times:
+            for field in ("starts_at", *TIMES):
+                if getattr(rule, field):
+                    raise means_nothing(field, rule.kind)
         first_instant(whole, now=now, grace=DEFAULT_GRACE)
         require_some(whole, now=now, is_new=True)
     except ScheduleError as error:
@@ -114,11 +118,11 @@ def objection_to(rule: Rule, *, now: datetime) -> str | None:
     return None
 
 
-def _refuse_times_of_what_has_none(rule: Rule) -> None:
-    """ScheduleError for a field that says when, of a kind that waits for something to happen."""
-    if rule.kind not in _WAITING:
-        return
-    for field in ("starts_at", "ends_at", "exdates", "rdates", "calendars", "gap", "fold"):
-        if getattr(rule, field):
-            detail = f"{field} means nothing for a schedule of kind {rule.kind}"
-            raise ScheduleError("not_for_this_kind", detail, field=field, hint=f"Leave {field} out.")
+def means_nothing(field: str, kind: str) -> ScheduleError:
+    """The error of a field that is given, and that a schedule of this kind does not read."""
+    return ScheduleError(
+        "not_for_this_kind",
+        f"{field} means nothing for a schedule of kind {kind}",
+        field=field,
+        hint=f"Leave {field} out.",
+    )

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from scheduling.core.acceptance import require_room_between, require_some
+from scheduling.core.acceptance import TIMES, means_nothing, require_room_between, require_some
 from scheduling.core.preview import MAX_DATES
 from scheduling.core.recurrence import ScheduleError, anchored
 from scheduling.core.recurrence.zones import get_zone
@@ -31,7 +31,7 @@ _COLUMNS_OF_FIELDS: Mapping[str, Mapping[str, Any]] = {
     "check": {"check_revision_id": None, "condition_met": None, "condition_checked_for": None},
     "after": {"after_task_id": None},
 }
-_FIELDS_OF_TIME = ("ends_at", "exdates", "rdates", "calendars", "jitter", "gap", "fold")
+_FIELDS_OF_TIME = (*TIMES, "jitter")
 
 
 class _Nullable(StrictSerializer):
@@ -215,13 +215,13 @@ def _leave_off_what_is_of_other_kinds(schedule: Schedule, values: Mapping[str, A
     for field, kinds in _FIELDS_OF_KINDS.items():
         if schedule.kind not in kinds:
             if values.get(field):
-                raise _means_nothing(field, schedule.kind)
+                raise means_nothing(field, schedule.kind)
             for column, nothing in _COLUMNS_OF_FIELDS[field].items():
                 setattr(schedule, column, nothing)
     if schedule.kind in WAITING_KINDS:
         for field in _FIELDS_OF_TIME:
             if getattr(schedule, field):
-                raise _means_nothing(field, schedule.kind)
+                raise means_nothing(field, schedule.kind)
 
 
 def _refuse_what_nobody_reads(schedule: Schedule, values: Mapping[str, Any]) -> None:
@@ -229,19 +229,10 @@ def _refuse_what_nobody_reads(schedule: Schedule, values: Mapping[str, Any]) -> 
     may be given as it is stored, since clients send back what they have read."""
     anchor = values.get("starts_at")
     if anchor is not None and wall_time(anchor, schedule.timezone, field="starts_at") != schedule.starts_at:
-        raise _means_nothing("starts_at", schedule.kind)
+        raise means_nothing("starts_at", schedule.kind)
     misfire = values.get("misfire") or {}
     if any(getattr(schedule, f"misfire_{part}") != value for part, value in misfire.items()):
-        raise _means_nothing("misfire", schedule.kind)
-
-
-def _means_nothing(field: str, kind: str) -> ScheduleError:
-    return ScheduleError(
-        "not_for_this_kind",
-        f"{field} means nothing for a schedule of kind {kind}",
-        field=field,
-        hint=f"Leave {field} out.",
-    )
+        raise means_nothing("misfire", schedule.kind)
 
 
 def _require_good_filter(schedule: Schedule) -> None:

@@ -22,7 +22,6 @@ from scheduling.schedules.rules import ACCOUNTED_FOR_EVER, rule_of, seen_until
 
 logger = structlog.get_logger(__name__)
 
-TOPIC = DID_NOT_RUN
 AT_MOST = 10_000  # occurrences looked for before a change
 SPEND = 0.5  # seconds to compute them
 # What values raise that name nothing: rules that are not valid any more, and rows that were written by hand.
@@ -172,7 +171,7 @@ def _announce_to_all(event: Event) -> None:
 def announce(event: Event) -> None:
     """Say and count what `tell` has written, when that is committed."""
     metrics.DID_NOT_RUN.inc(event.payload["count"])
-    logger.warning(TOPIC, **event.payload)
+    logger.warning(DID_NOT_RUN, **event.payload)
 
 
 def tell(stretch: Stretch, missing: Sequence[datetime]) -> Event:
@@ -190,7 +189,7 @@ def tell(stretch: Stretch, missing: Sequence[datetime]) -> Event:
         "last_at": missing[-1].isoformat(),
         "count": len(missing),
     }
-    return store(topic=TOPIC, payload=facts, agent_id=None, depth=0, is_unheard=True)
+    return store(topic=DID_NOT_RUN, payload=facts, agent_id=None, depth=0, is_unheard=True)
 
 
 def _contiguous(occurrences: Sequence[datetime], missing: Sequence[datetime]) -> list[list[datetime]]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 from uuid import UUID
 
 from scheduling.calendars.exclusions import exclusions_of, in_order
@@ -62,7 +63,20 @@ def rule_of(schedule: Schedule) -> Rule:
     )
 
 
-def misfire_of(schedule: Schedule) -> MisfirePolicy:
+class HasMisfire(Protocol):
+    """A schedule's row, whole or as far as the clock reads it."""
+
+    @property
+    def misfire_policy(self) -> str: ...
+    @property
+    def misfire_grace(self) -> timedelta: ...
+    @property
+    def misfire_limit(self) -> int: ...
+    @property
+    def misfire_window(self) -> timedelta | None: ...
+
+
+def misfire_of(schedule: HasMisfire) -> MisfirePolicy:
     """What the row says of occurrences that were not fired in time."""
     return MisfirePolicy(
         policy=schedule.misfire_policy,

@@ -45,11 +45,6 @@ def visible_approvals(agent: Agent | None) -> QuerySet[Question]:
     return approvals() if agent is None else approvals().filter(run__agent=agent)
 
 
-def open_count() -> int:
-    """How many wait for somebody. Index: question_open_idx."""
-    return in_state(approvals(), OPEN).count()
-
-
 def objection_to(actor: Actor, approval: Question, run: Run) -> str | None:
     """Why this actor may not decide, in words; None where they may. Reads the operator's groups."""
     if run.triggered_by == str(actor):

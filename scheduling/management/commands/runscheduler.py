@@ -1,11 +1,10 @@
 """`manage.py runscheduler`: a clock process."""
 
 import signal
-from argparse import ArgumentTypeError
 from functools import partial
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 from django.db import Error
 from django.utils import timezone
 
@@ -14,7 +13,7 @@ from scheduling.clock.firing import DEFAULT_BATCH
 from scheduling.clock.housekeeping import make_scheduler, show_jobs, start_over
 from scheduling.clock.loop import Clock
 from scheduling.clock.points import arm
-from scheduling.probe import ProbeServer
+from scheduling.management.options import at_least_one, start_probe
 
 
 class Command(BaseCommand):
@@ -23,7 +22,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         most = f"Schedules a pass takes at most ({DEFAULT_BATCH})."
-        parser.add_argument("--batch", type=_at_least_one, default=DEFAULT_BATCH, help=most)
+        parser.add_argument("--batch", type=at_least_one, default=DEFAULT_BATCH, help=most)
         parser.add_argument("--probe-host", default="127.0.0.1", help="Address of the probe port (127.0.0.1).")
         parser.add_argument("--probe-port", type=int, help="Serve /livez, /readyz and /metrics there.")
         parser.add_argument("--no-housekeeping", action="store_true", help="Fire only; leave the house to others.")
@@ -39,14 +38,9 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: clock.stop())
         probe = None
         if options["probe_port"] is not None:
-            try:
-                probe = ProbeServer(
-                    host=options["probe_host"], port=options["probe_port"], readiness=clock.readiness.answer
-                )
-            except (OSError, OverflowError) as error:
-                reason = getattr(error, "strerror", None) or error
-                raise CommandError(f"the probe port {options['probe_port']} cannot be opened: {reason}") from None
-            probe.start()
+            probe = start_probe(
+                host=options["probe_host"], port=options["probe_port"], readiness=clock.readiness.answer
+            )
         if scheduler is not None:
             scheduler.start()
             try:
@@ -60,10 +54,3 @@ class Command(BaseCommand):
                 scheduler.shutdown(wait=False)
             if probe is not None:
                 probe.stop()
-
-
-def _at_least_one(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ArgumentTypeError("must be at least 1")
-    return number

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from scheduling.clock import accounting, zones
+from scheduling.clock import accounting
 from scheduling.clock.accounting import audit
 from scheduling.clock.ahead import plan_ahead
 from scheduling.clock.firing import run_pass
 from scheduling.clock.isolation import SteppedOver
 from scheduling.events.models import Event
+from scheduling.events.topics import ZONES_UPDATED
 from scheduling.models import Miss, Run, Schedule, Task
 from scheduling.schedules.models import MissReason
 from scheduling.schedules.rules import recurrence_of
@@ -162,7 +163,7 @@ class TestAnOlderClock:
 
     @pytest.fixture(autouse=True)
     def newer_data(self) -> None:
-        Event.objects.create(topic=zones.TOPIC, payload={"release": "2999z", "before": "", "moved": 1})
+        Event.objects.create(topic=ZONES_UPDATED, payload={"release": "2999z", "before": "", "moved": 1})
 
     def test_leaves_what_its_rules_do_not_name_to_a_newer_one_for_a_minute(self) -> None:
         schedule, nine = at_nine(off_by=-HOUR)
@@ -193,6 +194,6 @@ class TestAnOlderClock:
         )
 
         assert audit() == 0
-        Event.objects.filter(topic=zones.TOPIC).delete()
+        Event.objects.filter(topic=ZONES_UPDATED).delete()
         with capture_logs():
             assert audit() == 3

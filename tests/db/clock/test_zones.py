@@ -17,7 +17,7 @@ from scheduling.clock.zones import apply_zone_data
 from scheduling.errors import NotValid
 from scheduling.events.models import Event, Outbox
 from scheduling.events.operations import publish
-from scheduling.events.topics import RESERVED
+from scheduling.events.topics import RESERVED, ZONES_UPDATED
 from scheduling.models import Miss, Run, Schedule
 from scheduling.schedules.models import ScheduleState
 from scheduling.schedules.operations import resume_schedule
@@ -118,7 +118,7 @@ def test_a_clock_with_older_data_changes_nothing_nor_does_an_agents_event(monkey
     apply_zone_data("2990b")
     monkeypatch.setattr(zones, "_applied", set())
     wrong = daily(off_by=timedelta(hours=1))
-    Event.objects.create(topic=zones.TOPIC, payload={"release": "2999z"}, agent=AgentFactory())
+    Event.objects.create(topic=ZONES_UPDATED, payload={"release": "2999z"}, agent=AgentFactory())
 
     assert apply_zone_data("2990a") == 0
     monkeypatch.setattr(zones, "_applied", set())
@@ -212,7 +212,7 @@ def test_one_row_that_cannot_be_read_keeps_no_other_from_being_moved(state: str)
 
 def test_retention_leaves_what_clocks_know_of_the_zone_data() -> None:
     apply_zone_data("2980a")
-    Event.objects.create(topic=zones.TOPIC, payload={"release": "2999z"}, agent=AgentFactory())
+    Event.objects.create(topic=ZONES_UPDATED, payload={"release": "2999z"}, agent=AgentFactory())
     Event.objects.create(topic="order.paid", payload={})
     Event.objects.update(created_at=datetime.now(UTC) - timedelta(days=31))
 

@@ -20,7 +20,7 @@ from tests.factories import AgentFactory, OperatorFactory
 from tests.waiting import wait_until
 from tests.workers_support import bench, due_work, reload, run, run_of, until
 from workers.approvals.operations import MayNotDecide, NotOpen, approve, reject
-from workers.approvals.selectors import approvals, open_count, state_of, visible_approvals
+from workers.approvals.selectors import OPEN, approvals, in_state, state_of, visible_approvals
 from workers.explain import explain, explainable
 from workers.models import Question, StepRun, Wait
 
@@ -43,6 +43,10 @@ def asked() -> Question:
     return approvals().get()
 
 
+def open_count() -> int:
+    return in_state(approvals(), OPEN).count()
+
+
 def backdate(seconds: float) -> None:
     """As if so much time had gone by since the question was put."""
     moved = datetime.now(UTC) - timedelta(seconds=seconds)
@@ -59,7 +63,12 @@ def test_a_run_asks_gives_its_worker_away_and_goes_on_when_somebody_approves():
 
     question, parked = asked(), reload(work)
     assert (run_of(work).state, parked.lease_owner, parked.available_at) == ("waiting", None, question.until)
-    assert (question.shown_path, question.attempt, state_of(question), open_count()) == ("ok", 1, "open", 1)
+    assert (question.shown_path, question.attempt, state_of(question), open_count()) == (
+        "ok",
+        1,
+        "open",
+        1,
+    )
     assert question.asks == {"title": "Pay?", "detail": "12 EUR", "roles": ["operators"], "form": FORM}
     assert not Wait.objects.exists()
     reason = next(iter(explain(explainable(work.pk)).reasons))
@@ -84,7 +93,11 @@ def test_a_run_asks_gives_its_worker_away_and_goes_on_when_somebody_approves():
         "at": question_at(closed),
         "form": {"amount": 5},
     }
-    assert (state_of(closed), closed.closed_at is not None, open_count()) == ("approved", True, 0)
+    assert (state_of(closed), closed.closed_at is not None, open_count()) == (
+        "approved",
+        True,
+        0,
+    )
     assert [(entry.path, entry.state) for entry in StepRun.objects.all()] == [("ok", "succeeded")]
     entry = AuditEntry.objects.get(action="run.approve")
     assert (entry.object_id, entry.actor_label) == (str(work.pk), "ann")

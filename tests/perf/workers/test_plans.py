@@ -13,7 +13,7 @@ from tests.workers_support import run
 from workers.columns import Integers, Texts, Uuids
 from workers.connection import Database, conninfo
 from workers.floors import Floors
-from workers.journal import Entry, StepRow, columns_of, settlement_row
+from workers.journal_rows import Entry, StepRow, columns_of, settlement_row
 from workers.models import Worker
 from workers.settlement import Settlement
 from workers.statements import (

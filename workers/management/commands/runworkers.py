@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from prometheus_client import REGISTRY
 
 from scheduling.checks import OURS, require_service_settings
-from scheduling.probe import ProbeServer
+from scheduling.management.options import at_least_one, start_probe
 from scheduling.tasks.models import DEFAULT_QUEUE
 from workers import conf, points
 from workers.host import Host, HostOptions
@@ -24,10 +24,10 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--processes", type=_at_least_one, default=1, help="Worker processes (1).")
+        parser.add_argument("--processes", type=at_least_one, default=1, help="Worker processes (1).")
         parser.add_argument(
             "--concurrency",
-            type=_at_least_one,
+            type=at_least_one,
             default=20,
             help="Runs at a time in each process (20). With 1 the order of starts is strict.",
         )
@@ -69,16 +69,9 @@ class Command(BaseCommand):
         probe = None
         if options["probe_port"] is not None:
             REGISTRY.register(HostCollector(host.keeper))
-            try:
-                probe = ProbeServer(
-                    host=options["probe_host"],
-                    port=options["probe_port"],
-                    readiness=lambda: _readiness(host),
-                )
-            except (OSError, OverflowError) as error:
-                reason = getattr(error, "strerror", None) or error
-                raise CommandError(f"the probe port {options['probe_port']} cannot be opened: {reason}") from None
-            probe.start()
+            probe = start_probe(
+                host=options["probe_host"], port=options["probe_port"], readiness=lambda: _readiness(host)
+            )
         try:
             code = host.run()
         finally:
@@ -93,13 +86,6 @@ def _readiness(host: Host) -> tuple[bool, dict[str, Any]]:
     bloat = host.keeper.bloat.latest
     processes = [link.facts() for link in list(host.keeper.links)]
     return host.keeper.is_ready, {"processes": processes, "warning": bloat.warning if bloat is not None else ""}
-
-
-def _at_least_one(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ArgumentTypeError("must be at least 1")
-    return number
 
 
 def _at_least_none(text: str) -> int:
