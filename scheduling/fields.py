@@ -71,10 +71,10 @@ class LocalDateTimeField(models.DateTimeField):  # type: ignore[type-arg]
 
 
 class AllReadable(models.Func):
-    """True where each of a list of local times is one that Python has: no NULL, no infinity, a year from 1 to 9999."""
+    """True where each of a list of local times is one that Python has in every zone: a year from 2 to 9999, no NULL."""
 
     template = (
-        "(array_position(%(expressions)s, NULL) IS NULL AND '0001-01-01'::timestamp <= ALL (%(expressions)s)"
-        " AND '9999-12-31 23:59:59.999999'::timestamp >= ALL (%(expressions)s))"
+        "(array_position(%(expressions)s, NULL) IS NULL AND '0002-01-01'::timestamp <= ALL (%(expressions)s)"
+        " AND '9999-12-31'::timestamp >= ALL (%(expressions)s))"
     )
     output_field = models.BooleanField()

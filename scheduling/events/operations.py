@@ -52,7 +52,7 @@ class ListenerHeld(Conflict):
 def publish(*, actor: Actor, topic: str, payload: Mapping[str, Any] | None = None, depth: int = 0) -> Published:
     """Store an event, its way out to Redis, and the runs that it starts, in one transaction: all or nothing.
 
-    NotValid for a malformed topic, and for one of the clock's own; ListenerHeld where somebody holds one that listens
+    NotValid for a malformed topic, and for a reserved one; ListenerHeld where somebody holds one that listens
     for longer than `triggers.events.WAIT_FOR_LISTENERS`: nothing is stored, and the same may be tried again. `depth` is
     one more than that of the event that started the publishing run.
     """
@@ -68,7 +68,7 @@ def publish(*, actor: Actor, topic: str, payload: Mapping[str, Any] | None = Non
 def _publish(*, actor: Actor, topic: str, payload: Mapping[str, Any] | None, depth: int) -> Published:
     values = parse(EventDefinition, {"topic": topic, "payload": {} if payload is None else payload})
     if values["topic"] in RESERVED and actor.kind != ActorKind.SYSTEM:
-        raise NotValid.at("/topic", "reserved_topic", "The clock alone publishes on this topic.", "Choose another one.")
+        raise NotValid.at("/topic", "reserved_topic", "Ordinaut alone publishes on this topic.", "Choose another one.")
     agent_id = actor.id if actor.kind == ActorKind.AGENT else None
     event = store(topic=values["topic"], payload=values["payload"], agent_id=agent_id, depth=depth)
     run_ids = start_runs_of(event)

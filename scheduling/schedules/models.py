@@ -74,8 +74,10 @@ class MissReason(models.TextChoices):
     EDITED = "edited"
 
 
-_LOCAL_YEARS = (datetime.min, datetime.max)
-_YEARS = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+# Every instant in it has a local time in every zone, and the other way round. (The last is `rules.ACCOUNTED_FOR_EVER`.)
+_LOCAL_YEARS = (datetime(2, 1, 1), datetime(9999, 12, 31))
+_YEARS = (datetime(2, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
+_HIGHEST_VERSION = 2**62
 _INSTANTS = ("ends_at", "next_fire_at", "paused_until", "accounted_until", "held_at", "last_fired_at")
 _STAMPS = ("created_at", "updated_at", "condition_checked_for")
 _SPANS = ("jitter", "misfire_grace", "misfire_window")
@@ -192,6 +194,8 @@ class Schedule(models.Model):
                 condition=Q(*((f"{name}__range", (timedelta(0), _LONGEST)) for name in _SPANS)),
                 name="schedule_spans_readable",
             ),
+            # One row that can no longer be counted up would end every pass that holds it.
+            models.CheckConstraint(condition=Q(version__lte=_HIGHEST_VERSION), name="schedule_version_countable"),
         ]
         indexes: ClassVar[list[Any]] = [
             # The clock's read of due schedules: earliest first, only those that may fire.

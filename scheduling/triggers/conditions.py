@@ -6,6 +6,7 @@ import structlog
 from django.db.models import Q
 
 from scheduling.events.operations import store
+from scheduling.events.topics import CONDITION_MET
 from scheduling.instants import database_now
 from scheduling.runs.models import Run
 from scheduling.runs.states import RunState, TriggerKind
@@ -16,8 +17,6 @@ from scheduling.triggers.filters import FilterError, is_met
 from scheduling.triggers.judging import task_context
 
 logger = structlog.get_logger(__name__)
-
-TOPIC = "condition.met"
 
 
 def settle_check(run: Run) -> None:
@@ -50,7 +49,7 @@ def settle_check(run: Run) -> None:
     if not is_newest or was or not has_become:
         return
     event = store(
-        topic=TOPIC,
+        topic=CONDITION_MET,
         payload={
             "schedule": str(schedule.pk),
             "task": schedule.task.key,

@@ -20,6 +20,7 @@ from scheduling.clock import metrics, session
 from scheduling.clock.faults import fault_of
 from scheduling.clock.points import reach
 from scheduling.events.operations import store
+from scheduling.events.topics import topic_of_end
 from scheduling.instants import database_now
 from scheduling.runs.models import Run
 from scheduling.runs.states import FINAL_STATES, RunState, TriggerKind
@@ -185,7 +186,7 @@ def start_followers(run: Run) -> list[UUID]:
         return is_after and schedule.expression in wanted
 
     event = store(
-        topic=f"run.{run.state}",
+        topic=topic_of_end(RunState(run.state)),
         payload={
             "run": str(run.pk),
             "task": run.task.key,

@@ -156,7 +156,9 @@ def test_a_row_that_cannot_be_read_is_set_aside_and_the_others_fire(column: str,
     assert earliest_mark() is not None
 
 
-@pytest.mark.parametrize("value", ["infinity", "-infinity", "20000-01-01", "4000-01-01 BC"])
+@pytest.mark.parametrize(
+    "value", ["infinity", "-infinity", "20000-01-01", "4000-01-01 BC", "0001-01-01", "9999-12-31 23:00"]
+)
 @pytest.mark.parametrize("column", ["starts_at", "ends_at", "next_fire_at", "paused_until", "accounted_until"])
 def test_the_table_takes_no_time_that_cannot_be_read(column: str, value: str) -> None:
     schedule = ScheduleFactory(state="paused", next_fire_at=NINE)
@@ -173,14 +175,15 @@ def test_the_table_takes_no_time_that_cannot_be_read(column: str, value: str) ->
             for column in ("exdates", "rdates")
             for value in ("NULL", "'infinity'", "'-infinity'", "'20000-01-01'", "'4000-01-01 BC'")
         ),
+        "version = 9223372036854775807",
         *(f"{column} = 'infinity'" for column in ("created_at", "updated_at", "condition_checked_for")),
         *(f"{column} = '100000000 years'" for column in ("misfire_grace", "misfire_window", "jitter")),
     ],
 )
-def test_nor_a_list_a_stamp_or_a_span_that_cannot_be_read(assignment: str) -> None:
+def test_nor_a_list_a_stamp_a_span_or_a_version_that_cannot_be_used(assignment: str) -> None:
     schedule = ScheduleFactory(state="paused", next_fire_at=NINE)
 
-    with pytest.raises(IntegrityError, match="_readable"), connection.cursor() as cursor:
+    with pytest.raises(IntegrityError, match=r"_readable|_countable"), connection.cursor() as cursor:
         cursor.execute(f"UPDATE scheduling_schedule SET {assignment} WHERE id = %s", [schedule.pk])
 
 
