@@ -238,7 +238,9 @@ def _postgres(how: str) -> Callable[[Stack, Random, float], Befalling]:
 def _connection(stack: Stack) -> Iterator[psycopg.Connection[tuple[object, ...]] | None]:
     """Past the network; None where there is no database to speak to at this moment."""
     try:
-        connection = psycopg.connect(stack.url, connect_timeout=2, application_name="chaos")
+        connection = psycopg.connect(
+            stack.url, connect_timeout=2, application_name="chaos", options="-c statement_timeout=0"
+        )
     except psycopg.Error:
         yield None
         return
@@ -284,25 +286,37 @@ def _table_locked(stack: Stack, rng: Random, seconds: float) -> Befalling:
 
 
 def _database_read_only(stack: Stack, _: Random, seconds: float) -> Befalling:
-    set_read_only(stack, is_on=True)
+    yield from _with_setting(stack, b"default_transaction_read_only = on", seconds)
+
+
+def _statements_timed_out(stack: Stack, rng: Random, seconds: float) -> Befalling:
+    """Statements that take longer are canceled by the server, wherever they are; so are those that wait for a lock."""
+    limit = rng.choice((b"3ms", b"10ms", b"40ms"))
+    yield from _with_setting(stack, b"statement_timeout = '%s'" % limit, seconds)
+
+
+def _with_setting(stack: Stack, setting: bytes, seconds: float) -> Befalling:
+    _alter_system(stack, b"SET " + setting)
     try:
         yield seconds
     finally:
-        set_read_only(stack, is_on=False)
+        reset_settings(stack)
 
 
-def set_read_only(stack: Stack, *, is_on: bool) -> bool:
-    """False where the database did not hear it."""
+def reset_settings(stack: Stack) -> bool:
+    """Undo what a fault has set of the whole server. False where the database did not hear it."""
+    return _alter_system(stack, b"RESET default_transaction_read_only") and _alter_system(
+        stack, b"RESET statement_timeout"
+    )
+
+
+def _alter_system(stack: Stack, change: bytes) -> bool:
     with _connection(stack) as connection:
         if connection is None:
             return False
         try:
             connection.autocommit = True
-            connection.execute(
-                b"ALTER SYSTEM SET default_transaction_read_only = on"
-                if is_on
-                else b"ALTER SYSTEM RESET default_transaction_read_only"
-            )
+            connection.execute(b"ALTER SYSTEM " + change)
             connection.execute("SELECT pg_reload_conf()")
         except psycopg.Error:
             return False
@@ -407,6 +421,7 @@ _FAULTS: dict[str, Callable[[Stack, Random, float], Befalling]] = {
     "rows.locked": _rows_locked,
     "table.locked": _table_locked,
     "database.read_only": _database_read_only,
+    "statements.timed_out": _statements_timed_out,
     "network.reset": _network_reset,
     "network.half_open": _network_silent(up=True),
     "network.one_way": _network_silent(up=False),

@@ -25,6 +25,7 @@ LANES: dict[str, dict[str, int]] = {
         "rows.locked": 4,
         "table.locked": 3,
         "database.read_only": 2,
+        "statements.timed_out": 4,
     },
     "network": {
         "network.reset": 4,
@@ -56,6 +57,7 @@ _LASTS = {
     "rows.locked": (0.1, 1.2),
     "table.locked": (0.1, 0.9),
     "database.read_only": (0.1, 0.9),
+    "statements.timed_out": (0.2, 1.2),
     "network.half_open": (0.2, 1.4),
     "network.one_way": (0.2, 1.4),
     "network.slow": (0.3, 1.4),

@@ -171,7 +171,7 @@ class Round:
 
         def is_writable() -> bool:
             stack.start_postgres()
-            return faults.set_read_only(stack, is_on=False)
+            return faults.reset_settings(stack)
 
         if not wait_for(is_writable, _HEALS_WITHIN):
             raise AssertionError("PostgreSQL does not come back")

@@ -8,11 +8,13 @@ from uuid import UUID
 
 from workers import conf
 from workers.statements import (
+    LOCK_IDLE_KEYS,
     OLD_RUNS,
     PRUNE_ARTIFACTS,
     PRUNE_DEDUPE_KEYS,
     PRUNE_EVENTS,
     PRUNE_EXECUTIONS,
+    PRUNE_KEYS,
     PRUNE_MISSES,
     PRUNE_REPLIES,
     PRUNE_WORKERS,
@@ -31,7 +33,8 @@ class Kind:
     `keep` answers for how long, zero for ever; without it the rows themselves say when their time is over. `statement`
     deletes a batch, or, where `finds_runs`, names the runs to delete. `first` is the cursor of a walk's beginning, and
     `lap_every` the time between two beginnings. `is_ordered`: new rows come behind all others, so that a lap need not
-    begin before the first row that the last one passed over.
+    begin before the first row that the last one passed over. `lock` names and locks the rows that the statement is to
+    look at once more, as `locked`.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Kind:
     is_ordered: bool = True
     finds_runs: bool = False
     states: tuple[str, ...] = ()
+    lock: bytes | None = None
 
     @property
     def is_kept_for_ever(self) -> bool:
@@ -51,7 +55,8 @@ class Kind:
         """The next cursor after that one."""
         if self.first == NO_ID:
             return str(UUID(int=UUID(cursor).int + 1))
-        return str(int(cursor) + 1) if self.first == "0" else f"{cursor}0"
+        # No text lies between one and itself with the lowest character behind, in any collation.
+        return str(int(cursor) + 1) if self.first == "0" else f"{cursor}\x01"
 
 
 def _runs(name: str, *states: str) -> Kind:
@@ -108,6 +113,15 @@ KINDS = {
         ),
         Kind(name="replies", statement=PRUNE_REPLIES, keep=None, first="", lap_every=_DAY),
         Kind(name="dedupe_keys", statement=PRUNE_DEDUPE_KEYS, keep=None, first="0", lap_every=_SOON),
+        Kind(
+            name="keys",
+            statement=PRUNE_KEYS,
+            lock=LOCK_IDLE_KEYS,
+            keep=None,
+            first="",
+            lap_every=_DAY,
+            is_ordered=False,
+        ),
         Kind(name="workers", statement=PRUNE_WORKERS, keep=partial(conf.keep, "workers"), first="", lap_every=_DAY),
     )
 }

@@ -193,6 +193,8 @@ async def delete_batch(
         "limit": limit,
         "look": limit * LOOK_PER_ROW,
     }
+    if kind.lock is not None:
+        parameters["locked"] = Texts([key for (key,) in await fetch_within(connection, kind.lock, parameters)])
     (row,) = await fetch_within(connection, kind.statement, parameters)
     if not kind.finds_runs:
         return Batch(*row)

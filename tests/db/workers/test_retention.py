@@ -1,5 +1,6 @@
 """What retention deletes, what it leaves alone on purpose, and where its walk stands afterwards."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,7 +8,19 @@ from django.db import connection
 
 from scheduling.clock.accounting import Auditor
 from scheduling.ids import first_id_at
-from scheduling.models import DedupeKey, DueWork, Event, IdempotencyRecord, Miss, Outbox, Run, RunEnd, Schedule
+from scheduling.models import (
+    ConcurrencyKey,
+    DedupeKey,
+    DueWork,
+    Event,
+    IdempotencyRecord,
+    Miss,
+    Outbox,
+    RateBucket,
+    Run,
+    RunEnd,
+    Schedule,
+)
 from scheduling.schedules.models import ScheduleState
 from tests.factories import DueWorkFactory, RunFactory, ScheduleFactory, StepRunFactory, TaskFactory, WorkerFactory
 from tests.invariants import broken_invariants
@@ -447,6 +460,54 @@ def test_expired_replies_and_keys_go():
 
     assert lap() == {"replies": 1, "dedupe_keys": 1}
     assert IdempotencyRecord.objects.get().key == DedupeKey.objects.get().key == "1"
+
+
+def key(name, **rate):
+    return ConcurrencyKey.objects.create(key=name, limit=1, **rate)
+
+
+def test_keys_that_nobody_holds_or_waits_for_go_with_what_is_left_of_their_rate():
+    now, rate = datetime.now(UTC), {"rate_limit": 5, "rate_period": timedelta(hours=1)}
+    for name in ("held", "waits", "overlaps", "paused", "suspected", "idle"):
+        key(name)
+    for name, ago in (("owes", timedelta(minutes=59)), ("full", timedelta(minutes=61))):
+        key(name, **rate)
+        RateBucket.objects.create(key=f"key:{name}", tokens=0, refilled_at=now - ago)
+    DueWorkFactory(concurrency_key="held")
+    for name, gate in (("waits", "key"), ("overlaps", "overlap"), ("paused", "paused"), ("suspected", "suspect")):
+        DueWorkFactory(concurrency_key=name, gate=gate)
+
+    assert lap() == {"keys": 2}
+
+    left = {"held", "waits", "overlaps", "paused", "suspected", "owes"}
+    assert set(ConcurrencyKey.objects.values_list("key", flat=True)) == left
+    assert [bucket.key for bucket in RateBucket.objects.all()] == ["key:owes"]
+
+
+def test_more_keys_than_a_batch_go_in_one_lap(settings):
+    settings.ORDINAUT_RETENTION_BATCH = 3
+    ConcurrencyKey.objects.bulk_create(ConcurrencyKey(key=f"customer {number}", limit=1) for number in range(40))
+    for number in range(0, 40, 4):
+        DueWorkFactory(concurrency_key=f"customer {number}")
+
+    assert lap("keys") == {"keys": 30}
+    assert ConcurrencyKey.objects.count() == 10
+
+
+def test_a_key_that_was_taken_while_it_was_being_locked_stays():
+    """Its due work was committed after the statement that looked for idle keys had begun."""
+    key("taken")
+    DueWorkFactory(concurrency_key="taken")
+    too_late = replace(KINDS["keys"], lock=b"SELECT unnest(ARRAY['taken', 'gone'])")
+
+    async def delete(retention):
+        async with retention._database.transaction() as connection:
+            return await turns.delete_batch(
+                connection, too_late, after="", now=datetime.now(UTC), limit=10, steps=turns.ALL_STEPS
+            )
+
+    assert on_retention(delete).deleted == 0
+    assert ConcurrencyKey.objects.get().key == "taken"
 
 
 def test_a_preview_counts_what_a_lap_would_delete_and_deletes_nothing(monkeypatch):

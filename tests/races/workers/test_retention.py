@@ -7,14 +7,18 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import connections
+from django.db import connection, connections, transaction
 
 from scheduling.audit.operations import Actor
-from scheduling.models import Run
+from scheduling.models import ConcurrencyKey, DueWork, Run
+from scheduling.runs.admission import Start, admit
 from scheduling.runs.operations import retry_run
+from scheduling.runs.states import TriggerKind
 from tests.db.workers.test_retention import artifact, ended, lap, on_retention
-from tests.factories import StepRunFactory
+from tests.factories import StepRunFactory, TaskFactory
 from tests.invariants import broken_invariants
+from tests.races.test_starts import somebody_waits_for_us
+from tests.waiting import wait_until
 from tests.workers_support import database, run
 from workers.columns import Blobs, Texts
 from workers.connection import DatabaseUnavailable, conninfo
@@ -152,3 +156,37 @@ def test_a_turn_that_is_cut_off_has_deleted_whole_runs_or_nothing(settings, monk
     monkeypatch.undo()
     assert lap("succeeded") == {"succeeded": 20}
     assert broken_invariants() == {}
+
+
+def test_a_key_under_which_a_start_is_not_committed_yet_stays():
+    task = TaskFactory(concurrency_key="api", concurrency_limit=1)
+    start = Start(task_id=task.pk, trigger_kind=TriggerKind.MANUAL)
+    with transaction.atomic(), connection.cursor() as cursor:
+        admit(cursor, [start])
+    DueWork.objects.all().delete()  # the key is there, and nobody holds it
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        admit(cursor, [start])
+        assert in_a_thread(lambda: lap("keys"))() == {}
+
+    assert ConcurrencyKey.objects.count() == DueWork.objects.count() == 1
+
+
+def test_a_start_that_finds_its_key_being_deleted_makes_it_anew():
+    task = TaskFactory(concurrency_key="api", concurrency_limit=1)
+    start = Start(task_id=task.pk, trigger_kind=TriggerKind.MANUAL)
+    with transaction.atomic(), connection.cursor() as cursor:
+        admit(cursor, [start])
+    DueWork.objects.all().delete()
+
+    def begin():
+        with transaction.atomic(), connection.cursor() as cursor:
+            return admit(cursor, [start])
+
+    with transaction.atomic():
+        ConcurrencyKey.objects.all().delete()
+        wait = in_a_thread(begin)
+        wait_until(somebody_waits_for_us, what="the start to wait for the key")
+    wait()
+
+    assert ConcurrencyKey.objects.get().key == DueWork.objects.get().concurrency_key
