@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 import redis
 
+from tests import emptying
 from tests.ordering import folder_in, spread
 from tests.processes import inherited_env
 from tests.sessions import wait_for_sessions_to_end
@@ -28,12 +29,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
-    """Let a test without an enclosing transaction be cleaned up after: Django does it by TRUNCATE, which the audit
-    trail's trigger forbids. The trigger's own test enables it again, inside its transaction."""
+    """Let a test without an enclosing transaction be cleaned up after: that may need TRUNCATE, which the audit trail's
+    trigger forbids. The trigger's own test enables it again, inside its transaction."""
     from django.db import connection
+    from django.test import TransactionTestCase
 
-    with django_db_blocker.unblock(), connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE scheduling_auditentry DISABLE TRIGGER audit_entry_is_not_truncated")
+    with django_db_blocker.unblock():
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE scheduling_auditentry DISABLE TRIGGER audit_entry_is_not_truncated")
+        emptying.remember()
+    TransactionTestCase._fixture_teardown = emptying.empty_tables
 
 
 @pytest.fixture

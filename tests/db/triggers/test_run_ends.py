@@ -337,7 +337,7 @@ def test_a_turn_ends_when_its_time_is_over_and_says_that_there_is_more() -> None
     done = ends.act()
 
     assert (done, ends.is_more) == (1, True)
-    assert RunEnds().act() == 4
+    assert act_on_run_ends() == 4
     assert Run.objects.filter(schedule=schedule).count() == 5
 
 
