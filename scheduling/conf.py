@@ -32,7 +32,7 @@ def prepares_statements() -> bool:
 
 def clock_statement_timeout() -> timedelta:
     """How long a statement of the clock may take; zero is for ever."""
-    return _duration("ORDINAUT_CLOCK_STATEMENT_TIMEOUT", 10)
+    return _duration("ORDINAUT_CLOCK_STATEMENT_TIMEOUT", 5)
 
 
 def clock_lock_timeout() -> timedelta:

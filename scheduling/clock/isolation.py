@@ -8,6 +8,7 @@ tried again. What concerns the connection, the server or its tables concerns all
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -161,7 +162,8 @@ class Isolation(Generic[Item, Result]):
     """How a batch is carried out: `fire` is one transaction for any of the items; the other two deal with one.
 
     `quarantine` and `step_over` get the item and the error, and return what is to be counted; so does `give_up`, with
-    all items that were not tried when the search was over. Without it, the time-out is the caller's.
+    all items that were not tried when the search was over. Without it a time-out is the caller's then; but where
+    others went through it is these items' own, and `suspect` gets them.
     """
 
     def __init__(
@@ -172,12 +174,15 @@ class Isolation(Generic[Item, Result]):
         step_over: Callable[[Item, Exception], Result],
         search: Search | None = None,
         give_up: Callable[[Sequence[Item], Exception], Result] | None = None,
+        suspect: Callable[[Sequence[Item], Exception], Result] | None = None,
     ) -> None:
         self._fire = fire
         self._quarantine = quarantine
         self._step_over = step_over
         self._search = search or Search(SEARCH_FOR)
         self._give_up = give_up
+        self._suspect = suspect
+        self._has_fired = False
 
     def run(self, items: Sequence[Item]) -> list[Result]:
         """Carry out all that can be, and return the results of the parts.
@@ -190,7 +195,9 @@ class Isolation(Generic[Item, Result]):
         if self._give_up is not None and self._search.error is not None and self._search.is_over:
             return [self._give_up(items, self._search.error)]
         try:
-            return [retried(lambda: self._fire(items), seen=_count)]
+            fired = [retried(lambda: self._fire(items), seen=_count)]
+            self._has_fired = True
+            return fired
         except Exception as error:
             fault = fault_of(error)
             if fault.is_everywhere:
@@ -201,10 +208,12 @@ class Isolation(Generic[Item, Result]):
             if fault.is_contention:
                 self._search.begin(error)
                 if self._search.is_over and self._give_up is None:
-                    raise
+                    if self._suspect is None or fault is not Fault.STATEMENT_TIMEOUT or not self._has_fired:
+                        raise
+                    return [self._suspect(items, error)]
             logger.warning("clock.batch_halved", schedules=len(items), fault=fault, detail=str(error).strip()[:300])
         middle = len(items) // 2
-        with session.hurried():
+        with session.hurried(), session.searching() if fault is Fault.STATEMENT_TIMEOUT else nullcontext():
             return self.run(items[:middle]) + self.run(items[middle:])
 
     def _deal_with(self, item: Item, error: Exception, fault: Fault) -> Result:

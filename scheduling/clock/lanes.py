@@ -115,6 +115,7 @@ class Lanes:
             step_over=self._step_over,
             search=search,
             give_up=self._suspect_all if search is self._brief else None,
+            suspect=self._suspect_all,
         )
         suspects = [item for item in planned if left_alone.knows(*item.ids)] if left_alone else []
         if not suspects:
@@ -124,7 +125,7 @@ class Lanes:
             self._suspects_until = time.monotonic() + SUSPECTS_FOR
         suspects.sort(key=lambda item: left_alone.tried_at(*item.ids))
         alone = Isolation(fire=write, quarantine=self._ways.refused, step_over=self._step_over)
-        with session.hurried(A_MOMENT):
+        with session.hurried(A_MOMENT), session.searching():
             for place, item in enumerate(suspects):
                 if time.monotonic() > self._suspects_until:
                     left_alone.put_off(id_ for each in suspects[place:] for id_ in each.ids)

@@ -26,6 +26,8 @@ logger = structlog.get_logger(__name__)
 
 # While the one that blocks is sought among a batch, each step waits no longer; nor does what must not delay others.
 HURRIED = timedelta(milliseconds=250)
+# And while one whose statement hangs is sought no statement takes longer: a thousand schedules are halved ten times.
+SEARCHING = timedelta(milliseconds=250)
 
 # A server that has been silent for as long as so many statements may take stands still.
 _TIMEOUTS_OF_A_TRANSACTION = 3
@@ -38,6 +40,7 @@ _SERVER_PROCESS = "SELECT pg_backend_pid()"
 Limits = tuple[timedelta, timedelta, timedelta]
 
 _at_most: ContextVar[timedelta | None] = ContextVar("_at_most", default=None)
+_statement_at_most: ContextVar[timedelta | None] = ContextVar("_statement_at_most", default=None)
 _is_owned: ContextVar[bool] = ContextVar("_is_owned", default=False)
 _watch: ContextVar[SilenceWatch | None] = ContextVar("_watch", default=None)
 # What limits a connection has of itself; None where it must not have any.
@@ -113,6 +116,16 @@ def hurried(at_most: timedelta = HURRIED) -> Iterator[None]:
         _at_most.reset(token)
 
 
+@contextmanager
+def searching(at_most: timedelta = SEARCHING) -> Iterator[None]:
+    """In this block statements of transactions without a limit of their own take no longer than a moment."""
+    token = _statement_at_most.set(at_most)
+    try:
+        yield
+    finally:
+        _statement_at_most.reset(token)
+
+
 def limits() -> Limits:
     """Of a statement, of a wait for a lock, and of silence in a transaction, as the settings say; 0 is no limit."""
     return conf.clock_statement_timeout(), conf.clock_lock_timeout(), conf.clock_idle_timeout()
@@ -124,6 +137,9 @@ def _chosen(statement: timedelta | None = None) -> Limits:
     at_most = _at_most.get()
     if at_most is not None and (not lock or lock > at_most):
         lock = at_most
+    most = _statement_at_most.get()
+    if most is not None and (not of_statement or of_statement > most):
+        of_statement = most
     return statement or of_statement, lock, of_silence
 
 

@@ -11,7 +11,7 @@ import pytest
 from django.db import Error, OperationalError, ProgrammingError, connection, connections, transaction
 from django.db.models import F
 
-from scheduling.clock import metrics, overdue, session
+from scheduling.clock import lanes, metrics, overdue, session
 from scheduling.clock.firing import run_pass
 from scheduling.clock.isolation import SteppedOver
 from scheduling.clock.jobs import end_snoozes
@@ -151,6 +151,36 @@ def test_a_hung_statement_is_cut_off_and_only_its_schedule_waits() -> None:
     assert (result.runs, result.stepped_over, result.quarantined) == (len(others), 1, 0)
     assert faults("statement_timeout") > before
     assert run_pass().runs == 1
+
+
+@pytest.mark.parametrize("overlap", ["allow", "skip"])
+@pytest.mark.parametrize("hangs", [1, 3])
+def test_a_hung_statement_is_found_though_it_may_take_longer_than_the_search(
+    overlap: str, hangs: int, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.ORDINAUT_CLOCK_STATEMENT_TIMEOUT = timedelta(seconds=1.5)
+    monkeypatch.setattr(lanes, "SEARCH_FOR", 1.0)  # 10 and 5 seconds in earnest
+    schedules = [due(overlap=overlap) for _ in range(40)]
+    hung = {str(each.id) for each in schedules[10 : 10 + hangs]}
+    left_alone = SteppedOver()
+
+    with inserts_of_runs_do(f"IF NEW.schedule_id = ANY('{{{','.join(hung)}}}') THEN PERFORM pg_sleep(600); END IF;"):
+        began = time.monotonic()
+        runs = 0
+        while runs < 40 - hangs and time.monotonic() - began < 10:
+            result = run_pass(stepped_over=left_alone)
+            runs += result.runs
+        took = time.monotonic() - began
+        newcomer = due(overlap=overlap)
+        began = time.monotonic()
+        assert run_pass(stepped_over=left_alone).runs == 1
+        assert time.monotonic() - began < 1.4, "whoever hangs is known, and waited for briefly"
+
+    assert runs == 40 - hangs
+    assert took < 6
+    fired = set(Run.objects.values_list("schedule_id", flat=True))
+    assert fired == {each.id for each in [*schedules, newcomer] if str(each.id) not in hung}
+    assert not Schedule.objects.filter(state=ScheduleState.QUARANTINED).exists()
 
 
 @pytest.mark.parametrize(("code", "kind"), [("40P01", "deadlock"), ("40001", "serialization")])

@@ -78,6 +78,10 @@ class Recurrence(ABC):
         found = self._first_from(instant)
         return found is not None and found - instant < ONE_SECOND
 
+    def rule_within(self, instant: datetime, end: datetime) -> datetime | None:
+        """What `rule_from` gives; where that is behind `end`, perhaps None, when it would be dear to find."""
+        return self.rule_from(instant)
+
     @property
     def counted_from(self) -> datetime | None:
         """The naive UTC instant from which elapsed time is counted; None where local times count."""

@@ -64,13 +64,13 @@ class ElapsedRecurrence(Recurrence):
 
     def first_from(self, instant: datetime, end: datetime = datetime.max) -> datetime | None:
         """The first occurrence at or after `instant`, before COUNT, UNTIL and exclusions are looked at; None where 250
-        years, or the time up to about `end`, have none.
+        years, or the time up to `end`, have none. (One soon after `end` may be found, too.)
 
         ScheduleError `search_too_long` where it is not found by as many jumps as a search may take.
         """
         begin = max(instant, self.anchor)
         start: datetime | None = begin
-        end = min(end, min(begin, LATEST - _SEARCH) + _SEARCH)
+        end = min(end, min(begin, LATEST - _SEARCH) + _SEARCH)  # so that there is an instant behind it
         jumps = iter(range(_MAX_JUMPS // self.lines))
         while start is not None and start <= end:
             if sum(1 for _ in islice(jumps, _SEGMENT_JUMPS)) < _SEGMENT_JUMPS:
@@ -83,7 +83,7 @@ class ElapsedRecurrence(Recurrence):
             segment = next(self.zone.segments_from(start), None)
             if segment is None:
                 return None
-            found = self._first_in(segment, max(segment.start, start), jumps)
+            found = self._first_in(segment, max(segment.start, start), min(segment.end, end + ONE_SECOND), jumps)
             if found is not None:
                 return found
             start = self._first_day_behind(segment)
@@ -128,8 +128,11 @@ class ElapsedRecurrence(Recurrence):
         return self.until
 
     def rule_from(self, instant: datetime) -> datetime | None:
+        return self.rule_within(instant, datetime.max)
+
+    def rule_within(self, instant: datetime, end: datetime) -> datetime | None:
         while True:
-            found = self.first_from(instant, datetime.max if self.until is None else self.until)
+            found = self.first_from(instant, end if self.until is None else min(self.until, end))
             if found is None or (self.until is not None and found > self.until):
                 return None
             if not self._is_excluded(found):
@@ -147,11 +150,12 @@ class ElapsedRecurrence(Recurrence):
             day = end
         return LATEST.toordinal()
 
-    def _first_in(self, segment: Segment, instant: datetime, jumps: Iterator[int]) -> datetime | None:
+    def _first_in(self, segment: Segment, instant: datetime, last: datetime, jumps: Iterator[int]) -> datetime | None:
+        """The first occurrence of a segment at or after `instant` and before about `last`, which lies in it."""
         grid = self._grid(segment)
         from_second = _seconds(instant + segment.offset)
         unit = (from_second - grid.phase) // self.units.size
-        end = -((grid.phase - _seconds(segment.end + segment.offset)) // self.units.size)
+        end = -((grid.phase - _seconds(last + segment.offset)) // self.units.size)
         while True:
             found = self.units.first_from(unit, end, grid.base, jumps)
             if found is None:

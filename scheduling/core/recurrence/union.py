@@ -28,10 +28,14 @@ class UnionRecurrence(Recurrence):
 
     The last answer of each member is kept with the instant that was asked: a schedule that fires moves on in one or
     two members, and what the others say still holds. An entry is replaced whole, so that threads may share one.
+
+    A member whose next instant is too dear to find keeps no other from firing: it is searched as far as the nearest of
+    the others.
     """
 
     members: tuple[Recurrence, ...]
-    _known: list[tuple[datetime, datetime | None] | None] = field(init=False, repr=False)
+    _known: list["_Known | None"] = field(init=False, repr=False)
+    _dear: set[int] = field(default_factory=set, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._known = [None] * len(self.members)
@@ -41,8 +45,16 @@ class UnionRecurrence(Recurrence):
         return all(member.is_void for member in self.members)
 
     def rule_from(self, instant: datetime) -> datetime | None:
-        found = [self._of_member(at, instant) for at in range(len(self.members))]
-        return min((each for each in found if each is not None), default=None)
+        nearest = datetime.max
+        for at in range(len(self.members)):
+            if at not in self._dear:
+                try:
+                    nearest = min(nearest, self._of_member(at, instant, datetime.max) or datetime.max)
+                except ScheduleError:
+                    self._dear.add(at)
+        for at in sorted(self._dear):
+            nearest = min(nearest, self._of_member(at, instant, nearest) or datetime.max)
+        return None if nearest == datetime.max else nearest
 
     @property
     def own_end(self) -> datetime | None:
@@ -66,13 +78,23 @@ class UnionRecurrence(Recurrence):
             nearest = found if nearest is None else min(nearest, found)
         return nearest
 
-    def _of_member(self, at: int, instant: datetime) -> datetime | None:
+    def _of_member(self, at: int, instant: datetime, end: datetime) -> datetime | None:
+        """Its first instant, None where it has none up to `end`."""
         known = self._known[at]
-        if known is not None and known[0] <= instant and (known[1] is None or instant <= known[1]):
-            return known[1]
-        found = self.members[at].rule_from(instant)
-        self._known[at] = (instant, found)
+        if known is not None and known.asked <= instant <= known.until and (known.found or end <= known.until):
+            return known.found
+        found = self.members[at].rule_within(instant, end)
+        self._known[at] = _Known(instant, end if found is None else found, found)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """From `asked` to `until` there is nothing but `found`, which is `until` where it is not None."""
+
+    asked: datetime
+    until: datetime
+    found: datetime | None
 
 
 def lines_of(expression: str) -> list[tuple[int, str]]:

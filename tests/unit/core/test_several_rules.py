@@ -152,3 +152,47 @@ def test_what_was_kept_of_one_question_does_not_spoil_another():
 
     for at in (2500, 3, 1700, 0, 2990, 1200, 1201, 1199):
         assert recurrence.next_after(all_of_them[at]) == all_of_them[at + 1]
+
+
+DEAR = [
+    # It is found alone, and not by a twentieth of what a search may cost.
+    ("FREQ=HOURLY;INTERVAL=86401;BYHOUR=16", "2026-11-27T16:23:48", "2026-11-27T00:00:00"),
+    ("FREQ=SECONDLY;INTERVAL=86401;BYDAY=MO;BYHOUR=9;BYMINUTE=0", "2025-01-01T09:00:00", "2025-04-02T00:00:00"),
+    ("FREQ=HOURLY;INTERVAL=4321;BYMONTHDAY=1;BYHOUR=9", "2026-12-01T09:00:00", "2026-12-15T00:00:00"),
+]
+
+
+@pytest.mark.parametrize(("dear", "starts_at", "after"), DEAR)
+@pytest.mark.parametrize("place", [0, 3, 19])
+def test_a_rule_that_is_dear_to_find_keeps_the_others_from_nothing(dear, starts_at, after, place):
+    others = [f"FREQ=DAILY;BYHOUR={hour};BYMINUTE=17" for hour in range(19)]
+    asked = {"kind": "rrule", "timezone": BERLIN, "starts_at": starts_at, "after": after}
+
+    with_it = local_times(60, expression="\n".join([*others[:place], dear, *others[place:]]), **asked)
+    alone = local_times(1, expression=dear, **asked)
+    without_it = local_times(60, expression="\n".join(others), **asked)
+
+    assert with_it == sorted({*without_it, *(time for time in alone if time <= without_it[-1])})[:60]
+
+
+def test_a_rule_that_is_dear_to_find_occurs_when_its_time_has_come():
+    dear, starts_at, _ = DEAR[0]
+    others = "\n".join(f"FREQ=YEARLY;BYMONTH=1;BYMONTHDAY={day};BYHOUR=1" for day in range(1, 5))
+    asked = {"kind": "rrule", "timezone": BERLIN, "starts_at": starts_at}
+    (_, met) = local_times(2, expression=dear, **asked)
+    assert met > "2200"
+
+    found = local_times(2000, expression=f"{dear}\n{others}", after=f"{int(met[:4]) - 1}-06-01T00:00:00", **asked)
+
+    assert met in found
+
+
+def test_rules_that_are_all_dear_to_find_are_not_found():
+    dear, _, after = DEAR[1]
+    lines = "\n".join(f"{dear};BYSECOND={second}" for second in range(5))
+    recurrence = compile_rule(Rule(kind="rrule", expression=lines, timezone=BERLIN, starts_at=datetime(2025, 1, 1, 9)))
+
+    with pytest.raises(ScheduleError) as refused:
+        recurrence.next_after(datetime.fromisoformat(after).replace(tzinfo=UTC))
+
+    assert refused.value.code == "search_too_long"
