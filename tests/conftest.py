@@ -38,7 +38,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE scheduling_auditentry DISABLE TRIGGER audit_entry_is_not_truncated")
         emptying.remember()
-    TransactionTestCase._fixture_teardown = emptying.empty_tables
+    TransactionTestCase._fixture_teardown = emptying.empty_tables  # type: ignore[attr-defined]
 
 
 @pytest.fixture

@@ -185,14 +185,3 @@ def test_a_rule_that_is_dear_to_find_occurs_when_its_time_has_come():
     found = local_times(2000, expression=f"{dear}\n{others}", after=f"{int(met[:4]) - 1}-06-01T00:00:00", **asked)
 
     assert met in found
-
-
-def test_rules_that_are_all_dear_to_find_are_not_found():
-    dear, _, after = DEAR[1]
-    lines = "\n".join(f"{dear};BYSECOND={second}" for second in range(5))
-    recurrence = compile_rule(Rule(kind="rrule", expression=lines, timezone=BERLIN, starts_at=datetime(2025, 1, 1, 9)))
-
-    with pytest.raises(ScheduleError) as refused:
-        recurrence.next_after(datetime.fromisoformat(after).replace(tzinfo=UTC))
-
-    assert refused.value.code == "search_too_long"
