@@ -32,8 +32,9 @@ class Claimer:
         self._shared = SharedClaim(database, boot_id=boot_id, floors=self._floors)
         self.look_in: float | None = None
 
-    async def claim(self, *, limit: int) -> list[ClaimedRun]:
-        """Lease at most `limit` runs and return them in the order in which they are to start.
+    async def claim(self, *, limit: int, lowest: int | None = None) -> list[ClaimedRun]:
+        """Lease at most `limit` runs, about `lowest` of them of the lowest priority (None: as many as there are), and
+        return them in the order in which they are to start.
 
         Commits. Raises DatabaseUnavailable; the claim may have been committed all the same (see `release_unknown`).
         """
@@ -41,10 +42,10 @@ class Claimer:
         self.look_in = None
         controls = await self._controls.current(now=now)
         if not are_alike(controls):
-            claimed = await self._shared.claim(controls, limit=limit, now=now)
+            claimed = await self._shared.claim(controls, limit=limit, lowest=lowest, now=now)
             self.look_in = self._shared.look_in
             return claimed
-        parameters = {**self._floors.parameters(now=now), "limit": limit, "boot_id": self._boot_id}
+        parameters = {**self._floors.parameters(now=now, limit=limit, lowest=lowest), "boot_id": self._boot_id}
         rows = await self._database.fetch(CLAIM, {**parameters, "metered": Texts()})
         claimed = sorted((ClaimedRun(*row) for row in rows), key=lambda run: run.place)
         if claimed:
@@ -56,7 +57,7 @@ class Claimer:
     async def seconds_to_next_due(self, *, within: float) -> float | None:
         """Until the next run becomes due by itself, which nobody will say; None where none does `within` seconds.
         Raises DatabaseUnavailable."""
-        probes = self._floors.parameters(now=time.monotonic())
+        probes = self._floors.parameters(now=time.monotonic(), limit=1)
         parameters = {"queues": probes["queues"], "priorities": probes["priorities"], "horizon": within}
         ((seconds,),) = await self._database.fetch(NEXT_DUE, parameters)
         return None if seconds is None else max(0.0, seconds)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 from collections import Counter
@@ -11,6 +12,7 @@ from uuid import UUID
 
 import structlog
 
+from scheduling.tasks.models import LOWEST_PRIORITY
 from workers import tally as counted
 from workers.briefing import Brief, Briefing
 from workers.claim import Claimer
@@ -21,6 +23,7 @@ from workers.connection import Database, DatabaseUnavailable
 from workers.doing import Doing
 from workers.equipment import Equipment
 from workers.execution import Execution, Stop
+from workers.floors import lowest_among
 from workers.outage import Outage
 from workers.points import reach
 from workers.prefetch import Prefetch
@@ -34,6 +37,7 @@ WATCH_EVERY = 0.5  # seconds between looks for cancellations
 SHORTEST_PAUSE = 0.005
 SUSPECTS_EVERY = 1.0
 STRAYS_EVERY = 60.0
+LEFT_TO_OTHERS = 0.25  # of the slots: runs of the lowest priority, which backfills have, do not take them
 LONGEST_TURN = 0.05  # seconds of starting runs until the loop looks at everything else
 HURRY = timedelta(seconds=1)
 
@@ -65,6 +69,7 @@ class Pool:
         self._will_fill = False
         self._is_draining = False
         self._is_hungry = True
+        self._is_full_of_lowest = False
         self._suspects_at = 0.0
         self._strays_at = time.monotonic()
 
@@ -127,10 +132,12 @@ class Pool:
             late_in = self._waiting.seconds_to_late(now=time.monotonic())
             return pause if late_in is None else min(pause, max(late_in, SHORTEST_PAUSE))
         reach("before-claim")
-        claimed = await self._claimer.claim(limit=room)
+        lowest = self._room_for_lowest()
+        claimed = await self._claimer.claim(limit=room, lowest=lowest)
         if claimed:
             reach("after-claim")
         self._is_hungry = len(claimed) == room
+        self._is_full_of_lowest = lowest < room and lowest_among(claimed) >= lowest
         soon = self._claimer.look_in
         await self._take(claimed)
         if self._is_hungry and self._room():
@@ -243,6 +250,12 @@ class Pool:
             return 0
         return max(0, self.free_slots + places - len(self._waiting))
 
+    def _room_for_lowest(self) -> int:
+        """How many of the lowest priority, that of backfills, may be claimed: they leave some slots to the others."""
+        held = lowest_among(execution.claimed for execution in self._running.values())
+        held += lowest_among(brief.run for brief in self._waiting)
+        return max(0, self.slots - min(self.slots - 1, math.ceil(self.slots * LEFT_TO_OTHERS)) - held)
+
     def _may_claim_suspect(self) -> bool:
         """At most one is held, in a slot of its own, and looked for now and then: they are rare."""
         if self._is_draining or not self.free_slots or time.monotonic() - self._suspects_at < SUSPECTS_EVERY:
@@ -309,7 +322,7 @@ class Pool:
             logger.error("run.slot_failed", run=str(execution.claimed.run_id), exc_info=error)
             self._equipment.faults.note(f"a slot failed with run {execution.claimed.run_id}", error)
         self._fill_slots_soon()
-        if self._is_hungry:
+        if self._is_hungry or (self._is_full_of_lowest and execution.claimed.priority == LOWEST_PRIORITY):
             self._wake.set()
 
     async def _sleep(self, seconds: float) -> None:

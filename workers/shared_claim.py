@@ -17,11 +17,12 @@ from uuid import UUID
 
 import psycopg
 
+from scheduling.tasks.models import LOWEST_PRIORITY
 from workers.claimed import ClaimedRun
 from workers.columns import Instants, Smallints, Texts, Uuids
 from workers.connection import Database, Row, fetch_within
 from workers.controls import QueueControl
-from workers.floors import Floors
+from workers.floors import Floors, lowest_among
 from workers.points import reach
 from workers.sharing import NOBODY, FairHead, Shares, in_turn, last_served, quota_of
 from workers.statements import BUCKET, CLAIM, CLAIM_FAIR, CLAIM_SUSPECT, DUE_QUEUES, FAIR_HEADS, LOCK_BUCKET, SPEND
@@ -69,11 +70,15 @@ class SharedClaim:
         self._served: dict[str, UUID] = {}
         self._buckets: dict[str, _Bucket] = {}
         self._now = 0.0
+        self._lowest = 0  # how many of the lowest priority may still be taken
         self.look_in: float | None = None
 
-    async def claim(self, controls: Mapping[str, QueueControl], *, limit: int, now: float) -> list[ClaimedRun]:
+    async def claim(
+        self, controls: Mapping[str, QueueControl], *, limit: int, lowest: int | None, now: float
+    ) -> list[ClaimedRun]:
         """Lease at most `limit` runs and return them in the order of their starts. Commits, as `Claimer.claim`."""
         self._now, self.look_in, self._buckets = now, None, {}
+        self._lowest = limit if lowest is None else lowest
         taken: list[ClaimedRun] = []
         async with self._database.transaction() as connection:
             groups = _groups(controls, await self._due(connection, controls))
@@ -108,7 +113,9 @@ class SharedClaim:
 
     async def _due(self, connection: Connection, controls: Mapping[str, QueueControl]) -> set[str]:
         fair = Texts(name for name, control in controls.items() if control.is_fair)
-        rows = await fetch_within(connection, DUE_QUEUES, {**self._floors.parameters(now=self._now), "fair": fair})
+        rows = await fetch_within(
+            connection, DUE_QUEUES, {**self._floors.parameters(now=self._now, limit=1), "fair": fair}
+        )
         return {queue for (queue,) in rows}
 
     async def _claim_group(self, connection: Connection, group: _Group, share: int) -> list[ClaimedRun]:
@@ -130,12 +137,12 @@ class SharedClaim:
         """Of a fair queue first what has no agent: rows that were admitted while it became fair."""
         metered = Texts(group.queues if group.is_limited else ())
         parameters = {
-            **self._floors.parameters(now=self._now, queues=group.queues),
-            "limit": limit,
+            **self._floors.parameters(now=self._now, limit=limit, lowest=self._lowest, queues=group.queues),
             "boot_id": self._boot_id,
             "metered": metered,
         }
         claimed = [ClaimedRun(*row) for row in await fetch_within(connection, CLAIM, parameters)]
+        self._lowest -= lowest_among(claimed)
         self._floors.raise_to(claimed)
         if group.is_fair and len(claimed) < limit:
             (queue,) = group.queues
@@ -163,6 +170,18 @@ class SharedClaim:
         return taken
 
     async def _deal(self, connection: Connection, queue: str, due: list[FairHead], limit: int) -> list[ClaimedRun]:
+        """Deal all that is due, as far as that may be of the lowest priority, and then the others."""
+        others = [head for head in due if head.priority != LOWEST_PRIORITY]
+        first = limit if len(others) == len(due) else min(limit, self._lowest)
+        claimed = await self._deal_alike(connection, queue, due, first) if first else []
+        self._lowest -= lowest_among(claimed)
+        if others and len(claimed) == first < limit:
+            claimed += await self._deal_alike(connection, queue, others, limit - first)
+        return claimed
+
+    async def _deal_alike(
+        self, connection: Connection, queue: str, due: list[FairHead], limit: int
+    ) -> list[ClaimedRun]:
         parameters: dict[str, Any] = {
             "queue": queue,
             "agents": Uuids(head.agent_id for head in due),

@@ -90,6 +90,7 @@ class _Facts:
     rate_period: timedelta | None
     dedupe_key: str
     dedupe_window: Any
+    is_held_apart: bool  # it is paused, and what was queued before is not in the way of this start
     is_watched: bool
 
 
@@ -194,13 +195,6 @@ def lock_free_tasks(cursor: Any, task_ids: Iterable[UUID]) -> frozenset[UUID]:
     return frozenset(task_id for (task_id,) in cursor.fetchall())
 
 
-def is_backfilled(cursor: Any, task_id: UUID) -> bool:
-    """True where all live runs of an exclusive task are of backfills. Requires a transaction that holds the task."""
-    cursor.execute(statements.LIVE_RUNS, [[task_id]])
-    row = cursor.fetchone()
-    return row is not None and bool(row[3])
-
-
 def _read_facts(cursor: Any, task_ids: set[UUID]) -> dict[UUID, _Facts]:
     """Facts of the tasks that there are, each read under the lock that its policy asks for."""
     facts: dict[UUID, _Facts] = {}
@@ -246,6 +240,10 @@ def _apply_overlap(cursor: Any, rows: list[_Row]) -> None:
     cursor.execute(statements.LIVE_RUNS, [sorted(tasks)])
     for task_id, *known in cursor.fetchall():
         tasks[task_id] = _RunsOfTask(*known)
+    if paused := sorted({row.facts.id for row in rows if row.is_exclusive and row.facts.is_held_apart}):
+        cursor.execute(statements.HELD_BY_PAUSE, [paused])
+        for task_id, count in cursor.fetchall():
+            tasks[task_id].held -= count
     for row in rows:
         if row.is_exclusive and not row.skip_reason:
             _decide(cursor, row, tasks[row.facts.id])

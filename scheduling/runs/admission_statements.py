@@ -3,6 +3,7 @@
 _TASK_FACTS = """
 SELECT id, agent_id, overlap, current_revision_id, params, simulate, priority, queue,
        concurrency_key, concurrency_limit, rate_limit, rate_period, dedupe_key, dedupe_window,
+       state = 'paused' AND overlap <> 'cancel_running',
        pause_after_failures IS NOT NULL
            OR EXISTS (SELECT FROM scheduling_schedule follower WHERE follower.after_task_id = scheduling_task.id)
 FROM scheduling_task
@@ -40,6 +41,18 @@ SELECT work.task_id,
            FILTER (WHERE work.gate IS DISTINCT FROM 'overlap'), false)
 FROM scheduling_duework work
 WHERE work.is_exclusive AND work.task_id = ANY(%s)
+GROUP BY work.task_id
+"""
+
+# Purpose: how many held runs of paused tasks were queued before the pause, which holds them: they are not in the way of
+# what is started by hand. Index: due_work_exclusive_idx; primary keys. Locks: none; the tasks are locked.
+HELD_BY_PAUSE = """
+SELECT work.task_id, count(*)
+FROM scheduling_duework work
+JOIN scheduling_task task ON task.id = work.task_id
+JOIN scheduling_run run ON run.id = work.run_id
+WHERE work.is_exclusive AND work.task_id = ANY(%s) AND work.gate = 'overlap'
+  AND task.state = 'paused' AND run.created_at < task.paused_at
 GROUP BY work.task_id
 """
 

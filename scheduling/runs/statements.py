@@ -31,10 +31,12 @@ UPDATE scheduling_duework SET cancel_requested_at = COALESCE(cancel_requested_at
 WHERE run_id = %s AND lease_owner IS NOT NULL
 """
 
-# Purpose: hold what a paused task has queued; what waits behind `overlap` is held by the task's state already.
-# Index: none, as above. Locks: the rows it holds.
+# Purpose: hold what a paused task has queued. What waits behind `overlap` is held by the task's state already. There
+# goes what nobody has begun, too, if the task forbids overlap: it is not in the way of what is started by hand
+# meanwhile, nor beside it when the pause ends. Index: none, as above. Locks: the rows it holds.
 HOLD_PAUSED = """
-UPDATE scheduling_duework SET gate = 'paused'
+UPDATE scheduling_duework
+SET gate = CASE WHEN is_exclusive AND claim_count <= handback_count THEN 'overlap' ELSE 'paused' END
 WHERE task_id = %s AND lease_owner IS NULL AND (gate IS NULL OR gate = 'key')
 """
 
@@ -75,21 +77,9 @@ WHERE is_exclusive AND task_id = %s AND lease_owner IS NULL AND (gate IS NULL OR
   AND claim_count <= handback_count
 """
 
-# Purpose: let held runs of a paused task wait for nothing but the end of the pause: the first so many, all where that
-# is NULL, none while another run of an exclusive task is live. Index: none, as above; due_work_exclusive_idx for those
-# that are live. Locks: the rows it opens.
-LEAVE_TO_PAUSE = """
-UPDATE scheduling_duework SET gate = 'paused'
-WHERE gate = 'overlap' AND run_id = ANY(ARRAY(
-    SELECT held.run_id FROM scheduling_duework held
-    WHERE held.task_id = %(task)s AND held.gate = 'overlap' AND NOT EXISTS (
-        SELECT FROM scheduling_duework live
-        WHERE live.is_exclusive AND live.task_id = %(task)s AND live.gate IS DISTINCT FROM 'overlap'
-    )
-    ORDER BY held.priority = 9, held.available_at, held.run_id
-    LIMIT %(at_most)s
-))
-"""
+# Purpose: let held runs of a paused task that allows overlap wait for nothing but the end of the pause. Index: none, as
+# above. Locks: the rows it opens.
+LEAVE_TO_PAUSE = "UPDATE scheduling_duework SET gate = 'paused' WHERE task_id = %s AND gate = 'overlap'"
 
 # Purpose: skip the held runs of a task past the first few, when its policy no longer lets them wait. The first is that
 # which starts first: in a pause one that was started since, by hand, which does not wait for the end. What a backfill

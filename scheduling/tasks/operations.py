@@ -21,9 +21,9 @@ from scheduling.definitions.json_values import require_storable
 from scheduling.definitions.strict import parse
 from scheduling.errors import IllegalTransition, KeyTaken, LimitReached, NotValid, Problem, VersionMismatch
 from scheduling.instants import database_moment, database_now
-from scheduling.runs.admission import is_backfilled
 from scheduling.runs.admission_statements import KNOW_KEYS
 from scheduling.runs.gates import release_gated
+from scheduling.runs.live import has_live_runs, is_backfilled
 from scheduling.runs.models import ConcurrencyKey, DueWork
 from scheduling.runs.statements import (
     CANCEL_RUNS_OF_TASK,
@@ -267,20 +267,22 @@ def _judge_overlap_anew(task: Task) -> None:
     as exclusive: gates are looked for among the marked rows.
 
     In a pause that lets go what was started since by hand. What was queued before is judged now all the same. All of it
-    stands behind the gate that the resumption opens where overlap is allowed. Where the policy bounds what waits, one
-    run does, unless another is live already: it is not among those that wait. Any other policy keeps all of it behind
-    the overlap gate, where it is not in the way of what is started by hand later in the pause."""
+    stands behind the gate that the resumption opens where overlap is allowed. Any other policy keeps it behind the
+    overlap gate, where it is not in the way of what is started by hand later in the pause. Where the policy bounds what
+    waits, the first is not among those, unless another run is live already: it starts with the end of the pause."""
     with connection.cursor() as cursor:
         release_gated(cursor, task_ids=[task.pk])
         cursor.execute(MARK_EXCLUSIVE, [task.is_exclusive, task.pk, task.is_exclusive])
         if task.is_exclusive:
             cursor.execute(HOLD_UNBEGUN, [task.pk])
             release_gated(cursor, task_ids=[task.pk])
-        if task.state == TaskState.PAUSED and (task.overlap in _MAY_WAIT or not task.is_exclusive):
-            cursor.execute(LEAVE_TO_PAUSE, {"task": task.pk, "at_most": 1 if task.is_exclusive else None})
+        if task.state == TaskState.PAUSED and not task.is_exclusive:
+            cursor.execute(LEAVE_TO_PAUSE, [task.pk])
         if task.overlap in _MAY_WAIT:
             # As admission decides: the first waits for a backfilled run under any policy.
             may_wait = _MAY_WAIT[OverlapPolicy(task.overlap)] or int(is_backfilled(cursor, task.pk))
+            if task.state == TaskState.PAUSED and not has_live_runs(cursor, task.pk):
+                may_wait += 1
             cursor.execute(SKIP_HELD, [task.pk, may_wait])
             reopen([schedule_id for (schedule_id,) in cursor.fetchall()])
 

@@ -17,8 +17,9 @@ from workers.standing import Standing
 
 def gated(standing: Standing, work: DueWork) -> Iterator[Reason]:
     task, run = standing.run.task, standing.run
-    is_held_by_pause = work.gate == Gate.OVERLAP and task.paused_at is not None and run.created_at < task.paused_at
-    if work.gate == Gate.PAUSED or (task.state == TaskState.PAUSED and is_held_by_pause):
+    is_paused = task.state == TaskState.PAUSED and task.paused_at is not None
+    is_held_by_pause = work.gate == Gate.OVERLAP and is_paused and run.created_at < task.paused_at
+    if work.gate == Gate.PAUSED or is_held_by_pause:
         until = f" until {moment(task.paused_until)}" if task.paused_until else ""
         why = f": {task.pause_reason}" if task.pause_reason else ""
         yield Reason(
@@ -32,8 +33,8 @@ def gated(standing: Standing, work: DueWork) -> Iterator[Reason]:
                 "reason": task.pause_reason,
             },
         )
-    if work.gate == Gate.OVERLAP:
-        yield _behind_overlap(standing)
+    if work.gate == Gate.OVERLAP and (standing.overlap.holders or standing.overlap.ahead or not is_held_by_pause):
+        yield _behind_overlap(standing, is_held_by_pause=is_held_by_pause)
     elif work.gate == Gate.KEY and standing.key.is_full:
         yield _full_key(standing, work)
     elif work.gate == Gate.SUSPECT:
@@ -46,10 +47,15 @@ def gated(standing: Standing, work: DueWork) -> Iterator[Reason]:
         )
 
 
-def _behind_overlap(standing: Standing) -> Reason:
+def _behind_overlap(standing: Standing, *, is_held_by_pause: bool) -> Reason:
     line, overlap = standing.overlap, standing.run.task.overlap
     holders = ids(line.holders)
-    whom = f"run {holders[0]} of the task is live" if holders else "it is let go by the sweep within a second"
+    if holders:
+        whom = f"run {holders[0]} of the task is live"
+    elif is_held_by_pause:
+        whom = "the pause holds those before it, too"
+    else:
+        whom = "it is let go by the sweep within a second"
     return Reason(
         code="overlap",
         sentence=f"It waits behind its task's overlap policy {overlap}: {whom}; {line.ahead_words} wait before it.",

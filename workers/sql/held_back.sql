@@ -25,6 +25,14 @@ SELECT task.id, NULL::text
 FROM task
 WHERE EXISTS (
     SELECT FROM scheduling_duework held WHERE held.is_exclusive AND held.task_id = task.id AND held.gate = 'overlap'
+) AND (
+    -- What a pause holds waits for its end, what was started since by hand does not.
+    SELECT paused.paused_at FROM scheduling_task paused WHERE paused.id = task.id AND paused.state = 'paused'
+) IS NULL OR EXISTS (
+    SELECT FROM scheduling_task paused
+    JOIN scheduling_duework held ON held.is_exclusive AND held.task_id = paused.id AND held.gate = 'overlap'
+    JOIN scheduling_run run ON run.id = held.run_id
+    WHERE paused.id = task.id AND paused.state = 'paused' AND run.created_at >= paused.paused_at
 )
 UNION ALL
 SELECT NULL::uuid, key.key::text

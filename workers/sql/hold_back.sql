@@ -24,6 +24,8 @@ SET lease_owner = NULL,
     started_at = CASE WHEN work.claim_count > 1 THEN work.started_at ELSE run.started_at END,
     deadline_at = CASE WHEN run.state = 'waiting' THEN work.deadline_at END,
     gate = CASE
+        -- As the pause does with what nobody has begun (`HOLD_PAUSED`).
+        WHEN held.is_paused AND work.is_exclusive AND work.claim_count - 1 <= work.handback_count THEN 'overlap'
         WHEN held.is_paused THEN 'paused'
         WHEN work.is_suspect THEN 'suspect'
         WHEN work.concurrency_key IS NOT NULL THEN 'key'

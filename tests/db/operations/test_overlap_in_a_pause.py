@@ -74,6 +74,82 @@ def end_the_live_one(task: Task) -> UUID:
     return run_id
 
 
+def first_of(task: Task) -> Run:
+    found = Run.objects.filter(task=task).order_by("scheduled_for").first()
+    assert found is not None
+    return found
+
+
+def lease(work: DueWork, **others: Any) -> None:
+    leased = {"lease_owner": WorkerFactory().pk, "lease_epoch": 1, "claimed_at": datetime.now(UTC), "claim_count": 1}
+    DueWork.objects.filter(pk=work.pk).update(**leased | others)
+
+
+def queued_before_a_pause(overlap: str, **columns: Any) -> tuple[Task, Run]:
+    task = TaskFactory(overlap=overlap, **columns)
+    before = start_run(actor=ACTOR, task=task)
+    pause_task(actor=ACTOR, task=task)
+    return task, before
+
+
+@pytest.mark.parametrize("columns", [{}, KEY, {"queue": "fair"}], ids=["plain", "keyed", "fair"])
+@pytest.mark.parametrize("overlap", ["skip", "queue_one", "queue_all"])
+def test_a_run_by_hand_starts_in_a_pause_that_holds_another(overlap: str, columns: dict[str, Any]) -> None:
+    Queue.objects.create(name="fair", is_fair=True)
+    task, before = queued_before_a_pause(overlap, **columns)
+
+    by_hand = start_run(actor=ACTOR, task=task)
+    again = start_run(actor=ACTOR, task=task)
+
+    assert gate_of(by_hand) is None
+    assert again.state == ("skipped" if overlap == "skip" else "queued")
+    assert broken_invariants() == {}
+    assert end_the_live_one(task) == by_hand.pk
+    assert gates(task) == ([Gate.OVERLAP] if overlap == "skip" else [Gate.OVERLAP, None])
+    assert sweep_gates() == 0
+    resume_task(actor=ACTOR, task=task)
+    if overlap != "skip":
+        assert end_the_live_one(task) == again.pk
+    assert gate_of(before) is None
+
+
+@pytest.mark.parametrize("overlap", ["skip", "queue_one", "queue_all"])
+def test_what_a_pause_held_does_not_run_beside_a_run_by_hand_when_it_ends(overlap: str) -> None:
+    task, before = queued_before_a_pause(overlap)
+    by_hand = start_run(actor=ACTOR, task=task)
+
+    resume_task(actor=ACTOR, task=task)
+
+    assert (gate_of(before), gate_of(by_hand)) == (Gate.OVERLAP, None)
+    assert broken_invariants() == {}
+    end_the_live_one(task)
+    assert gate_of(before) is None
+
+
+def test_a_run_by_hand_in_a_pause_replaces_the_one_before_where_the_newest_does() -> None:
+    task, before = queued_before_a_pause("cancel_running")
+
+    by_hand = start_run(actor=ACTOR, task=task)
+
+    before.refresh_from_db()
+    assert (before.state, gate_of(by_hand)) == ("canceled", None)
+
+
+@pytest.mark.parametrize("begun", ["leased", "sleeps"])
+def test_what_had_begun_before_a_pause_is_in_the_way_of_a_run_by_hand(begun: str) -> None:
+    task = TaskFactory(overlap="skip")
+    before = start_run(actor=ACTOR, task=task)
+    work = DueWork.objects.get(pk=before.pk)
+    if begun == "leased":
+        lease(work)
+    else:
+        DueWork.objects.filter(pk=before.pk).update(claim_count=1, available_at=datetime.now(UTC) + timedelta(hours=1))
+    pause_task(actor=ACTOR, task=task)
+
+    assert start_run(actor=ACTOR, task=task).state == "skipped"
+    assert gate_of(before) == (None if begun == "leased" else Gate.PAUSED)
+
+
 @pytest.mark.parametrize("columns", [{}, KEY, {"queue": "fair"}], ids=["plain", "keyed", "fair"])
 @pytest.mark.parametrize("former", ["queue_all", "queue_one"])
 def test_all_that_was_held_starts_after_a_pause_in_which_the_task_came_to_allow_overlap(
@@ -109,7 +185,7 @@ def test_a_task_that_forbids_overlap_in_a_pause_is_as_one_that_did_so_without(
 
     edit(task, overlap=overlap)
 
-    assert gates(task)[0] == (Gate.PAUSED if overlap in ("skip", "queue_one") else Gate.OVERLAP)
+    assert gates(task)[0] == Gate.OVERLAP
     assert broken_invariants() == {}
 
     resume_task(actor=ACTOR, task=task)
@@ -159,20 +235,21 @@ def test_a_run_by_hand_keeps_its_start_when_the_paused_task_comes_to_forbid_over
 
 def test_a_run_by_hand_that_waits_in_a_pause_starts_when_the_task_comes_to_allow_overlap() -> None:
     task, _ = fired_three_times(overlap="queue_all")
+    lease(DueWork.objects.get(task=task, gate=None))
     pause_task(actor=ACTOR, task=task)
     by_hand = start_run(actor=ACTOR, task=task)
     assert gate_of(by_hand) == Gate.OVERLAP
 
     edit(task, overlap="allow")
 
-    assert gates(task) == [*[Gate.PAUSED] * 3, None]
+    assert gates(task) == [None, *[Gate.PAUSED] * 2, None]
 
 
 @pytest.mark.parametrize("former", ["queue_one", "cancel_running", "allow"])
 def test_what_waits_for_the_end_of_the_pause_is_not_in_the_way_of_a_run_by_hand(former: str) -> None:
     task, _ = fired_three_times(overlap="queue_all")
     pause_task(actor=ACTOR, task=task)
-    cancel_run(actor=ACTOR, run=Run.objects.get(due_work__gate=Gate.PAUSED))
+    cancel_run(actor=ACTOR, run=first_of(task))
     Task.objects.filter(pk=task.pk).update(overlap=former)
     if former == "allow":
         DueWork.objects.filter(task=task).update(gate=Gate.PAUSED, is_exclusive=False)
@@ -192,8 +269,7 @@ def test_of_those_that_wait_for_a_worker_the_run_by_hand_is_kept() -> None:
     """What was held before the pause starts after it; the one by hand starts as soon as the worker has ended."""
     task, schedule = fired_three_times(overlap="queue_all")
     busy = DueWork.objects.get(task=task, gate=None)
-    leased = {"lease_owner": WorkerFactory().pk, "lease_epoch": 1, "claimed_at": datetime.now(UTC)}
-    DueWork.objects.filter(pk=busy.pk).update(**leased)
+    lease(busy)
     pause_task(actor=ACTOR, task=task)
     by_hand = start_run(actor=ACTOR, task=task)
     assert gate_of(by_hand) == Gate.OVERLAP
@@ -210,7 +286,7 @@ def test_of_those_that_wait_for_a_worker_the_run_by_hand_is_kept() -> None:
 def test_one_of_the_held_runs_is_kept_where_the_one_before_them_ended_in_the_pause() -> None:
     task, _ = fired_three_times(overlap="queue_all")
     pause_task(actor=ACTOR, task=task)
-    cancel_run(actor=ACTOR, run=Run.objects.get(due_work__gate=Gate.PAUSED))
+    cancel_run(actor=ACTOR, run=first_of(task))
 
     edit(task, overlap="skip")
     resume_task(actor=ACTOR, task=task)
