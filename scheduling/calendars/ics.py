@@ -63,8 +63,9 @@ class _Event:
     rule: str
     left_out: list[datetime] = field(default_factory=list)
     added: list[datetime] = field(default_factory=list)
+    lengths: dict[datetime, timedelta] = field(default_factory=dict)  # of instants that have one of their own
     uid: str = ""
-    replaces: datetime | None = None
+    replaces: date | datetime | None = None  # as it is written, which may be in another zone than the replaced event's
 
 
 def expand(text: str, *, now: datetime) -> Expansion:
@@ -91,7 +92,8 @@ def expand(text: str, *, now: datetime) -> Expansion:
         goes_on = goes_on or has_more
         left -= len(starts)
         if not event.is_all_day:
-            spans.extend((start, start + event.length) for start in starts if event.length)
+            lasting = ((start, event.lengths.get(start, event.length)) for start in starts)
+            spans.extend((start, start + length) for start, length in lasting if length)
             continue
         of_event = _days(event, starts)
         days_named += len(of_event)
@@ -193,8 +195,9 @@ def _read(component: Any, name: str, default_zone: str | None) -> _Event:
         rule=rule,
         left_out=_dates(component, "EXDATE", zone, given),
         added=_dates(component, "RDATE", zone, given),
+        lengths={} if is_all_day else dict(_lengths(component, zone, name)),
         uid=str(component.get("UID", "")),
-        replaces=None if replaced is None else _wall(replaced.dt, zone, given),
+        replaces=None if replaced is None else replaced.dt,
     )
 
 
@@ -240,8 +243,24 @@ def _length(component: Any, given: date | datetime, zone: str, name: str) -> tim
 def _dates(component: Any, prop: str, zone: str, start: date | datetime) -> list[datetime]:
     given = component.get(prop, [])
     lists = given if isinstance(given, list) else [given]
-    # An RDATE may be a period; its start is what counts, its length the event's own.
+    # An RDATE may be a period, of a length of its own.
     return [_wall(_first(each.dt), zone, start) for every in lists for each in every.dts]
+
+
+def _lengths(component: Any, zone: str, name: str) -> Iterator[tuple[datetime, timedelta]]:
+    """The instants of RDATEs that are periods, with their lengths."""
+    given = component.get("RDATE", [])
+    for every in given if isinstance(given, list) else [given]:
+        for each in every.dts:
+            if isinstance(each.dt, tuple):
+                start, end = each.dt
+                begins = _instant(start, zone)
+                length = end if isinstance(end, timedelta) else _instant(end, zone) - begins
+                if length < timedelta(0):
+                    raise CalendarTextError("invalid_event", f"{name}: a period of RDATE ends before it starts.")
+                if length > timedelta(days=MAX_DAYS):
+                    raise too_many_days()
+                yield begins, length
 
 
 def _first(value: Any) -> Any:
@@ -250,13 +269,14 @@ def _first(value: Any) -> Any:
 
 def _apply_replacements(events: Iterable[_Event]) -> None:
     """An event with RECURRENCE-ID takes the place of that occurrence of the event with its UID."""
-    moved: dict[str, list[datetime]] = {}
+    moved: dict[str, list[date | datetime]] = {}
     for event in events:
         if event.replaces is not None:
             moved.setdefault(event.uid, []).append(event.replaces)
     for event in events:
         if event.replaces is None and event.rule:
-            event.left_out.extend(moved.get(event.uid, []))
+            first = event.start.date() if event.is_all_day else event.start
+            event.left_out.extend(_wall(each, event.zone, first) for each in moved.get(event.uid, []))
 
 
 def _starts(event: _Event, now: datetime, limit: int) -> tuple[list[datetime], bool]:

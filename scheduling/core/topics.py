@@ -9,6 +9,10 @@ import re
 from collections.abc import Iterator
 from itertools import combinations
 
+# What is told on these starts nothing by itself: ends of runs are followed by the kind `after`, and a met condition by
+# its own schedule.
+STARTS_NOTHING = frozenset({"run.succeeded", "run.failed", "run.canceled", "condition.met"})
+
 MAX_WORDS = 10
 MAX_STARS = 3
 

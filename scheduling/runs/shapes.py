@@ -26,6 +26,7 @@ class RunShape(Shape):
     trigger = serializers.ChoiceField(choices=TriggerKind.values, source="trigger_kind")
     triggered_by = serializers.CharField(allow_blank=True)
     scheduled_for = Instant(allow_null=True)
+    available_at = serializers.SerializerMethodField(help_text="Not to start before; null once it has ended.")
     attempt = serializers.SerializerMethodField()
     params = serializers.SerializerMethodField()
     output = serializers.JSONField(allow_null=True)
@@ -44,6 +45,10 @@ class RunShape(Shape):
 
     def get_attempt(self, run: Run) -> int:
         return attempt_of(run)
+
+    def get_available_at(self, run: Run) -> str | None:
+        work = due_work_of(run)
+        return None if work is None else Instant().to_representation(work.available_at)
 
     def get_params(self, run: Run) -> dict[str, Any]:
         return run.params or {}

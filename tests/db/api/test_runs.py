@@ -40,6 +40,15 @@ def test_a_run_that_a_worker_holds_is_running(api, task):
     assert shown["started_at"] is not None
 
 
+def test_a_run_says_when_it_may_start(api, task):
+    run = api.post(f"tasks/{task.pk}/run").json()
+    DueWork.objects.filter(pk=run["id"]).update(available_at="2100-01-02T03:04:05Z")
+
+    assert api.get(f"runs/{run['id']}").json()["available_at"] == "2100-01-02T03:04:05Z"
+    api.post(f"runs/{run['id']}/cancel")
+    assert api.get(f"runs/{run['id']}").json()["available_at"] is None
+
+
 def test_a_queued_run_is_canceled_and_cannot_be_canceled_again(api, task):
     run = api.post(f"tasks/{task.pk}/run").json()
 

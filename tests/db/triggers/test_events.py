@@ -10,6 +10,7 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from pipelines.port import PipelinePort
+from scheduling.core.topics import STARTS_NOTHING
 from scheduling.errors import NotValid
 from scheduling.events.models import Event
 from scheduling.events.operations import publish
@@ -252,6 +253,7 @@ def test_a_schedule_in_time_may_become_one_that_listens_and_back() -> None:
         ({"expression": "a.b.c.d.e.f.g.h.i.j.k"}, "/expression", "invalid_topic"),
         ({"expression": "*.*.*.*"}, "/expression", "invalid_topic"),
         ({"expression": ""}, "/expression", "invalid_topic"),
+        *(({"expression": topic}, "/expression", "invalid_topic") for topic in sorted(STARTS_NOTHING)),
         ({"filter": "event..x"}, "/filter", "syntax"),
         ({"filter": "evnt.payload"}, "/filter", "unknown_name"),
         ({"filter": "outputs.met"}, "/filter", "unknown_name"),

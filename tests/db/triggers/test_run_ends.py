@@ -9,8 +9,10 @@ from django.db.models import F
 from psycopg import errors
 
 from scheduling.clock import metrics
+from scheduling.core.topics import STARTS_NOTHING
 from scheduling.errors import NotValid
 from scheduling.events.models import Event, Outbox
+from scheduling.events.topics import CONDITION_MET, RESERVED, topic_of_end
 from scheduling.models import Run, RunEnd, Schedule, Task
 from scheduling.runs.operations import cancel_run, retry_run, start_run
 from scheduling.runs.states import RunState
@@ -364,3 +366,10 @@ def test_an_end_with_which_the_connection_breaks_is_put_behind_the_others(monkey
     assert ends.act() == 1
     assert Run.objects.filter(schedule=schedule).count() == 1
     assert RunEnd.objects.count() == 1
+
+
+def test_what_is_told_of_the_ends_of_runs_is_reserved_and_listened_to_by_nobody() -> None:
+    ends = {topic_of_end(state) for state, wanted in run_ends._WANTED.items() if wanted}
+
+    assert {*ends, CONDITION_MET} == STARTS_NOTHING
+    assert STARTS_NOTHING < RESERVED

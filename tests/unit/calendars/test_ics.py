@@ -67,6 +67,71 @@ def test_exceptions_are_left_out_and_moved_occurrences_are_moved() -> None:
     assert sorted(starts) == [datetime(2026, 12, 1, 8, tzinfo=UTC), datetime(2026, 12, 3, 12, tzinfo=UTC)]
 
 
+WEEKLY = (
+    "DTSTART;TZID=Europe/Berlin:20270104T080000\nDTEND;TZID=Europe/Berlin:20270104T090000\nRRULE:FREQ=WEEKLY;COUNT=3"
+)
+
+
+@pytest.mark.parametrize(
+    "replaced",
+    [
+        "RECURRENCE-ID:20270111T070000Z",
+        "RECURRENCE-ID;TZID=Europe/Berlin:20270111T080000",
+        "RECURRENCE-ID;TZID=America/New_York:20270111T020000",
+        "RECURRENCE-ID;VALUE=DATE:20270111",
+    ],
+)
+@pytest.mark.parametrize("zone", ["Z", "TZID=Europe/Berlin", "TZID=Asia/Tokyo"])
+def test_an_occurrence_is_moved_whatever_zone_it_is_named_in(replaced: str, zone: str) -> None:
+    to = {"Z": ":20270112T090000Z", "TZID=Europe/Berlin": ";TZID=Europe/Berlin:20270112T100000"}
+    start = to.get(zone, ";TZID=Asia/Tokyo:20270112T180000")
+    text = (
+        "BEGIN:VCALENDAR\nVERSION:2.0\n"
+        f"BEGIN:VEVENT\nUID:a\n{WEEKLY}\nEND:VEVENT\n"
+        f"BEGIN:VEVENT\nUID:a\n{replaced}\nDTSTART{start}\nDURATION:PT3H\nEND:VEVENT\n"
+        "END:VCALENDAR\n"
+    )
+
+    spans = sorted(expand(text, now=NOW).spans)
+
+    assert [(start.day, start.hour, end - start) for start, end in spans] == [
+        (4, 7, timedelta(hours=1)),
+        (12, 9, timedelta(hours=3)),
+        (18, 7, timedelta(hours=1)),
+    ]
+
+
+def test_an_all_day_occurrence_is_moved() -> None:
+    text = (
+        "BEGIN:VCALENDAR\nVERSION:2.0\n"
+        "BEGIN:VEVENT\nUID:a\nDTSTART;VALUE=DATE:20270104\nRRULE:FREQ=WEEKLY;COUNT=2\nEND:VEVENT\n"
+        "BEGIN:VEVENT\nUID:a\nRECURRENCE-ID;VALUE=DATE:20270111\nDTSTART;VALUE=DATE:20270113\nEND:VEVENT\n"
+        "END:VCALENDAR\n"
+    )
+
+    assert sorted(expand(text, now=NOW).days) == [date(2027, 1, 4), date(2027, 1, 13)]
+
+
+@pytest.mark.parametrize("end", ["DTEND:20301224T090000Z\n", ""])
+def test_an_added_period_is_as_long_as_it_says(end: str) -> None:
+    text = calendar(
+        f"DTSTART:20301224T080000Z\n{end}"
+        "RDATE;VALUE=PERIOD:20301226T080000Z/PT3H,20301227T080000Z/20301227T120000Z\nRDATE:20301228T080000Z"
+    )
+
+    spans = {start.day: end - start for start, end in expand(text, now=NOW).spans}
+
+    own = {24: timedelta(hours=1), 28: timedelta(hours=1)} if end else {}
+    assert spans == {**own, 26: timedelta(hours=3), 27: timedelta(hours=4)}
+
+
+def test_a_period_that_ends_before_it_starts_is_refused() -> None:
+    with pytest.raises(CalendarTextError) as refused:
+        expand(calendar("DTSTART:20301224T080000Z\nRDATE;VALUE=PERIOD:20301226T080000Z/20301226T070000Z"), now=NOW)
+
+    assert refused.value.code in ("invalid_event", "invalid_calendar")
+
+
 def test_a_cancelled_event_excludes_nothing() -> None:
     assert not expand(calendar("DTSTART;VALUE=DATE:20261224\nSTATUS:CANCELLED"), now=NOW).days
 
