@@ -97,7 +97,9 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(*, slots: int = 4, catalog: Catalog | None = None) -> AsyncIterator[Bench]:
+async def bench(
+    *, slots: int = 4, catalog: Catalog | None = None, queues: Sequence[str] = ("default",)
+) -> AsyncIterator[Bench]:
     boot_id, tally = uuid.uuid4(), Counter[str]()
     tools = catalog or real_catalog()
     gates = GateKeeper()
@@ -107,7 +109,7 @@ async def bench(*, slots: int = 4, catalog: Catalog | None = None) -> AsyncItera
         pool = Pool(
             boot_id=boot_id,
             slots=slots,
-            claimer=Claimer(claims, boot_id=boot_id, queues=["default"]),
+            claimer=Claimer(claims, boot_id=boot_id, queues=queues),
             briefing=Briefing(claims, catalog=tools),
             database=claims,
             equipment=Equipment(

@@ -33,20 +33,29 @@ class Claimer:
         self.look_in: float | None = None
 
     async def claim(self, *, limit: int, lowest: int | None = None) -> list[ClaimedRun]:
-        """Lease at most `limit` runs, about `lowest` of them of the lowest priority (None: as many as there are), and
-        return them in the order in which they are to start.
+        """Lease at most `limit` runs and return them in the order in which they are to start. Of the lowest priority no
+        more than `lowest`, where that is not None.
 
-        Commits. Raises DatabaseUnavailable; the claim may have been committed all the same (see `release_unknown`).
+        Commits, in two parts where the first is full. Raises DatabaseUnavailable; what it claimed may have been
+        committed all the same (see `release_unknown`).
         """
+        first = limit if lowest is None else min(limit, lowest)
+        claimed = await self._claim(limit=first) if first else []
+        if len(claimed) == first < limit:
+            claimed += await self._claim(limit=limit - first, with_lowest=False)
+        return claimed
+
+    async def _claim(self, *, limit: int, with_lowest: bool = True) -> list[ClaimedRun]:
         now = time.monotonic()
         self.look_in = None
         controls = await self._controls.current(now=now)
         if not are_alike(controls):
-            claimed = await self._shared.claim(controls, limit=limit, lowest=lowest, now=now)
+            claimed = await self._shared.claim(controls, limit=limit, with_lowest=with_lowest, now=now)
             self.look_in = self._shared.look_in
             return claimed
-        parameters = {**self._floors.parameters(now=now, limit=limit, lowest=lowest), "boot_id": self._boot_id}
-        rows = await self._database.fetch(CLAIM, {**parameters, "metered": Texts()})
+        probes = self._floors.parameters(now=now, with_lowest=with_lowest)
+        parameters = {**probes, "limit": limit, "boot_id": self._boot_id, "metered": Texts()}
+        rows = await self._database.fetch(CLAIM, parameters)
         claimed = sorted((ClaimedRun(*row) for row in rows), key=lambda run: run.place)
         if claimed:
             self._floors.raise_to(claimed)
@@ -57,7 +66,7 @@ class Claimer:
     async def seconds_to_next_due(self, *, within: float) -> float | None:
         """Until the next run becomes due by itself, which nobody will say; None where none does `within` seconds.
         Raises DatabaseUnavailable."""
-        probes = self._floors.parameters(now=time.monotonic(), limit=1)
+        probes = self._floors.parameters(now=time.monotonic())
         parameters = {"queues": probes["queues"], "priorities": probes["priorities"], "horizon": within}
         ((seconds,),) = await self._database.fetch(NEXT_DUE, parameters)
         return None if seconds is None else max(0.0, seconds)

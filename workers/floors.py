@@ -10,7 +10,6 @@ from workers.columns import Instants, Smallints, Texts
 
 _NO_FLOOR = datetime(1970, 1, 1, tzinfo=UTC)
 _FULL_PROBE_EVERY = 1.0  # seconds
-LEVELS = LOWEST_PRIORITY - HIGHEST_PRIORITY + 1
 
 
 class Floors:
@@ -27,25 +26,22 @@ class Floors:
         self._full_at = 0.0
 
     def parameters(
-        self, *, now: float, limit: int, lowest: int | None = None, queues: Container[str] | None = None
+        self, *, now: float, queues: Container[str] | None = None, with_lowest: bool = True
     ) -> dict[str, Any]:
-        """The probes of a claim of `limit` at `now` (monotonic seconds); of some of the queues, or of all. `lowest`: so
-        many it may take of the lowest priority, where that is fewer, shared between the queues."""
+        """The probes of a claim at `now` (monotonic seconds); of some of the queues, or of all, and of all priorities,
+        or of all but the lowest."""
         if now - self._full_at >= _FULL_PROBE_EVERY:
             self.forget()
             self._full_at = now
         probes = self._floors
         if queues is not None:
             probes = {probe: floor for probe, floor in probes.items() if probe[0] in queues}
-        of_lowest = limit if lowest is None or not probes else min(limit, lowest)
-        if 0 < of_lowest < limit:
-            of_lowest = max(1, of_lowest * LEVELS // len(probes))
+        if not with_lowest:
+            probes = {probe: floor for probe, floor in probes.items() if probe[1] != LOWEST_PRIORITY}
         return {
-            "limit": limit,
             "queues": Texts(queue for queue, _ in probes),
             "priorities": Smallints(priority for _, priority in probes),
             "floors": Instants(probes.values()),
-            "mosts": Smallints(of_lowest if priority == LOWEST_PRIORITY else limit for _, priority in probes),
         }
 
     def raise_to(self, claimed: Iterable[ClaimedRun]) -> None:

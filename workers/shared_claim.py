@@ -22,7 +22,7 @@ from workers.claimed import ClaimedRun
 from workers.columns import Instants, Smallints, Texts, Uuids
 from workers.connection import Database, Row, fetch_within
 from workers.controls import QueueControl
-from workers.floors import Floors, lowest_among
+from workers.floors import Floors
 from workers.points import reach
 from workers.sharing import NOBODY, FairHead, Shares, in_turn, last_served, quota_of
 from workers.statements import BUCKET, CLAIM, CLAIM_FAIR, CLAIM_SUSPECT, DUE_QUEUES, FAIR_HEADS, LOCK_BUCKET, SPEND
@@ -70,15 +70,15 @@ class SharedClaim:
         self._served: dict[str, UUID] = {}
         self._buckets: dict[str, _Bucket] = {}
         self._now = 0.0
-        self._lowest = 0  # how many of the lowest priority may still be taken
+        self._with_lowest = True
         self.look_in: float | None = None
 
     async def claim(
-        self, controls: Mapping[str, QueueControl], *, limit: int, lowest: int | None, now: float
+        self, controls: Mapping[str, QueueControl], *, limit: int, now: float, with_lowest: bool = True
     ) -> list[ClaimedRun]:
-        """Lease at most `limit` runs and return them in the order of their starts. Commits, as `Claimer.claim`."""
-        self._now, self.look_in, self._buckets = now, None, {}
-        self._lowest = limit if lowest is None else lowest
+        """Lease at most `limit` runs, of all priorities or of all but the lowest, and return them in the order of their
+        starts. Commits, as `Claimer.claim`."""
+        self._now, self.look_in, self._buckets, self._with_lowest = now, None, {}, with_lowest
         taken: list[ClaimedRun] = []
         async with self._database.transaction() as connection:
             groups = _groups(controls, await self._due(connection, controls))
@@ -113,9 +113,8 @@ class SharedClaim:
 
     async def _due(self, connection: Connection, controls: Mapping[str, QueueControl]) -> set[str]:
         fair = Texts(name for name, control in controls.items() if control.is_fair)
-        rows = await fetch_within(
-            connection, DUE_QUEUES, {**self._floors.parameters(now=self._now, limit=1), "fair": fair}
-        )
+        probes = self._floors.parameters(now=self._now, with_lowest=self._with_lowest)
+        rows = await fetch_within(connection, DUE_QUEUES, {**probes, "fair": fair})
         return {queue for (queue,) in rows}
 
     async def _claim_group(self, connection: Connection, group: _Group, share: int) -> list[ClaimedRun]:
@@ -137,12 +136,12 @@ class SharedClaim:
         """Of a fair queue first what has no agent: rows that were admitted while it became fair."""
         metered = Texts(group.queues if group.is_limited else ())
         parameters = {
-            **self._floors.parameters(now=self._now, limit=limit, lowest=self._lowest, queues=group.queues),
+            **self._floors.parameters(now=self._now, queues=group.queues, with_lowest=self._with_lowest),
+            "limit": limit,
             "boot_id": self._boot_id,
             "metered": metered,
         }
         claimed = [ClaimedRun(*row) for row in await fetch_within(connection, CLAIM, parameters)]
-        self._lowest -= lowest_among(claimed)
         self._floors.raise_to(claimed)
         if group.is_fair and len(claimed) < limit:
             (queue,) = group.queues
@@ -156,7 +155,7 @@ class SharedClaim:
             after = self._served.get(queue, NOBODY)
             walked = await fetch_within(connection, FAIR_HEADS, {"queue": queue, "after": after, "metered": metered})
             heads = [FairHead(*row) for row in walked]
-            due = [head for head in heads if head.is_due]
+            due = [head for head in heads if head.is_due and self._may_take(head)]
             claimed = await self._deal(connection, queue, due, limit - len(taken)) if due else []
             agents = list(dict.fromkeys(head.agent_id for head in heads))
             if claimed:
@@ -169,19 +168,10 @@ class SharedClaim:
                 break
         return taken
 
-    async def _deal(self, connection: Connection, queue: str, due: list[FairHead], limit: int) -> list[ClaimedRun]:
-        """Deal all that is due, as far as that may be of the lowest priority, and then the others."""
-        others = [head for head in due if head.priority != LOWEST_PRIORITY]
-        first = limit if len(others) == len(due) else min(limit, self._lowest)
-        claimed = await self._deal_alike(connection, queue, due, first) if first else []
-        self._lowest -= lowest_among(claimed)
-        if others and len(claimed) == first < limit:
-            claimed += await self._deal_alike(connection, queue, others, limit - first)
-        return claimed
+    def _may_take(self, head: FairHead) -> bool:
+        return self._with_lowest or head.priority != LOWEST_PRIORITY
 
-    async def _deal_alike(
-        self, connection: Connection, queue: str, due: list[FairHead], limit: int
-    ) -> list[ClaimedRun]:
+    async def _deal(self, connection: Connection, queue: str, due: list[FairHead], limit: int) -> list[ClaimedRun]:
         parameters: dict[str, Any] = {
             "queue": queue,
             "agents": Uuids(head.agent_id for head in due),

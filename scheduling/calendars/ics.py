@@ -274,7 +274,7 @@ def _apply_replacements(events: Iterable[_Event]) -> None:
         if event.replaces is not None:
             moved.setdefault(event.uid, []).append(event.replaces)
     for event in events:
-        if event.replaces is None and event.rule:
+        if event.replaces is None:
             first = event.start.date() if event.is_all_day else event.start
             event.left_out.extend(_wall(each, event.zone, first) for each in moved.get(event.uid, []))
 
@@ -283,9 +283,10 @@ def _starts(event: _Event, now: datetime, limit: int) -> tuple[list[datetime], b
     """The instants at which it begins, at most `limit`, and whether it goes on after what is expanded."""
     if event.replaces is not None and not event.length:
         return [], False
-    walls = {event.start, *event.added} - set(event.left_out)
+    walls = {event.start, *event.added}
     _within(event, walls, limit)
-    starts = {_instant(wall, event.zone) for wall in walls}
+    # As instants: a time in a gap is written as one local time, and left out as another.
+    starts = {_instant(wall, event.zone) for wall in walls} - {_instant(wall, event.zone) for wall in event.left_out}
     if not event.rule:
         return _within(event, starts, limit), False
     recurrence = compile_rule(
@@ -318,11 +319,11 @@ def _within(event: _Event, starts: Iterable[datetime], limit: int) -> list[datet
 def _wall(value: date | datetime, zone: str, start: date | datetime) -> datetime:
     """A date or time as local time of the event's zone; a bare date of a timed event is the day at its time."""
     _require_year(value)
+    if not isinstance(start, datetime):
+        return datetime(value.year, value.month, value.day)  # of a day, wherever it is one
     if not isinstance(value, datetime):
-        at = start.time() if isinstance(start, datetime) else time()
-        return datetime.combine(value, at)
-    wall = value if value.tzinfo is None else get_zone(zone).to_wall(value)
-    return wall if isinstance(start, datetime) else datetime.combine(wall.date(), time())
+        return datetime.combine(value, start.time())
+    return value if value.tzinfo is None else get_zone(zone).to_wall(value)
 
 
 def _require_year(value: date | datetime) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from scheduling.core.recurrence import Rule, ScheduleError, anchored, compile_rule
 from scheduling.core.recurrence.zones import get_zone
+from scheduling.core.topics import STARTS_NOTHING
 
 DEFAULT_GRACE = timedelta(minutes=1)
 _SMALLEST = timedelta(microseconds=1)
@@ -60,7 +61,15 @@ def first_instant(rule: Rule, *, now: datetime, grace: timedelta) -> datetime | 
 def require_some(rule: Rule, *, now: datetime, is_new: bool) -> None:
     """ScheduleError `never_occurs` where a rule ends in the future and nothing of it occurs until then, at the field
     that leaves nothing: nothing from now on where it `is_new`, else nothing at all, as it may have occurred before. One
-    whose end has passed is over, which is no mistake that anybody has to be told of."""
+    whose end has passed is over, which is no mistake that anybody has to be told of. `invalid_topic` for one that
+    listens where nothing is ever heard."""
+    if rule.kind == "event" and rule.expression in STARTS_NOTHING:
+        raise ScheduleError(
+            "invalid_topic",
+            f"Events of {rule.expression} start nothing by themselves",
+            field="expression",
+            hint="Follow a task's runs with the kind after, and a condition with a schedule of that kind.",
+        )
     recurrence = compile_rule(rule)
     since = now if is_new else BEFORE_EVERYTHING
     if not recurrence.has_times or recurrence.next_after(since) is not None or rule.kind == "once":

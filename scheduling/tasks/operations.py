@@ -140,12 +140,13 @@ def pause_task(*, actor: Actor, task: Task, reason: str = "", until: datetime | 
     Pausing a paused task changes reason and end. A run started by hand starts all the same.
     """
     require_storable(reason=reason)
-    now = database_now()
-    if until is not None and until <= now:
+    if until is not None and until <= database_now():
         raise NotValid.at("/until", "in_the_past", "The end of a pause must lie ahead.")
     held = _lock(task)
+    # Not the transaction's beginning: what was started while it waited for the lock was started before the pause.
+    now = database_moment()
     _require_not_archived(held, "be paused")
-    end_snooze_if_over(held, now=database_moment())
+    end_snooze_if_over(held, now=now)
     before = snapshot(held, leave_out=NOT_AUDITED)
     if held.state == TaskState.ACTIVE:
         held.state, held.paused_at = TaskState.PAUSED, now

@@ -285,6 +285,20 @@ def _table_locked(stack: Stack, rng: Random, seconds: float) -> Befalling:
         yield seconds
 
 
+def _schedule_hangs(stack: Stack, rng: Random, seconds: float) -> Befalling:
+    """Whoever starts a scheduled run of one task waits for as long as it lasts, whatever else the statement does."""
+    with _connection(stack) as connection, contextlib.suppress(psycopg.Error):
+        if connection is not None:
+            connection.execute(
+                "INSERT INTO chaos.hanging SELECT task_id, clock_timestamp() + make_interval(secs => %s)"
+                " FROM scheduling_schedule WHERE state = 'active' AND next_fire_at IS NOT NULL"
+                " ORDER BY id OFFSET %s LIMIT 1",
+                [seconds, rng.randrange(10)],
+            )
+            connection.commit()
+    yield seconds
+
+
 def _database_read_only(stack: Stack, _: Random, seconds: float) -> Befalling:
     yield from _with_setting(stack, b"default_transaction_read_only = on", seconds)
 
@@ -422,6 +436,7 @@ _FAULTS: dict[str, Callable[[Stack, Random, float], Befalling]] = {
     "table.locked": _table_locked,
     "database.read_only": _database_read_only,
     "statements.timed_out": _statements_timed_out,
+    "schedule.hangs": _schedule_hangs,
     "network.reset": _network_reset,
     "network.half_open": _network_silent(up=True),
     "network.one_way": _network_silent(up=False),

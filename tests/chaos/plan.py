@@ -26,6 +26,7 @@ LANES: dict[str, dict[str, int]] = {
         "table.locked": 3,
         "database.read_only": 2,
         "statements.timed_out": 4,
+        "schedule.hangs": 3,
     },
     "network": {
         "network.reset": 4,
@@ -58,6 +59,7 @@ _LASTS = {
     "table.locked": (0.1, 0.9),
     "database.read_only": (0.1, 0.9),
     "statements.timed_out": (0.2, 1.2),
+    "schedule.hangs": (0.5, 3.0),
     "network.half_open": (0.2, 1.4),
     "network.one_way": (0.2, 1.4),
     "network.slow": (0.3, 1.4),

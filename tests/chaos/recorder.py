@@ -2,6 +2,8 @@
 
 They write in the transaction of the change, under the lock that the change holds, so for one run the order of the ids
 is the order in which the changes took effect. Nothing of the product knows of them.
+
+One more lets the insertion of a task's runs hang for a while, as a fault (`schedule.hangs`).
 """
 
 from dataclasses import dataclass
@@ -54,6 +56,16 @@ BEGIN
     VALUES ('run', TG_OP, NEW.id, NEW.attempt, NEW.state);
     RETURN NULL;
 END $$;
+CREATE TABLE chaos.hanging (task_id uuid NOT NULL, until timestamptz NOT NULL);
+CREATE FUNCTION chaos.hang() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    WHILE EXISTS (SELECT FROM chaos.hanging WHERE task_id = NEW.task_id AND until > clock_timestamp()) LOOP
+        PERFORM pg_sleep(0.05);
+    END LOOP;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER chaos_hang BEFORE INSERT ON scheduling_run FOR EACH ROW WHEN (NEW.schedule_id IS NOT NULL)
+    EXECUTE FUNCTION chaos.hang();
 CREATE TRIGGER chaos_work AFTER INSERT OR UPDATE OR DELETE ON scheduling_duework
     FOR EACH ROW EXECUTE FUNCTION chaos.of_work();
 CREATE TRIGGER chaos_step AFTER INSERT OR UPDATE ON workers_steprun FOR EACH ROW EXECUTE FUNCTION chaos.of_step();

@@ -2,17 +2,16 @@
 -- Purpose: lease the best due rows of some queues to one process, at most "limit" of them.
 -- The head of each (queue, priority) is read first; heads are ordered by due time plus a minute a priority, which is
 -- how priorities hold and age; rows then stream in that order and the outer LIMIT stops the stream, so that no more
--- rows are locked than are taken. A probe begins at the floor that its process saw last (see `workers.claim`) and gives
--- at most so many as its process may take of its priority ("mosts").
+-- rows are locked than are taken. A probe begins at the floor that its process saw last (see `workers.claim`).
 -- Probes of paused queues are dropped; so are those of queues with a rate, unless tokens were taken for them
 -- ("metered"): a process that has not heard of a new rate yet then claims nothing, rather than too much. Rows of fair
 -- queues have an agent and are not in this index. The operated queues are read once, as an array.
 -- Index: due_work_claim_idx, one probe a queue and priority. Future rows are behind the probe's end.
 -- Locks: the rows it takes (SKIP LOCKED: what another claims right now is passed over).
 WITH heads AS MATERIALIZED (
-    SELECT probe.queue, probe.priority, probe.floor, probe.most, head.available_at
-    FROM unnest(%(queues)s::text[], %(priorities)s::smallint[], %(floors)s::timestamptz[], %(mosts)s::smallint[])
-        AS probe (queue, priority, floor, most)
+    SELECT probe.queue, probe.priority, probe.floor, head.available_at
+    FROM unnest(%(queues)s::text[], %(priorities)s::smallint[], %(floors)s::timestamptz[])
+        AS probe (queue, priority, floor)
     CROSS JOIN LATERAL (
         SELECT work.available_at
         FROM scheduling_duework work
@@ -39,7 +38,7 @@ WITH heads AS MATERIALIZED (
           AND work.lease_owner IS NULL AND work.gate IS NULL AND work.agent_id IS NULL
           AND work.available_at >= heads.floor AND work.available_at <= now()
         ORDER BY work.available_at, work.run_id
-        LIMIT heads.most
+        LIMIT %(limit)s
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS streamed
     LIMIT %(limit)s

@@ -8,7 +8,7 @@ from scheduling.core.recurrence.base import Recurrence
 from scheduling.core.recurrence.context import Context
 from scheduling.core.recurrence.interval import compile_interval
 from scheduling.core.recurrence.rule import ScheduleError
-from scheduling.core.topics import STARTS_NOTHING, problem_of
+from scheduling.core.topics import problem_of
 
 ENDS = {"success": "has succeeded", "failure": "has failed", "end": "has ended"}
 
@@ -33,13 +33,6 @@ def compile_event(expression: str, context: Context) -> WaitingRecurrence:
             problem.removesuffix("."),
             field="expression",
             hint="Write order.paid, order.*, or order.** for example",
-        )
-    if expression in STARTS_NOTHING:
-        raise ScheduleError(
-            "invalid_topic",
-            f"Events of {expression} start nothing by themselves",
-            field="expression",
-            hint="Follow a task's runs with the kind after, and a condition with a schedule of that kind",
         )
     return WaitingRecurrence(zone=context.zone, sentence=f"Whenever an event {expression} is published")
 

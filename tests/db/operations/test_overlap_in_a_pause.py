@@ -15,9 +15,11 @@ from scheduling.queues.models import Queue
 from scheduling.runs.gates import release_gated
 from scheduling.runs.operations import cancel_run, start_run
 from scheduling.runs.states import Gate
+from scheduling.tasks import operations
 from scheduling.tasks.operations import pause_task, resume_task, update_task
 from tests.factories import ScheduleFactory, TaskFactory, WorkerFactory
 from tests.invariants import broken_invariants
+from tests.races.workers.test_retention import in_a_thread
 from workers.gates import sweep_gates
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -330,3 +332,25 @@ def test_a_stranded_run_is_found() -> None:
     Task.objects.filter(pk=task.pk).update(overlap="allow")
 
     assert list(broken_invariants()) == ["what is held is held by its task's policy"]
+
+
+@pytest.mark.parametrize("overlap", ["allow", *EXCLUSIVE])
+def test_what_starts_while_a_pause_waits_for_its_lock_is_held_by_it(
+    overlap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = TaskFactory(overlap=overlap)
+    at = datetime.now(UTC)
+    ScheduleFactory(task=task, kind="once", expression=at.isoformat(), next_fire_at=at)
+    lock = operations._lock
+
+    def fired_first(*args: Any, **options: Any) -> Task:
+        in_a_thread(run_pass)()
+        return lock(*args, **options)
+
+    monkeypatch.setattr(operations, "_lock", fired_first)
+    pause_task(actor=ACTOR, task=task)
+
+    (gate,) = gates(task)
+    assert gate in (Gate.PAUSED, Gate.OVERLAP)
+    sweep_gates()
+    assert gates(task) == [gate]

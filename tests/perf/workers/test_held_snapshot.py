@@ -48,7 +48,7 @@ def test_a_claim_reads_no_more_after_fifty_thousand_runs_under_a_held_snapshot()
         """What a claim of twenty reads, with something due; it is undone by deleting what it took."""
         with connection.cursor() as cursor:
             cursor.execute(_ENQUEUE.decode(), {"task": task.pk, "count": 50})
-        plan = explain(CLAIM, {**floors, "boot_id": str(uuid.uuid4()), "metered": Texts()})
+        plan = explain(CLAIM, {**floors, "limit": 20, "boot_id": str(uuid.uuid4()), "metered": Texts()})
         DueWork.objects.all().delete()
         return blocks(plan), plan["Execution Time"]
 
@@ -63,7 +63,7 @@ def test_a_claim_reads_no_more_after_fifty_thousand_runs_under_a_held_snapshot()
                 slowest = max(slowest, time.perf_counter() - began)
                 assert len(taken) == BATCH
                 await producer.fetch(_END, {"run_ids": Uuids(each.run_id for each in taken)})
-            return taker._floors.parameters(now=taker._floors._full_at, limit=20)
+            return taker._floors.parameters(now=taker._floors._full_at)
 
     with psycopg.connect(conninfo(), application_name="a forgotten report") as held:
         held.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -71,7 +71,7 @@ def test_a_claim_reads_no_more_after_fifty_thousand_runs_under_a_held_snapshot()
 
         few, few_ms = claim_cost(run(churn(2)))
         many, many_ms = claim_cost(run(churn(CHURNED // BATCH - 2), within=300))
-        without, _ = claim_cost(Floors(["default"]).parameters(now=0.0, limit=20))
+        without, _ = claim_cost(Floors(["default"]).parameters(now=0.0))
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_stat_force_next_flush()")
             cursor.execute("VACUUM (SKIP_LOCKED) scheduling_duework")

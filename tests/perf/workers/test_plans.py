@@ -81,7 +81,8 @@ def scans(plan):
 
 def claim_parameters(limit):
     return {
-        **Floors(["default"]).parameters(now=0.0, limit=limit),
+        **Floors(["default"]).parameters(now=0.0),
+        "limit": limit,
         "metered": Texts(),
         "boot_id": BOOT,
     }
@@ -113,7 +114,7 @@ def test_rows_that_sleep_cost_a_claim_nothing():
 def test_what_becomes_due_next_is_one_entry_of_each_probe():
     fill("-1 day")
     fill("0.2 s")
-    floors = Floors(["default"]).parameters(now=0.0, limit=1)
+    floors = Floors(["default"]).parameters(now=0.0)
 
     plan = explain(NEXT_DUE, {"queues": floors["queues"], "priorities": floors["priorities"], "horizon": 1.0})["Plan"]
 

@@ -112,6 +112,49 @@ def test_an_all_day_occurrence_is_moved() -> None:
     assert sorted(expand(text, now=NOW).days) == [date(2027, 1, 4), date(2027, 1, 13)]
 
 
+def moved(master: str, *others: str) -> str:
+    events = "".join(f"BEGIN:VEVENT\nUID:a\n{lines}\nEND:VEVENT\n" for lines in (master, *others))
+    return f"BEGIN:VCALENDAR\nVERSION:2.0\n{events}END:VCALENDAR\n"
+
+
+def test_an_added_occurrence_is_moved_and_cancelled_too() -> None:
+    days = "DTSTART;VALUE=DATE:20261201\nRDATE;VALUE=DATE:20261208,20261215"
+    text = moved(
+        days,
+        "RECURRENCE-ID;VALUE=DATE:20261208\nDTSTART;VALUE=DATE:20261210",
+        "RECURRENCE-ID;VALUE=DATE:20261215\nDTSTART;VALUE=DATE:20261215\nSTATUS:CANCELLED",
+    )
+
+    assert sorted(expand(text, now=NOW).days) == [date(2026, 12, 1), date(2026, 12, 10)]
+
+
+@pytest.mark.parametrize("named", ["20260329T013000Z", ";TZID=Europe/Berlin:20260329T023000"])
+@pytest.mark.parametrize("how", ["EXDATE", "moved", "cancelled"])
+def test_a_start_in_a_gap_is_left_out_however_it_is_named(how: str, named: str) -> None:
+    at = named if named.startswith(";") else f":{named}"
+    master = "DTSTART;TZID=Europe/Berlin:20260329T023000\nDURATION:PT1H\nRRULE:FREQ=DAILY;COUNT=3"
+    match how:
+        case "EXDATE":
+            text = moved(f"{master}\nEXDATE{at}")
+        case "moved":
+            text = moved(master, f"RECURRENCE-ID{at}\nDTSTART:20260401T120000Z\nDURATION:PT1H")
+        case _:
+            text = moved(master, f"RECURRENCE-ID{at}\nDTSTART:20260401T120000Z\nSTATUS:CANCELLED")
+
+    days = [start.day for start, _ in sorted(expand(text, now=datetime(2026, 3, 1, tzinfo=UTC)).spans)]
+
+    assert days == ([30, 31, 1] if how == "moved" else [30, 31])
+
+
+def test_a_day_that_is_named_with_a_time_is_the_day_where_it_is() -> None:
+    text = moved(
+        "DTSTART;VALUE=DATE:20260601\nRRULE:FREQ=DAILY;COUNT=3",
+        "RECURRENCE-ID;TZID=Asia/Tokyo:20260602T000000\nDTSTART;VALUE=DATE:20260605",
+    )
+
+    assert sorted(each.day for each in expand(text, now=NOW).days) == [1, 3, 5]
+
+
 @pytest.mark.parametrize("end", ["DTEND:20301224T090000Z\n", ""])
 def test_an_added_period_is_as_long_as_it_says(end: str) -> None:
     text = calendar(
