@@ -8,7 +8,7 @@ is left for the next turn, so that a clock never waits here while live schedules
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +21,7 @@ from scheduling.backfills.models import Backfill, BackfillOverlap, BackfillState
 from scheduling.backfills.selectors import have_run
 from scheduling.clock import session
 from scheduling.clock.faults import Fault, fault_of
+from scheduling.clock.tries import Tries
 from scheduling.core.backfill import Slice, next_slice, rule_of_words
 from scheduling.core.recurrence import ScheduleError, compile_rule
 from scheduling.runs.admission import Start, admit
@@ -33,6 +34,8 @@ PAGE = 20  # backfills a turn
 LOOKED_AT = 100  # occurrences a turn of one backfill, where those that ran before are left out
 TURN_TIME = 0.2  # seconds; what a turn does not come to in it is for the next, after live firing
 LOWEST_PRIORITY = 9
+# A statement of a turn: what takes longer is tried again ever more seldom, and may take twice as long each time.
+A_MOMENT = timedelta(seconds=1)
 
 _LIVE_COUNT = (
     "SELECT count(*) FROM scheduling_run run WHERE run.backfill_id = {} AND run.state IN ('queued', 'waiting')"
@@ -106,6 +109,7 @@ class BackfillPacer:
     def __init__(self, *, page: int = PAGE) -> None:
         self._page = page
         self._after: tuple[datetime, UUID] | None = None
+        self._hung = Tries(base=A_MOMENT)  # backfills
 
     def turn(self) -> TurnResult:
         """Look at the next page of running backfills. Errors of the connection are the caller's: nothing is lost."""
@@ -118,7 +122,9 @@ class BackfillPacer:
                 is_full = True
                 break
             self._after = (backfill.created_at, backfill.id)
-            results.append(_advance_or_fail(backfill, lambda: time.monotonic() > over_at))
+            if not self._hung.is_left_alone(backfill.id):
+                with session.searching(self._hung.limit(backfill.id)):
+                    results.append(_advance_or_fail(backfill, lambda: time.monotonic() > over_at, self._hung))
         if not is_full:
             self._after = None
         return TurnResult(
@@ -167,13 +173,15 @@ def advance(backfill: RunningBackfill, part: Slice | None) -> TurnResult:
         return _start(cursor, backfill, part, room=room)
 
 
-def _advance_or_fail(backfill: RunningBackfill, is_time_over: Callable[[], bool]) -> TurnResult:
+def _advance_or_fail(backfill: RunningBackfill, is_time_over: Callable[[], bool], hung: Tries) -> TurnResult:
     if backfill.task_state == TaskState.ARCHIVED:
         return _end(backfill, BackfillState.CANCELED, "its task is archived")
     if backfill.live_count >= (1 if backfill.is_started else backfill.max_active):
         return TurnResult()
     try:
-        return advance(backfill, None if backfill.is_started else plan_slice(backfill, is_time_over))
+        result = advance(backfill, None if backfill.is_started else plan_slice(backfill, is_time_over))
+        hung.forget(backfill.id)
+        return result
     except ScheduleError as error:
         return _end(backfill, BackfillState.FAILED, f"{error.code}: {error.detail}")
     except Exception as error:
@@ -181,6 +189,8 @@ def _advance_or_fail(backfill: RunningBackfill, is_time_over: Callable[[], bool]
         if fault.is_everywhere:
             raise
         logger.exception("backfill.cannot_be_advanced", backfill=str(backfill.id), fault=fault)
+        if fault is Fault.STATEMENT_TIMEOUT:
+            hung.hung(backfill.id)
         if fault is not Fault.REFUSED and not isinstance(error, TypeError):
             return TurnResult()  # somebody holds its task, say: the next turn comes to it again
         return _end(backfill, BackfillState.FAILED, f"cannot be advanced: {type(error).__name__}: {error}")

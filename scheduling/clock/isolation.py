@@ -10,17 +10,20 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Generic, TypeVar
 from uuid import UUID
 
 import structlog
 
+from scheduling import conf
 from scheduling.clock import metrics, session
 from scheduling.clock.faults import Fault, fault_of, retried
+from scheduling.clock.tries import Tries
 
 logger = structlog.get_logger(__name__)
 
-SEARCH_FOR = 5.0  # seconds that the search for who blocks may take in one pass
+SEARCH_FOR = 8.0  # seconds that the search for who blocks may take in one pass
 _FIRST_WAIT = 1.0  # seconds until a stepped-over schedule is tried again; doubles
 _LONGEST_WAIT = 10.0
 # Seconds until a task that somebody held is looked at again, which waits for nobody; and for so many of them a second
@@ -54,17 +57,21 @@ class SteppedOver:
     def __init__(self, *, limit: int = 20_000, now: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
         self._now = now
+        self._hung = Tries(now=now)
         self._suspects: dict[UUID, _Suspect] = {}
         self._held: dict[UUID, float] = {}  # tasks, and until when
         self._waited_at: dict[UUID, float] = {}  # when a pass waited for a held task
 
-    def add(self, ids: Iterable[UUID]) -> None:
-        """Leave them alone, longer each time that they are added again before they were `forgotten`."""
+    def add(self, ids: Iterable[UUID], *, hung: bool = False) -> None:
+        """Leave them alone, longer each time that they are added again before they were `forgotten`. `hung`: a
+        statement of theirs took too long."""
         for id_ in ids:
             known = self._suspects.get(id_)
             if known is not None or len(self._suspects) < self._limit:
                 at = self._now()
                 wait = _FIRST_WAIT if known is None else min(known.wait * 2, _LONGEST_WAIT)
+                if hung:
+                    wait = self._hung.hung(id_)
                 self._suspects[id_] = _Suspect(tried_at=at, wait=wait, until=at + wait)
         metrics.STEPPED_OVER.set(len(self))
 
@@ -98,6 +105,7 @@ class SteppedOver:
             for id_ in ids:
                 self._suspects.pop(id_, None)
                 self._held.pop(id_, None)
+                self._hung.forget(id_)
             metrics.STEPPED_OVER.set(len(self))
 
     def now(self) -> list[UUID]:
@@ -109,6 +117,14 @@ class SteppedOver:
         self._held = {task: until for task, until in self._held.items() if until > at}
         metrics.STEPPED_OVER.set(len(self))
         return [*(id_ for id_, each in self._suspects.items() if each.until > at), *self._held]
+
+    def known(self) -> list[UUID]:
+        """All suspects, and the tasks that are held."""
+        return [*self._suspects, *self._held] if self else []
+
+    def limit(self, *ids: UUID) -> timedelta:
+        """How long a statement for them may take, which are suspects."""
+        return self._hung.limit(*ids)
 
     @property
     def has_suspects(self) -> bool:
@@ -183,6 +199,7 @@ class Isolation(Generic[Item, Result]):
         self._give_up = give_up
         self._suspect = suspect
         self._has_fired = False
+        self._size = 0  # of what hung first
 
     def run(self, items: Sequence[Item]) -> list[Result]:
         """Carry out all that can be, and return the results of the parts.
@@ -213,8 +230,16 @@ class Isolation(Generic[Item, Result]):
                     return [self._suspect(items, error)]
             logger.warning("clock.batch_halved", schedules=len(items), fault=fault, detail=str(error).strip()[:300])
         middle = len(items) // 2
-        with session.hurried(), session.searching() if fault is Fault.STATEMENT_TIMEOUT else nullcontext():
+        if fault is Fault.STATEMENT_TIMEOUT:
+            self._size = self._size or len(items)
+        with session.hurried(), session.searching(self._limit(middle)) if self._size else nullcontext():
             return self.run(items[:middle]) + self.run(items[middle:])
+
+    def _limit(self, items: int) -> timedelta:
+        """How long a statement for so many may take in the search: half of their part of what was too little for all,
+        so that a search takes about as long again. What is only slow goes through, in small parts."""
+        full = conf.clock_statement_timeout() or timedelta(0)
+        return max(full * items / self._size / 2, session.SEARCHING)
 
     def _deal_with(self, item: Item, error: Exception, fault: Fault) -> Result:
         return (self._quarantine if fault is Fault.REFUSED else self._step_over)(item, error)

@@ -125,25 +125,29 @@ class Lanes:
             self._suspects_until = time.monotonic() + SUSPECTS_FOR
         suspects.sort(key=lambda item: left_alone.tried_at(*item.ids))
         alone = Isolation(fire=write, quarantine=self._ways.refused, step_over=self._step_over)
-        with session.hurried(A_MOMENT), session.searching():
+        with session.hurried(A_MOMENT):
             for place, item in enumerate(suspects):
                 if time.monotonic() > self._suspects_until:
                     left_alone.put_off(id_ for each in suspects[place:] for id_ in each.ids)
                     results.append(PassResult(stepped_over=len(suspects) - place))
                     break
-                results += alone.run([item])
+                with session.searching(left_alone.limit(*item.ids)):
+                    results += alone.run([item])
         return results
 
     def _suspect_all(self, items: Sequence[Planned], error: Exception) -> PassResult:
         """Who blocks was not found among these in time: each is a suspect."""
-        self._left_alone.add({item.schedule.task_id for item in items})
+        is_hung = fault_of(error) is Fault.STATEMENT_TIMEOUT
+        self._left_alone.add({item.schedule.task_id for item in items}, hung=is_hung)
         logger.warning("clock.search_given_up", schedules=len(items), fault=fault_of(error))
         return PassResult(stepped_over=len(items))
 
     def _step_over(self, item: Planned, error: Exception) -> PassResult:
         fault = fault_of(error)
-        # What a schedule waits for is its task, or a key of its task.
-        self._left_alone.add([item.schedule.task_id if fault is Fault.LOCK_TIMEOUT else item.schedule.id])
+        # What a schedule waits for is its task, or a key of its task; what hangs may well be its task's, too.
+        is_of_task = fault in (Fault.LOCK_TIMEOUT, Fault.STATEMENT_TIMEOUT)
+        id_ = item.schedule.task_id if is_of_task else item.schedule.id
+        self._left_alone.add([id_], hung=fault is Fault.STATEMENT_TIMEOUT)
         trace = error if fault is Fault.UNEXPECTED else None
         logger.warning("schedule.stepped_over", schedule=str(item.schedule.id), fault=fault, exc_info=trace)
         return PassResult(stepped_over=1)

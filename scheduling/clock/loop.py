@@ -169,7 +169,7 @@ class Clock:
         until = looked_at + pause
         planned: list[Planned] = []
         if earliest is not None and pause == to_mark and pause > SHORTEST:
-            planned = plan_ahead(earliest[1], stepped_over=stepped_over, horizon=self._horizon)
+            planned = plan_ahead(earliest[1], stepped_over=self._stepped_over.known(), horizon=self._horizon)
             pause = max(until - time.monotonic(), 0.0)
         session.rests()
         if not self._ear.wait(pause):

@@ -26,8 +26,8 @@ logger = structlog.get_logger(__name__)
 
 # While the one that blocks is sought among a batch, each step waits no longer; nor does what must not delay others.
 HURRIED = timedelta(milliseconds=250)
-# And while one whose statement hangs is sought no statement takes longer: a thousand schedules are halved ten times.
-SEARCHING = timedelta(milliseconds=250)
+# And while one whose statement hangs is sought, a statement for a few of them takes no longer than so.
+SEARCHING = timedelta(milliseconds=500)
 
 # A server that has been silent for as long as so many statements may take stands still.
 _TIMEOUTS_OF_A_TRANSACTION = 3

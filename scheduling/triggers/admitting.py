@@ -48,12 +48,13 @@ WHERE id = %(id)s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """That which fires: an event that is stored, and for whom it counts as what."""
+    """That which fires: an event that is stored, and for whom it counts as what. `priority` None: the task's own."""
 
     event: Event
     trigger_kind: TriggerKind
     scheduled_for: datetime | None = None
     simulated: bool = False
+    priority: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,7 @@ def _start(schedule: Schedule, moment: Moment) -> Start:
         scheduled_for=moment.scheduled_for,
         event_id=moment.event.pk,
         simulated=moment.simulated,
+        priority=moment.priority,
     )
 
 

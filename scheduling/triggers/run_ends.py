@@ -7,6 +7,7 @@ is acted on once, whichever clock takes it and wherever that clock is killed.
 import math
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -17,16 +18,18 @@ from django.db.models import Q
 
 from scheduling.audit.operations import Actor
 from scheduling.clock import metrics, session
-from scheduling.clock.faults import fault_of
+from scheduling.clock.faults import Fault, fault_of
 from scheduling.clock.points import reach
+from scheduling.clock.tries import Tries
 from scheduling.events.operations import store
 from scheduling.events.topics import topic_of_end
 from scheduling.instants import database_now
+from scheduling.runs.lineage import is_of_backfill
 from scheduling.runs.models import Run
 from scheduling.runs.states import FINAL_STATES, RunState, TriggerKind
 from scheduling.schedules.models import Schedule, ScheduleKind
 from scheduling.schedules.selectors import firing_at
-from scheduling.tasks.models import Task, TaskState
+from scheduling.tasks.models import LOWEST_PRIORITY, Task, TaskState
 from scheduling.tasks.operations import pause_task
 from scheduling.triggers.admitting import Moment, fire
 from scheduling.triggers.conditions import settle_check
@@ -39,17 +42,19 @@ TURN = 0.2  # seconds; live firing has its turn between two of them
 PUT_OFF_FOR = 5.0  # seconds
 # How long one call waits for locks altogether, and each time. When that is spent it only looks whether they are free.
 WAITS_FOR = 0.3  # seconds
+HANGS_FOR = 0.5  # seconds of statements that hang; what is left then has its turn after the next pass
 _A_MOMENT = timedelta(milliseconds=100)
 _A_LOOK = timedelta(milliseconds=2)
 _MOST_PUT_OFF = 100  # tasks of one call
 _OVERTAKEN = 1000
 
 # Purpose: take the oldest end that nobody else is acting on, from the one that this call acted on last, and whose task
-# was not put off. Index: primary key. Locks: the row it deletes.
+# was not put off; or the oldest of one task. Index: primary key. Locks: the row it deletes.
 _TAKE = """
 DELETE FROM scheduling_runend
 WHERE id = (
-    SELECT id FROM scheduling_runend WHERE id >= %s AND task_id <> ALL(%s::uuid[])
+    SELECT id FROM scheduling_runend
+    WHERE id >= %(after)s AND task_id <> ALL(%(without)s::uuid[]) AND (%(of)s::uuid IS NULL OR task_id = %(of)s)
     ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 RETURNING id, run_id, task_id
@@ -67,8 +72,12 @@ class RunEnds:
     """Acts on ends of runs, and leaves those of tasks alone for a while in whose way somebody's locks are: whoever
     holds what follows one end of a task holds what follows the next one."""
 
-    def __init__(self, *, patience: timedelta = _A_MOMENT, turn: float = TURN) -> None:
+    def __init__(
+        self, *, patience: timedelta = _A_MOMENT, turn: float = TURN, statement: timedelta | None = session.SEARCHING
+    ) -> None:
         self._patience = patience  # with one lock
+        self._statement = statement  # how long one may take; None as long as the setting says
+        self._hung = Tries()  # tasks whose ends hang: what follows them does, most likely
         self._turn = turn  # seconds
         self.is_more = False  # after a turn: there may be more at once
         self._put_off: dict[UUID, float] = {}  # tasks whose runs ended, and until when, by the monotonic clock
@@ -84,38 +93,70 @@ class RunEnds:
         began = time.monotonic()
         self._put_off = {task: until for task, until in self._put_off.items() if until > began}
         done = after = tries = 0
-        waited = 0.0
+        waited = hung = 0.0
         is_exhausted = False
         while done < batch and tries < _MOST_PUT_OFF and time.monotonic() - began - waited < self._turn:
             taken = _Taken(after=after)
             started = time.monotonic()
             try:
-                with session.hurried(self._patience if waited < WAITS_FOR else _A_LOOK):
-                    if not _take_one(taken, self._put_off):
+                with session.hurried(self._patience if waited < WAITS_FOR else _A_LOOK), self._brief():
+                    if not _take_one(taken, [*self._put_off, *self._hung.known()]):
                         is_exhausted = True
                         break
                 done += 1
                 after = taken.id
             except Exception as error:
-                fault = fault_of(error)
-                if taken.task_id is None:
-                    raise
-                # Whatever went wrong with it: the others come first.
-                self._put_off[taken.task_id] = time.monotonic() + PUT_OFF_FOR
-                if not fault.is_contention:
+                fault = self._put_it_off(taken, error)
+                if not fault.is_contention or taken.task_id is None:
                     raise
                 tries += 1
                 waited += time.monotonic() - started
+                hung += time.monotonic() - started if fault is Fault.STATEMENT_TIMEOUT else 0
                 after = taken.id
-                metrics.FAULTS.labels(fault.value).inc()
-                logger.warning("run_end.put_off", end=taken.id, task=str(taken.task_id), fault=fault)
+                if hung > HANGS_FOR:
+                    break
         self.is_more = done > 0 and not is_exhausted
+        return done + (self._try_again() if hung <= HANGS_FOR else 0)
+
+    def _try_again(self) -> int:
+        """One end of each task whose ends have hung and may be tried again, as long as HANGS_FOR lasts."""
+        over_at = time.monotonic() + HANGS_FOR
+        done = 0
+        for task in self._hung.due():
+            if time.monotonic() > over_at:
+                break
+            taken = _Taken(after=0)
+            try:
+                with session.hurried(self._patience), session.searching(self._hung.limit(task)):
+                    done += _take_one(taken, [], of=task)
+                self._hung.forget(task)
+                self.is_more = True
+            except Exception as error:
+                if not self._put_it_off(taken, error).is_contention:
+                    raise
         return done
+
+    def _brief(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._statement is None else session.searching(self._statement)
+
+    def _put_it_off(self, taken: "_Taken", error: Exception) -> Fault:
+        """Leave the ends of the task alone for a while, whatever went wrong: the others come first."""
+        fault = fault_of(error)
+        if taken.task_id is None:
+            return fault
+        if fault is Fault.STATEMENT_TIMEOUT:
+            self._hung.hung(taken.task_id)
+        else:
+            self._put_off[taken.task_id] = time.monotonic() + PUT_OFF_FOR
+        if fault.is_contention:
+            metrics.FAULTS.labels(fault.value).inc()
+            logger.warning("run_end.put_off", end=taken.id, task=str(taken.task_id), fault=fault)
+        return fault
 
 
 def act_on_run_ends(batch: int = BATCH) -> int:
     """What `RunEnds.act` does, with nothing put off, and as patient as the clock's settings are."""
-    return RunEnds(patience=timedelta.max, turn=math.inf).act(batch)
+    return RunEnds(patience=timedelta.max, turn=math.inf, statement=None).act(batch)
 
 
 @dataclass(slots=True)
@@ -127,10 +168,10 @@ class _Taken:
     task_id: UUID | None = None
 
 
-def _take_one(taken: _Taken, put_off: Iterable[UUID]) -> bool:
-    """Take the oldest end and act on it, in one transaction; False where there is none."""
+def _take_one(taken: _Taken, put_off: Iterable[UUID], *, of: UUID | None = None) -> bool:
+    """Take the oldest end, or the oldest `of` a task, and act on it, in one transaction; False where there is none."""
     with session.bounded() as cursor:
-        cursor.execute(_TAKE, [taken.after, list(put_off)])
+        cursor.execute(_TAKE, {"after": taken.after, "without": list(put_off), "of": of})
         row = cursor.fetchone()
         if row is None:
             return False
@@ -169,8 +210,9 @@ def _act_on(run_id: UUID) -> None:
 def start_followers(run: Run) -> list[UUID]:
     """Start the tasks that follow the run's task. The end becomes an event only where somebody follows.
 
-    A simulated run's followers are simulated: what a rehearsal leads to is a rehearsal. Nobody follows a run that was
-    skipped: it has waited, and never begun.
+    A simulated run's followers are simulated: what a rehearsal leads to is a rehearsal. What a backfill leads to has
+    the lowest priority, as its own runs: it would else take all the slots that these leave. Nobody follows a run that
+    was skipped: it has waited, and never begun.
     """
     wanted = _WANTED.get(RunState(run.state), ())
     followers = with_tasks(
@@ -199,7 +241,12 @@ def start_followers(run: Run) -> list[UUID]:
         agent_id=run.agent_id,
         depth=1 + (run.event.depth if run.event is not None else 0),
     )
-    moment = Moment(event=event, trigger_kind=TriggerKind.AFTER, simulated=run.simulated)
+    moment = Moment(
+        event=event,
+        trigger_kind=TriggerKind.AFTER,
+        simulated=run.simulated,
+        priority=LOWEST_PRIORITY if is_of_backfill(run) else None,
+    )
     return fire(followers, moment, still=still_follows)
 
 

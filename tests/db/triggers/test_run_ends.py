@@ -13,7 +13,7 @@ from scheduling.core.topics import STARTS_NOTHING
 from scheduling.errors import NotValid
 from scheduling.events.models import Event, Outbox
 from scheduling.events.topics import CONDITION_MET, RESERVED, topic_of_end
-from scheduling.models import Run, RunEnd, Schedule, Task
+from scheduling.models import DueWork, Run, RunEnd, Schedule, Task
 from scheduling.runs.operations import cancel_run, retry_run, start_run
 from scheduling.runs.states import RunState
 from scheduling.schedules.operations import pause_schedule, update_schedule
@@ -22,7 +22,7 @@ from scheduling.tasks.operations import archive_task, resume_task, update_task
 from scheduling.triggers import run_ends
 from scheduling.triggers.run_ends import RunEnds, act_on_run_ends
 from tests.db.triggers.conftest import ACTOR, end, follow
-from tests.factories import TaskFactory
+from tests.factories import AgentFactory, BackfillFactory, TaskFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -373,3 +373,24 @@ def test_what_is_told_of_the_ends_of_runs_is_reserved_and_listened_to_by_nobody(
 
     assert {*ends, CONDITION_MET} == STARTS_NOTHING
     assert STARTS_NOTHING < RESERVED
+
+
+@pytest.mark.parametrize("is_backfilled", [True, False])
+def test_what_a_backfill_leads_to_has_its_priority(is_backfilled: bool) -> None:
+    """A follower of a follower, too; else it would take the slots that backfilled runs leave to others."""
+    agent = AgentFactory()
+    first, second, third = (TaskFactory(agent=agent, priority=3) for _ in range(3))
+    follow(first, task=second)
+    follow(second, task=third)
+    run = start_run(actor=ACTOR, task=first)
+    if is_backfilled:
+        Run.objects.filter(pk=run.pk).update(backfill=BackfillFactory())
+
+    end(run)
+    act_on_run_ends()
+    (follower,) = Run.objects.filter(task=second)
+    end(follower)
+    act_on_run_ends()
+
+    works = DueWork.objects.filter(task=third)
+    assert [work.priority for work in works] == [9 if is_backfilled else 3]
