@@ -49,6 +49,19 @@ class PipelineError(Exception):
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"
 
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> "PipelineError":
+        """The error that `as_dict` has told."""
+        return cls(
+            code=str(kept.get("code", "unknown")),
+            error_class=ErrorClass(kept.get("class", ErrorClass.INTERNAL)),
+            detail=str(kept.get("detail", "")),
+            step=kept.get("step"),
+            attempt=kept.get("attempt"),
+            pointer=kept.get("pointer"),
+            cause=kept.get("cause"),
+        )
+
     @property
     def asked_wait(self) -> timedelta:
         """How long the other side asked to wait, nothing where it did not or named no length of time; at most a year,

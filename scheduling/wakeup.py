@@ -10,6 +10,7 @@ from django.db import connection, transaction
 DUE_CHANNEL = "ordinaut_due"  # payload: the name of a queue that has claimable work
 SCHEDULES_CHANNEL = "ordinaut_schedules"  # payload: empty; a `next_fire_at` may be earlier than it was
 QUEUES_CHANNEL = "ordinaut_queues"  # payload: the name of a queue that is operated otherwise now
+QUESTIONS_CHANNEL = "ordinaut_questions"  # payload: empty; worker hosts may have something to answer
 CANCEL_CHANNEL = "ordinaut_cancel"  # payload: the id of a run that is to stop
 
 

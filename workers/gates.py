@@ -5,12 +5,7 @@ what is asked for while it works is done together afterwards.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future
-from functools import partial
-from queue import SimpleQueue
-from threading import Thread
-from typing import Any, TypeVar
+from collections.abc import Iterable
 from uuid import UUID
 
 import structlog
@@ -19,44 +14,17 @@ from django.db import Error, close_old_connections, connection, transaction
 from scheduling.runs.gates import release_gated
 from workers import conf
 from workers.connection import LIMIT_OF_SILENCE, DatabaseUnavailable
+from workers.daemon_thread import DaemonThread
 from workers.statements import HELD_BACK
 
 logger = structlog.get_logger(__name__)
-
-Result = TypeVar("Result")
-
-
-class _DaemonThread:
-    """One thread for blocking work, which nobody waits for when the process ends: a statement that hangs behind a lock
-    must not keep a host from ending, as the threads of `concurrent.futures` would, which are joined at exit."""
-
-    def __init__(self, name: str) -> None:
-        self._work: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
-        Thread(target=self._serve, name=name, daemon=True).start()
-
-    async def run(self, work: Callable[..., Result], *given: Any) -> Result:
-        """Carry it out behind what was asked for before. A cancellation gives up the wait, not the work."""
-        future: Future[Any] = Future()
-        self._work.put((future, partial(work, *given)))
-        result: Result = await asyncio.wrap_future(future)
-        return result
-
-    def _serve(self) -> None:
-        while True:
-            future, work = self._work.get()
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                future.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - the caller's
-                future.set_exception(error)
 
 
 class GateKeeper:
     """Asks for admissions without making anybody wait. For one event loop; `close()` it."""
 
     def __init__(self) -> None:
-        self._thread = _DaemonThread("gates")
+        self._thread = DaemonThread("gates")
         self._tasks: set[UUID] = set()
         self._keys: set[str] = set()
         self._work: asyncio.Task[None] | None = None
@@ -80,6 +48,7 @@ class GateKeeper:
         if self._work is not None:
             await self._work
         await self._thread.run(_close_connection)
+        self._thread.end()
 
     async def _release_all(self) -> None:
         while self._tasks or self._keys:

@@ -265,7 +265,9 @@ class RunJournal:
     def _ask(self, entry: StepEntry, question: Question) -> None:
         self._wakes = self._riding.wakes = True
         asks = encode(question.asks)
-        row = QuestionRow(new_id(), self._run_id, entry.path, entry.attempt, question.kind, question.until, asks)
+        row = QuestionRow(
+            new_id(), self._run_id, entry.path, entry.attempt, question.kind, question.until, asks, question.topic
+        )
         self._riding.questions += (row,)
         self._riding.size += len(asks)
 

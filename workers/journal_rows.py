@@ -61,6 +61,7 @@ class QuestionRow(NamedTuple):
     kind: str
     until: datetime | None
     asks: bytes
+    topic: str
 
 
 _QUESTION_COLUMNS: tuple[tuple[str, type[Column]], ...] = (
@@ -71,6 +72,7 @@ _QUESTION_COLUMNS: tuple[tuple[str, type[Column]], ...] = (
     ("question_kinds", Texts),
     ("question_untils", Instants),
     ("question_asks", Blobs),
+    ("question_topics", Texts),
 )
 
 _RUN_COLUMNS: tuple[tuple[str, type[Column]], ...] = (

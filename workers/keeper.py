@@ -12,8 +12,9 @@ import structlog
 from pipelines.tools.process_tree import resident_memory
 from scheduling.conf import direct_url
 from scheduling.instants import boottime
-from scheduling.wakeup import DUE_CHANNEL, QUEUES_CHANNEL
+from scheduling.wakeup import DUE_CHANNEL, QUESTIONS_CHANNEL, QUEUES_CHANNEL
 from workers import conf
+from workers.answering.turns import Answering
 from workers.bloat import BloatWatch
 from workers.columns import Integers, Texts, Uuids
 from workers.connection import Database, DatabaseUnavailable, conninfo
@@ -32,6 +33,7 @@ logger = structlog.get_logger(__name__)
 
 WATCH_EVERY = 0.25  # seconds
 GATES_EVERY = 1.0
+ANSWER_EVERY = 0.02  # a turn ends with the pause that is worth while
 SWEEP_EVERY = 60.0
 BLOAT_EVERY = 30.0
 RETENTION_EVERY = 20.0  # a host asks; each kind has a turn a minute, whichever host takes it
@@ -70,6 +72,7 @@ class Keeper:
             reap_after=conf.reap_after(), max_gap=timedelta(seconds=max(3 * self._look_every, 1.0))
         )
         self._gates: GateKeeper | None = None
+        self._answering: Answering | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._beaten_at: float | None = None
         self._watched_at: float | None = None
@@ -90,6 +93,7 @@ class Keeper:
     async def start(self) -> None:
         """Begin. Nothing of it waits for the database."""
         self._gates = GateKeeper()
+        self._answering = Answering()
         for link in self._links:
             self._listen_to(link)
         self._tasks = [
@@ -98,6 +102,9 @@ class Keeper:
             asyncio.create_task(self._repeat(self.reap_once, self._look_every, "reap.database_is_away"), name="reap"),
             asyncio.create_task(self._repeat(self.sweep_once, SWEEP_EVERY, "sweep.database_is_away"), name="sweep"),
             asyncio.create_task(self._repeat(self.open_gates, GATES_EVERY, "gates.database_is_away"), name="gates"),
+            asyncio.create_task(
+                self._repeat(self.answer, ANSWER_EVERY, "answering.database_is_away"), name="answering"
+            ),
             asyncio.create_task(self._repeat(self.look_for_bloat, BLOAT_EVERY, "bloat.database_is_away"), name="bloat"),
             asyncio.create_task(
                 self._repeat(self.prune_once, RETENTION_EVERY, "retention.database_is_away"), name="retention"
@@ -118,6 +125,8 @@ class Keeper:
         await self._prunes.close()
         if self._gates is not None:
             await self._gates.close()
+        if self._answering is not None:
+            await self._answering.close()
 
     async def add(self, link: Link) -> None:
         """One more place for a process: a replacement's."""
@@ -246,6 +255,11 @@ class Keeper:
         if self._gates is not None:
             await self._gates.sweep()
 
+    async def answer(self) -> None:
+        """Answer what runs ask of events and of other runs."""
+        if self._answering is not None:
+            await self._answering.turn()
+
     async def look_for_bloat(self) -> None:
         """Count the dead rows of the hot tables, and warn of who holds them."""
         async with self._reaping:
@@ -279,6 +293,10 @@ class Keeper:
                 self._gates.release(task_id=orphan.task_id if orphan.is_exclusive else None, key=orphan.concurrency_key)
 
     def _hear(self, channel: str, payload: str) -> None:
+        if channel == QUESTIONS_CHANNEL:
+            if self._answering is not None:
+                self._answering.wake()
+            return
         message: dict[str, Any]
         if channel == DUE_CHANNEL:
             message = {"type": "due", "queue": payload}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import psycopg
 import structlog
 
-from scheduling.wakeup import CANCEL_CHANNEL, DUE_CHANNEL, QUEUES_CHANNEL
+from scheduling.wakeup import CANCEL_CHANNEL, DUE_CHANNEL, QUESTIONS_CHANNEL, QUEUES_CHANNEL
 from workers.connection import CONNECT_TIMEOUT
 from workers.outage import Outage
 
@@ -24,7 +24,7 @@ async def listen(address: str, *, hear: Callable[[str, str], None]) -> None:
             async with await psycopg.AsyncConnection.connect(
                 address, autocommit=True, connect_timeout=CONNECT_TIMEOUT, application_name="ordinaut workers listen"
             ) as connection:
-                for channel in (DUE_CHANNEL, CANCEL_CHANNEL, QUEUES_CHANNEL):
+                for channel in (DUE_CHANNEL, CANCEL_CHANNEL, QUEUES_CHANNEL, QUESTIONS_CHANNEL):
                     await connection.execute(f"LISTEN {channel}".encode())
                 outage.over()
                 async for notification in connection.notifies():

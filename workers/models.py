@@ -145,14 +145,18 @@ class Wait(models.Model):
 
 class Question(models.Model):
     """What a step has asked of the outside, from its start on: it takes one answer, and is closed with the step's
-    attempt, or with the run. It stays with its run. See `docs/decisions/0011-questions.md`."""
+    attempt, or with the run. It stays with its run. See `docs/decisions/0011-questions.md`, and for those of events and
+    of other runs `docs/decisions/0012-events-and-runs-in-a-run.md`."""
 
     class Kind(models.TextChoices):
         APPROVAL = "approval"
+        EVENT = "event"
+        RUN = "run"
 
     class Outcome(models.TextChoices):
         APPROVED = "approved"
         REJECTED = "rejected"
+        ANSWERED = "answered"
         EXPIRED = "expired"
         WITHDRAWN = "withdrawn"
 
@@ -165,6 +169,13 @@ class Question(models.Model):
     kind = models.CharField(max_length=10, choices=Kind.choices)
     until = models.DateTimeField(null=True, help_text="When the time for an answer is over, if anybody has set one.")
     asks = JSONBytesField(help_text="What whoever answers has to know.")
+    topic = models.CharField(max_length=200, blank=True, default="", db_default="", help_text="Of events that answer.")
+    is_pending = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="A worker host has to act on it: look for events of before, start the run, or cancel it.",
+    )
+    subject_id = models.UUIDField(null=True, help_text="The event that answered, or the run that was started.")
     answer = JSONBytesField(null=True)
     answered_at = models.DateTimeField(null=True)
     closed_at = models.DateTimeField(null=True, help_text="When the step went on, or the run ended without it.")
@@ -184,6 +195,16 @@ class Question(models.Model):
         indexes: ClassVar[list[Any]] = [
             # The inbox, newest first, and the sweep of those whose run has ended.
             models.Index(F("kind"), F("id"), condition=Q(closed_at=None), name="question_open_idx"),
+            # What worker hosts act on: who has waited for longest; who waits for a topic; whose time is over.
+            models.Index(F("id"), condition=Q(is_pending=True), name="question_pending_idx"),
+            models.Index(
+                F("topic"), F("id"), condition=Q(kind="event", closed_at=None, answer=None), name="question_topic_idx"
+            ),
+            models.Index(
+                F("until"),
+                condition=Q(kind__in=["event", "run"], closed_at=None, answer=None),
+                name="question_until_idx",
+            ),
         ]
 
     def __str__(self) -> str:

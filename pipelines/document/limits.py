@@ -29,6 +29,9 @@ MAX_WAIT: Final = timedelta(days=3660)
 # Characters of what an approval shows.
 MAX_QUESTION: Final = {"title": 200, "detail": 10_000}
 
+# Encoded size of what is kept of a run for the filter of an event that it waits for.
+MAX_SNAPSHOT_BYTES: Final = 64 * 1024
+
 # Encoded size of an approval's form.
 MAX_FORM_BYTES: Final = 16 * 1024
 

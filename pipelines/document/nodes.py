@@ -191,8 +191,30 @@ class ApprovalBody:
     tolerates_rejection: bool = False  # `on_reject: continue`
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventBody:
+    """Wait for an event of a topic that matches the pattern, and the condition, over the names of the run with `event`
+    for the candidate. Events of the run's lifetime count, and of `buffered` before it. `timeout` None: for as long as a
+    wait may be; `is_content_without`: a time-out gives null instead of failing."""
+
+    topic: str
+    condition: Expression | None = None
+    timeout: timedelta | None = None
+    is_content_without: bool = False
+    buffered: timedelta = timedelta()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunBody:
+    """Run another task, named by its key; `waits`: for its end and its outputs."""
+
+    task: CompiledValue
+    params: CompiledValue
+    waits: bool = True
+
+
 Containing = SwitchBody | ForEachBody | WhileBody | ParallelBody | TryBody
-Body = ToolBody | SetBody | FailBody | SucceedBody | WaitBody | ApprovalBody | Containing
+Body = ToolBody | SetBody | FailBody | SucceedBody | WaitBody | ApprovalBody | EventBody | RunBody | Containing
 
 
 def blocks_of(body: Body) -> "Iterator[tuple[Step, ...]]":
@@ -276,7 +298,7 @@ def seen_behind(container: Step) -> Iterator[Step]:
 
 
 LOOPS = (ForEachBody, WhileBody)
-ASKING = (ApprovalBody,)
+ASKING = (ApprovalBody, EventBody, RunBody)
 CONTAINERS = (SwitchBody, TryBody, ParallelBody, *LOOPS)
 _COMPUTING = (SetBody, FailBody, SucceedBody, SwitchBody, TryBody, WhileBody)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipelines.document.compilation import Compilation
 from pipelines.document.fixtures import compile_simulation
-from pipelines.document.kinds import KINDS, PLANNED, Block, Keys, StepKind, WrittenStep
+from pipelines.document.kinds import KINDS, Block, Keys, StepKind, WrittenStep
 from pipelines.document.layout import StepIdentity
 from pipelines.document.names import Names
 from pipelines.document.nodes import NO_RETRY, Body, RetryPolicy, Simulation, Step, ToolBody
@@ -16,6 +16,8 @@ from pipelines.document.shape import RETRY, STEP_FIELDS, check_shape, object_of
 from pipelines.expressions.suggestion import nearest
 
 _SCHEMAS = {keyword: object_of({**STEP_FIELDS, **kind.fields}, kind.required) for keyword, kind in KINDS.items()}
+
+_OTHER_FIELDS = {keyword: kind.fields.keys() - {keyword} for keyword, kind in KINDS.items()}
 
 
 def compile_block(sources: Sequence[Any], pointer: str, compilation: Compilation, names: Names) -> Block:
@@ -81,16 +83,10 @@ def compile_step(
 
 
 def _kind(source: Mapping[str, Any], pointer: str, compilation: Compilation) -> StepKind | None:
-    planned = [keyword for keyword in PLANNED if keyword in source]
-    found = [keyword for keyword in KINDS if keyword in source]
-    if planned:
-        compilation.refuse(
-            f"{pointer}/{planned[0]}",
-            "unsupported_kind",
-            f"steps of the kind {planned[0]} are not supported yet",
-            hint=f"supported: {', '.join(KINDS)}",
-        )
-    elif not found:
+    there = [keyword for keyword in KINDS if keyword in source]
+    # `wait` is a kind, and a field of `run`.
+    found = [keyword for keyword in there if not any(keyword in _OTHER_FIELDS[other] for other in there)]
+    if not found:
         similar = next((f"did you mean {match!r}?" for key in source if (match := nearest(str(key), KINDS))), None)
         compilation.refuse(
             pointer,

@@ -26,19 +26,23 @@ class StepState(StrEnum):
 
 
 class QuestionKind(StrEnum):
-    """Who answers: people."""
+    """Who answers: people; whoever publishes an event; another run."""
 
     APPROVAL = "approval"
+    EVENT = "event"
+    RUN = "run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """What a step asks of the outside. `until` (aware UTC) is when the time for an answer is over, None where nobody
-    has set one; `asks` is what whoever answers has to know, as a JSON value."""
+    has set one; `asks` is what whoever answers has to know, as a JSON value; `topic` is the pattern of the events that
+    may answer, where it is they."""
 
     kind: QuestionKind
     until: datetime | None
     asks: Mapping[str, Any]
+    topic: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

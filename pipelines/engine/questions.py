@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-ASKING_KINDS = frozenset({"approval"})  # the kinds of steps whose `started` entries are questions
+ASKING_KINDS = frozenset(
+    {"approval", "wait_for_event", "run"}
+)  # the kinds of steps whose `started` entries are questions
+
+_SOON = timedelta(seconds=1)
 
 Place = tuple[str, int]  # the path of a step, and the attempt that has asked
 
@@ -31,6 +35,11 @@ class Answers:
     def are_final(self, until: datetime) -> bool:
         """True where a question whose time is over at `until` and that has no answer gets none any more."""
         return self.as_of is not None and self.as_of >= until
+
+
+def until_answered(until: datetime, now: datetime) -> datetime:
+    """When to look for an answer that somebody owes, which is there at `until` at the latest, or soon after."""
+    return max(until, now + _SOON)
 
 
 NO_ANSWERS = Answers()

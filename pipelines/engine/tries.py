@@ -9,7 +9,7 @@ from random import Random
 from pipelines.document.nodes import RetryPolicy
 from pipelines.engine.backoff import delay_after, least_delay_after
 from pipelines.engine.ports import StepEntry, StepState
-from pipelines.errors import ErrorClass, PipelineError
+from pipelines.errors import PipelineError
 
 
 class Tries:
@@ -96,13 +96,4 @@ def group_by_path(history: Iterable[StepEntry]) -> defaultdict[str, Tries]:
 
 def recorded_error(entry: StepEntry) -> PipelineError:
     """The error that a failed entry keeps."""
-    kept = entry.error or {}
-    return PipelineError(
-        code=str(kept.get("code", "unknown")),
-        error_class=ErrorClass(kept.get("class", ErrorClass.INTERNAL)),
-        detail=str(kept.get("detail", "")),
-        step=kept.get("step"),
-        attempt=kept.get("attempt"),
-        pointer=kept.get("pointer"),
-        cause=kept.get("cause"),
-    )
+    return PipelineError.of(entry.error or {})

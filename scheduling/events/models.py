@@ -25,11 +25,15 @@ class Event(models.Model):
     is_unheard = models.BooleanField(
         default=False, db_default=False, help_text="It is stored, and the runs that it starts have yet to be."
     )
+    is_unmatched = models.BooleanField(
+        default=False, db_default=False, help_text="The runs that wait for it have yet to be looked for."
+    )
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         indexes: ClassVar[list[Any]] = [
             models.Index("topic", "created_at", name="event_topic_idx"),
+            models.Index("id", condition=models.Q(is_unmatched=True), name="event_unmatched_idx"),
             models.Index("id", condition=models.Q(is_unheard=True), name="event_unheard_idx"),
         ]
 

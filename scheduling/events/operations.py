@@ -18,6 +18,7 @@ from scheduling.events.models import Event, Outbox
 from scheduling.events.topics import RESERVED
 from scheduling.ids import new_id
 from scheduling.triggers.events import start_runs_of
+from scheduling.wakeup import QUESTIONS_CHANNEL, after_commit
 
 _TOPIC = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.ASCII)
 _TOPIC_HINT = 'Words of letters, digits, "_" and "-", joined by dots: "order.paid".'
@@ -90,14 +91,22 @@ def store(
     event_id: UUID | None = None,
     is_unheard: bool = False,
 ) -> Event:
-    """Write an event of a valid topic and its way out. Requires an open transaction; starts nothing.
+    """Write an event of a valid topic and its way out. Requires an open transaction; starts nothing. Worker hosts look
+    for the runs that wait for it after the commit.
 
     `event_id` is for what must be told once, and follows from what that is: IntegrityError where it was told before.
     `is_unheard`: the runs that it starts are started by `hear`, in another transaction, which may be tried again.
     """
     event = Event.objects.create(
-        id=event_id or new_id(), topic=topic, payload=payload, agent_id=agent_id, depth=depth, is_unheard=is_unheard
+        id=event_id or new_id(),
+        topic=topic,
+        payload=payload,
+        agent_id=agent_id,
+        depth=depth,
+        is_unheard=is_unheard,
+        is_unmatched=True,
     )
+    after_commit(QUESTIONS_CHANNEL)
     event.refresh_from_db(fields=["created_at"])
     Outbox.objects.create(event=event)
     return event

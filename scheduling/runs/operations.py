@@ -13,12 +13,13 @@ from scheduling.instants import database_now
 from scheduling.runs.admission import Start, admit, lock_tasks
 from scheduling.runs.gates import release_gated
 from scheduling.runs.keys import concurrency_key
+from scheduling.runs.lineage import MOST_ANCESTORS, lineage
 from scheduling.runs.models import DueWork, Run
 from scheduling.runs.redriving import before_retry, redrive
 from scheduling.runs.selectors import allowed_actions, effective_state, with_due_work
 from scheduling.runs.statements import CANCEL_RUN, REQUEST_CANCEL
 from scheduling.runs.states import Gate, RunState, TriggerKind
-from scheduling.tasks.models import Task, TaskState
+from scheduling.tasks.models import LOWEST_PRIORITY, Task, TaskState
 from scheduling.tasks.revisions import require_fitting_params
 from scheduling.wakeup import CANCEL_CHANNEL, after_commit
 
@@ -49,6 +50,46 @@ def start_run(*, actor: Actor, task: Task, params: Mapping[str, Any] | None = No
     assert admitted.run_id is not None, "only an occurrence of a schedule can have its run already"
     run = with_due_work().get(pk=admitted.run_id)
     record(actor=actor, action="run.start", target=run, after={"task": str(held.pk), "simulated": run.simulated})
+    return run
+
+
+@transaction.atomic
+def start_child(*, parent: Run, key: str, params: Mapping[str, Any]) -> Run:
+    """Start a task of the same agent for a run that asks for it. Whoever started the parent has started this one, too.
+    Its overlap policy, limits and deduplication hold as for any start.
+
+    NotValid where there is no such task, where it is at work already above the parent, or too many are
+    (`recursive_run`), and where the params do not fit; IllegalTransition for an archived task.
+    """
+    task = Task.objects.select_related("current_revision").filter(agent=parent.agent_id, key=key).first()
+    if task is None:
+        raise NotValid.at("/run", "unknown_task", f"There is no task {key!r} of this agent.")
+    if task.state == TaskState.ARCHIVED or task.current_revision is None:
+        raise IllegalTransition(f"The task {key} is archived.", allowed_actions=())
+    above = list(lineage(parent))
+    if any(each.task_id == task.pk for each in above):
+        raise NotValid.at(
+            "/run", "recursive_run", f"The task {key} is at work already above this run: it would never end."
+        )
+    if len(above) >= MOST_ANCESTORS:
+        raise NotValid.at("/run", "recursive_run", f"Runs start runs at most {MOST_ANCESTORS} deep.")
+    _require_params(params)
+    require_fitting_params(task.current_revision.document, {**task.params, **params})
+    start = Start(
+        task_id=task.pk,
+        trigger_kind=TriggerKind.RUN,
+        params=params,
+        simulated=parent.simulated,
+        parent_id=parent.pk,
+        priority=LOWEST_PRIORITY if any(each.backfill_id is not None for each in above) else None,
+        triggered_by=parent.triggered_by,
+    )
+    with connection.cursor() as cursor:
+        (admitted,) = admit(cursor, [start])
+    assert admitted.run_id is not None, "only an occurrence of a schedule can have its run already"
+    run = with_due_work().get(pk=admitted.run_id)
+    actor = Actor.system("run")
+    record(actor=actor, action="run.start", target=run, after={"task": str(task.pk), "parent": str(parent.pk)})
     return run
 
 

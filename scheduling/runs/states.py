@@ -68,6 +68,7 @@ class TriggerKind(models.TextChoices):
     CONDITION = "condition"
     AFTER = "after"
     CHECK = "check"
+    RUN = "run"
 
 
 class Gate(models.TextChoices):

@@ -1,6 +1,6 @@
 """What keeps a run from being due: a gate, a wait, a time that has not come."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from scheduling.console.words import duration, moment
@@ -8,7 +8,7 @@ from scheduling.runs.models import DueWork, Run
 from scheduling.runs.states import Gate
 from scheduling.tasks.models import TaskState
 from workers import conf
-from workers.models import Wait
+from workers.models import Question, Wait
 from workers.reasons.reason import Reason, error_code, error_words, ids, shown
 from workers.retries import parse_retry
 from workers.settlement import TOOLS_MISSING
@@ -124,23 +124,65 @@ def waits(standing: Standing) -> Iterator[Reason]:
 
 def questions(standing: Standing) -> Iterator[Reason]:
     for question in standing.questions:
-        until = f" until {moment(question.until)}" if question.until else ""
-        roles = question.asks.get("roles") or []
-        whose = f" of one of the roles {', '.join(roles)}" if roles else ""
-        yield Reason(
-            code="waiting_approval",
-            sentence=f"Step {question.shown_path} waits for an approval{whose}{until}: {question.asks['title']}",
-            hint="Somebody else than who started it has to decide, in the console or by POST"
-            f" /api/v1/approvals/{question.pk}/approve.",
-            facts={
-                "step": question.shown_path,
-                "approval": str(question.pk),
-                "title": question.asks["title"],
-                "roles": roles,
-                "until": shown(question.until),
-                "since": shown(question.created_at),
-            },
-        )
+        yield _WHAT_IS_ASKED[Question.Kind(question.kind)](question)
+
+
+def _approval(question: Question) -> Reason:
+    roles = question.asks.get("roles") or []
+    whose = f" of one of the roles {', '.join(roles)}" if roles else ""
+    return Reason(
+        code="waiting_approval",
+        sentence=f"Step {question.shown_path} waits for an approval{whose}{_until(question)}: {question.asks['title']}",
+        hint="Somebody else than who started it has to decide, in the console or by POST"
+        f" /api/v1/approvals/{question.pk}/approve.",
+        facts={
+            **_facts(question),
+            "approval": str(question.pk),
+            "title": question.asks["title"],
+            "roles": roles,
+        },
+    )
+
+
+def _event(question: Question) -> Reason:
+    condition = question.asks.get("filter")
+    which = f" for which {condition} holds" if condition else ""
+    return Reason(
+        code="waiting_event",
+        sentence=f"Step {question.shown_path} waits for an event of {question.topic}{which}{_until(question)}.",
+        hint="Publish it by POST /api/v1/events.",
+        facts={**_facts(question), "topic": question.topic, "filter": condition},
+    )
+
+
+def _run(question: Question) -> Reason:
+    task, child = question.asks["task"], question.subject_id
+    words = f"for run {child} of the task {task}" if child else f"for a run of the task {task} to be started"
+    return Reason(
+        code="waiting_run",
+        sentence=f"Step {question.shown_path} waits {words}{_until(question)}.",
+        hint="See why that run does not end." if child else "A worker host starts it within a second.",
+        facts={**_facts(question), "task": task, "run": None if child is None else str(child)},
+    )
+
+
+_WHAT_IS_ASKED: Mapping[Question.Kind, Callable[[Question], Reason]] = {
+    Question.Kind.APPROVAL: _approval,
+    Question.Kind.EVENT: _event,
+    Question.Kind.RUN: _run,
+}
+
+
+def _until(question: Question) -> str:
+    return f" until {moment(question.until)}" if question.until else ""
+
+
+def _facts(question: Question) -> dict[str, Any]:
+    return {
+        "step": question.shown_path,
+        "until": shown(question.until),
+        "since": shown(question.created_at),
+    }
 
 
 def later(standing: Standing, work: DueWork) -> Iterator[Reason]:

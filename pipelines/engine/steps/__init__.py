@@ -5,9 +5,11 @@ from typing import Any
 
 from pipelines.document.nodes import (
     ApprovalBody,
+    EventBody,
     FailBody,
     ForEachBody,
     ParallelBody,
+    RunBody,
     SetBody,
     SucceedBody,
     SwitchBody,
@@ -20,7 +22,9 @@ from pipelines.engine.attempts import Attempt
 from pipelines.engine.steps.approval import run_approval
 from pipelines.engine.steps.assign import run_set
 from pipelines.engine.steps.attempt import run_try
+from pipelines.engine.steps.calling import run_run
 from pipelines.engine.steps.ending import run_fail, run_succeed
+from pipelines.engine.steps.listening import run_wait_for_event
 from pipelines.engine.steps.loops import run_for_each, run_while
 from pipelines.engine.steps.parallel import run_parallel
 from pipelines.engine.steps.switch import run_switch
@@ -41,6 +45,8 @@ INTERPRETERS: Mapping[type, Interpreter] = {
     TryBody: run_try,
     WaitBody: run_wait,
     ApprovalBody: run_approval,
+    EventBody: run_wait_for_event,
+    RunBody: run_run,
 }
 
 __all__ = ["INTERPRETERS", "Interpreter"]

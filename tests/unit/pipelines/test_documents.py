@@ -27,6 +27,13 @@ def only(written, **options):
     return found
 
 
+WAITED = "/steps/0/wait_for_event"
+
+
+def listening(**given: Any) -> dict[str, Any]:
+    return document({"wait_for_event": {"topic": "order.paid", **given}})
+
+
 @pytest.mark.parametrize(
     ("written", "pointer", "code"),
     [
@@ -46,7 +53,22 @@ def only(written, **options):
         (document({"uses": ""}), "/steps/0/uses", "invalid_value"),
         (document({"uses": None}), "/steps/0/uses", "wrong_type"),
         (document({"uses": "echo", "set": {}}), "/steps/0", "several_kinds"),
-        (document({"run": "other"}), "/steps/0/run", "unsupported_kind"),
+        (document({"run": " "}), "/steps/0/run", "invalid_value"),
+        (document({"run": 5}), "/steps/0/run", "wrong_type"),
+        (document({"run": "other", "params": [1]}), "/steps/0/params", "wrong_type"),
+        (document({"run": "other", "wait": {"for": "PT1H"}}), "/steps/0/wait", "wrong_type"),
+        (document({"run": "other", "wait": False, "timeout": "PT1H"}), "/steps/0/timeout", "not_here"),
+        (document({"run": "other", "set": {}}), "/steps/0", "several_kinds"),
+        (document({"run": "${steps.nothing}"}), "/steps/0/run", "unknown_step"),
+        (document({"wait_for_event": {}}), WAITED, "missing_field"),
+        (listening(topic="order."), f"{WAITED}/topic", "bad_topic"),
+        (listening(filter="evnt.x"), f"{WAITED}/filter", "unknown_name"),
+        (listening(filter="a ="), f"{WAITED}/filter", "syntax"),
+        (listening(timeout="PT0S"), f"{WAITED}/timeout", "bad_duration"),
+        (listening(timeout="P5000D"), f"{WAITED}/timeout", "bad_duration"),
+        (listening(buffered="soon"), f"{WAITED}/buffered", "bad_duration"),
+        (listening(on_timeout="continue"), f"{WAITED}/on_timeout", "invalid_value"),
+        (document({"wait_for_event": {"topic": "a"}, "timeout": "PT1H"}), "/steps/0/timeout", "not_here"),
         (document({"id": "A b", "set": {}}), "/steps/0/id", "invalid_value"),
         (document({"id": "a", "set": {}}, {"id": "a", "set": {}}), "/steps/1/id", "duplicate_id"),
         (document({"id": "step_2", "set": {}}, {"set": {}}), "/steps/1/id", "duplicate_id"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines.document import document_schema, parse, validate
-from pipelines.document.kinds import KINDS, PLANNED
+from pipelines.document.kinds import KINDS
 from pipelines.document.shape import STEP_FIELDS
 from pipelines.simulation import ended_as_wanted, simulate
 from pipelines.tools.registry import catalog
@@ -35,5 +35,5 @@ def test_an_example_is_valid_and_its_asserts_hold(example):
 def test_every_field_and_kind_is_on_the_page():
     page = PAGE.read_text()
 
-    fields = {*STEP_FIELDS, *document_schema()["properties"], *PLANNED, *KINDS}
+    fields = {*STEP_FIELDS, *document_schema()["properties"], *KINDS}
     assert [name for name in fields if not re.search(rf"`{name}[`:]", page)] == []

@@ -163,6 +163,30 @@ LEAVES: dict[str, Doc] = {
         "approval": {"title": "Go on?", "timeout": "PT5S"},
         "simulate": {"output": {"form": {}}, "delay": "PT10S"},
     },
+    "event": {
+        "id": "leaf",
+        "wait_for_event": {"topic": "order.*", "filter": "event.payload.n > `1`", "timeout": "PT20S"},
+        "simulate": {"output": {"topic": "order.paid", "payload": {"n": 2}}, "delay": "PT10S"},
+    },
+    "event in vain": {"id": "leaf", "wait_for_event": {"topic": "order.paid", "timeout": "PT10S"}},
+    "event that need not come": {
+        "id": "leaf",
+        "wait_for_event": {"topic": "order.paid", "timeout": "PT10S", "on_timeout": "continue"},
+        "simulate": [{"output": None}, {"output": {"payload": {}}}],
+    },
+    "run": {"id": "leaf", "run": "other", "simulate": {"output": {"n": 1}, "delay": "PT10S"}},
+    "run that fails": {
+        "id": "leaf",
+        "run": "other",
+        "simulate": [{"error": {"code": "run_failed", "class": "transient"}, "delay": "PT10S"}, {"output": {}}],
+    },
+    "run that takes too long": {
+        "id": "leaf",
+        "run": "other",
+        "timeout": "PT5S",
+        "simulate": {"output": {}, "delay": "PT10S"},
+    },
+    "run that is not waited for": {"id": "leaf", "run": "other", "wait": False},
     "fail": {"id": "leaf", "fail": {"code": "no", "class": "transient", "message": "not now"}},
     "succeed": {"id": "leaf", "succeed": {"outputs": {"a": 1}}},
 }

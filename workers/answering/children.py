@@ -1,0 +1,163 @@
+"""The runs that runs start: begun once, heard of when they have ended, canceled when nobody waits for them any more."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from pipelines.errors import ErrorClass, PipelineError
+from scheduling.audit.operations import Actor
+from scheduling.errors import IllegalTransition, NotValid, SchedulingError
+from scheduling.instants import database_moment
+from scheduling.runs.models import DueWork, Run
+from scheduling.runs.operations import cancel_run, start_child
+from scheduling.runs.states import RunState
+from workers.answering.answers import OPEN, Answer, give
+from workers.models import Question
+
+PAGE = 200
+_ACTOR = Actor.system("run")
+
+logger = structlog.get_logger(__name__)
+
+
+class _Later(Exception):
+    """The run that waits is being written to right now: nothing of this has happened."""
+
+
+def begin(over: Callable[[], bool]) -> bool:
+    """Start what is asked for, each in a transaction of its own, until `over` says so; whether there is more."""
+    asked = _pending().filter(OPEN, subject_id=None).values_list("pk", flat=True)
+    return _each(asked.order_by("pk"), _begin, over)
+
+
+def end(over: Callable[[], bool]) -> bool:
+    """Cancel what was started for a run that waits no more, in the same way."""
+    left = _pending().filter(subject_id__isnull=False).values_list("pk", flat=True)
+    return _each(left.order_by("pk"), _end, over)
+
+
+def ended() -> list[Answer]:
+    """What has become of the runs that have ended, for those that wait for them."""
+    waiting = Question.objects.filter(OPEN, kind=Question.Kind.RUN, is_pending=False, subject_id__isnull=False)
+    over = waiting.exclude(Exists(DueWork.objects.filter(pk=OuterRef("subject_id")))).order_by("pk")[:PAGE]
+    questions = list(over)
+    runs = Run.objects.in_bulk([question.subject_id for question in questions])
+    return [Answer(question=question, content=_told(runs.get(question.subject_id))) for question in questions]
+
+
+def expired(now: datetime) -> list[Answer]:
+    """That the time is over, for those whose run has not ended by then. What was started is left to be canceled."""
+    waiting = Question.objects.filter(OPEN, kind=Question.Kind.RUN, until__lte=now).order_by("until")
+    return [
+        Answer(
+            question=question,
+            content={"expired": True},
+            outcome=Question.Outcome.EXPIRED,
+            is_left=question.subject_id is not None,
+        )
+        for question in waiting[:PAGE]
+    ]
+
+
+def are_waited_for() -> bool:
+    """Whether any run waits for another."""
+    return Question.objects.filter(OPEN, kind=Question.Kind.RUN).exists()
+
+
+def _pending() -> Any:
+    return Question.objects.filter(kind=Question.Kind.RUN, is_pending=True)
+
+
+def _each(rows: Any, act: Callable[[UUID], None], over: Callable[[], bool]) -> bool:
+    found = list(rows[:PAGE])
+    is_left = len(found) == PAGE
+    for pk in found:
+        if over():
+            return True
+        try:
+            act(pk)
+        except _Later:
+            is_left = True
+    return is_left
+
+
+@transaction.atomic
+def _begin(pk: UUID) -> None:
+    """Start the run and note it with the question: both or neither. Admission's locks come first, as everywhere."""
+    question = Question.objects.select_related("run").filter(OPEN, pk=pk, is_pending=True, subject_id=None).first()
+    if question is None:
+        return
+    if question.until is not None and database_moment() >= question.until:
+        _give(Answer(question=question, content={"expired": True}, outcome=Question.Outcome.EXPIRED))
+        return
+    asks = question.asks
+    try:
+        with transaction.atomic():
+            child = start_child(parent=question.run, key=asks["task"], params=asks["params"])
+    except SchedulingError as error:
+        _give(Answer(question=question, content={"error": _error_of(error, asks["pointer"]).as_dict()}))
+        return
+    if not asks["waits"]:
+        _give(Answer(question=question, content={"run": {"id": str(child.pk)}}, subject_id=child.pk))
+        return
+    # The due work first, as whoever answers does.
+    work = DueWork.objects.select_for_update(skip_locked=True, no_key=True).filter(pk=question.run_id).first()
+    still = Question.objects.filter(OPEN, pk=pk, is_pending=True, subject_id=None)
+    if work is None or not still.update(subject_id=child.pk, is_pending=False):
+        raise _Later
+    if child.state == RunState.SKIPPED:
+        question.subject_id = child.pk
+        _give(Answer(question=question, content=_told(child)))
+
+
+def _give(answer: Answer) -> None:
+    if not give([answer]):
+        raise _Later
+
+
+@transaction.atomic
+def _end(pk: UUID) -> None:
+    question = Question.objects.filter(pk=pk, is_pending=True, subject_id__isnull=False).first()
+    if question is None:
+        return
+    child = Run.objects.filter(pk__in=[question.subject_id]).first()
+    if child is not None:
+        try:
+            with transaction.atomic():
+                cancel_run(actor=_ACTOR, run=child, reason="the run that waited for it does not wait any more")
+        except IllegalTransition:
+            logger.debug("run.child_has_ended", run=str(child.pk))
+    Question.objects.filter(pk=pk).update(is_pending=False)
+
+
+def _told(run: Run | None) -> dict[str, Any]:
+    """How a run has ended, as the step that waits for it reads it."""
+    if run is None:
+        gone = PipelineError("run_gone", ErrorClass.PERMANENT, "the run that was waited for is not there any more")
+        return {"error": gone.as_dict()}
+    return {
+        "run": {
+            "id": str(run.pk),
+            "state": run.state,
+            "outputs": run.output,
+            "error": run.error,
+            "skip_reason": run.skip_reason,
+        }
+    }
+
+
+def _error_of(error: SchedulingError, pointer: str) -> PipelineError:
+    """What the step fails with where the run cannot be started."""
+    first = error.problems[0] if isinstance(error, NotValid) and error.problems else None
+    is_of_params = first is not None and first.pointer.startswith("/params")
+    return PipelineError(
+        code="bad_argument" if is_of_params else (error.code if first is None else first.code),
+        error_class=ErrorClass.VALIDATION if is_of_params else ErrorClass.PERMANENT,
+        detail=str(error),
+        pointer=f"{pointer}{first.pointer}" if is_of_params and first is not None else f"{pointer}/run",
+    )
