@@ -106,6 +106,16 @@ _QUERIES = {
             ON step.run_id = question.run_id AND step.path = question.path AND step.attempt = question.attempt
         WHERE question.closed_at IS NULL AND step.state IS DISTINCT FROM 'started'
     """,
+    "a run that another has started is noted once": """
+        SELECT run.id, run.parent_id, count(question.id) FROM scheduling_run run
+        LEFT JOIN workers_question question ON question.subject_id = run.id AND question.kind = 'run'
+        WHERE run.trigger_kind = 'run' AND run.parent_id IS NOT NULL
+        GROUP BY run.id HAVING count(question.id) <> 1
+    """,
+    "an event answers a step once": """
+        SELECT run_id, subject_id, path, count(*) FROM workers_question
+        WHERE kind = 'event' AND subject_id IS NOT NULL GROUP BY 1, 2, 3 HAVING count(*) > 1
+    """,
     "an artifact that a step names is there": """
         SELECT step.run_id, step.path, step.output_artifact FROM workers_steprun step
         LEFT JOIN workers_artifact artifact ON artifact.digest = step.output_artifact

@@ -36,6 +36,7 @@ class RunParameters(PageParameters):
     task = serializers.UUIDField(required=False)
     schedule = serializers.UUIDField(required=False)
     backfill = serializers.UUIDField(required=False)
+    parent = serializers.UUIDField(required=False, help_text="The run whose step has started them.")
     state = serializers.ChoiceField(choices=RunState.values, required=False)
     trigger = serializers.ChoiceField(choices=TriggerKind.values, required=False)
     created_after = Instant(required=False, help_text="From this instant on.")
@@ -148,7 +149,13 @@ class RetryRunView(View):
 
 def _chosen(runs: QuerySet[Run], given: dict[str, Any]) -> QuerySet[Run]:
     """UUIDv7 keys sort by time, so a range of times is a range of the key."""
-    equal = {"task": "task_id", "schedule": "schedule_id", "backfill": "backfill_id", "trigger": "trigger_kind"}
+    equal = {
+        "task": "task_id",
+        "schedule": "schedule_id",
+        "backfill": "backfill_id",
+        "parent": "parent_id",
+        "trigger": "trigger_kind",
+    }
     runs = runs.filter(**{column: given[name] for name, column in equal.items() if name in given})
     if "state" in given:
         runs = in_state(runs, RunState(given["state"]))

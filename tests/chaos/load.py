@@ -105,6 +105,23 @@ TASKS: dict[str, dict[str, Any]] = {
             }
         ],
     },
+    "hears": {
+        "pipeline": _pipeline(
+            _NOTE,
+            {"wait_for_event": {"topic": "chaos.*", "buffered": "PT2S", "timeout": "PT8S", "on_timeout": "continue"}},
+            _NOTE,
+        ),
+        "schedules": [_every(3, misfire=_ALL)],
+    },
+    "calls": {
+        "pipeline": _pipeline(
+            {"run": "called", "params": {"n": 1}, "timeout": "PT20S", "retry": _QUICKLY, "continue_on_error": True},
+            _NOTE,
+            {"run": "called", "wait": False},
+        ),
+        "schedules": [_every(4, misfire=_ALL)],
+    },
+    "called": {"pipeline": _pipeline(_NOTE, _RECOMPUTE)},
     "once": {"pipeline": _pipeline(_NOTE, _call("once", seconds=0.3), _NOTE), "schedules": [_every(2)]},
     "isolated": {"pipeline": _pipeline(_call("isolated", seconds=0.3), _NOTE), "schedules": [_every(4)]},
     "refused": {"pipeline": _pipeline(_NOTE, _call("refuse", times=1), _NOTE)},

@@ -38,6 +38,7 @@ def run_page(run: Run, *, now: datetime) -> dict[str, Any]:
         "scale": SCALE,
         "has_more_steps": len(steps) > _STEPS_SHOWN,
         "steps_url": list_url(StepRun, run_id=run.pk),
+        "children_url": list_url(Run, parent_id=run.pk) if any(step.kind == "run" for step in steps) else "",
         "questions": Question.objects.filter(run_id=run.pk, closed_at=None).order_by("pk"),
         # One that is held has forgotten its timers.
         "waits": [] if work is None or work.lease_owner else Wait.objects.filter(run_id=run.pk).order_by("id"),

@@ -112,7 +112,7 @@ class RunAdmin(DeedsAdmin, ReadOnlyAdmin):
     list_display = ("run", "state_shown", "task_link", "trigger_kind", "scheduled", "made", "took", "attempt_shown")
     list_display_links = ("run",)
     list_filter = (StateFilter, "trigger_kind", MadeFilter, "simulated")
-    linked_by = ("task__id__exact", "backfill__id__exact")
+    linked_by = ("task__id__exact", "backfill__id__exact", "parent_id")
     search_fields = ("id",)
     search_help_text = "The id of a run, or the beginning of a task's key."
     ordering = ("-id",)

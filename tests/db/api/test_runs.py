@@ -40,6 +40,15 @@ def test_a_run_that_a_worker_holds_is_running(api, task):
     assert shown["started_at"] is not None
 
 
+def test_the_runs_that_a_run_has_started_are_listed_by_it(api, task):
+    parent, child = (api.post(f"tasks/{task.pk}/run").json()["id"] for _ in range(2))
+    Run.objects.filter(pk=child).update(parent=parent)
+
+    listed = api.get(f"runs?parent={parent}").json()["items"]
+
+    assert [(each["id"], each["parent"]) for each in listed] == [(child, parent)]
+
+
 def test_a_run_says_when_it_may_start(api, task):
     run = api.post(f"tasks/{task.pk}/run").json()
     DueWork.objects.filter(pk=run["id"]).update(available_at="2100-01-02T03:04:05Z")
