@@ -6,11 +6,14 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db import OperationalError, transaction
+from django.db.models import Exists, OuterRef, QuerySet
 
 from pipelines.errors import ErrorClass, PipelineError
 from scheduling.audit.operations import Actor
+from scheduling.clock import session
+from scheduling.clock.faults import fault_of
+from scheduling.clock.tries import Tries
 from scheduling.errors import IllegalTransition, NotValid, SchedulingError
 from scheduling.instants import database_moment
 from scheduling.runs.models import DueWork, Run
@@ -29,16 +32,15 @@ class _Later(Exception):
     """The run that waits is being written to right now: nothing of this has happened."""
 
 
-def begin(over: Callable[[], bool]) -> bool:
-    """Start what is asked for, each in a transaction of its own, until `over` says so; whether there is more."""
-    asked = _pending().filter(OPEN, subject_id=None).values_list("pk", flat=True)
-    return _each(asked.order_by("pk"), _begin, over)
+def begin(over: Callable[[], bool], tries: Tries) -> bool:
+    """Start what is asked for, each in a transaction of its own, until `over` says so; whether there is more. `tries`
+    knows whose start has hung: it is tried ever more seldom, and holds up no other."""
+    return _each(_pending(tries).filter(OPEN, subject_id=None), _begin, over, tries)
 
 
-def end(over: Callable[[], bool]) -> bool:
+def end(over: Callable[[], bool], tries: Tries) -> bool:
     """Cancel what was started for a run that waits no more, in the same way."""
-    left = _pending().filter(subject_id__isnull=False).values_list("pk", flat=True)
-    return _each(left.order_by("pk"), _end, over)
+    return _each(_pending(tries).filter(subject_id__isnull=False), _end, over, tries)
 
 
 def ended() -> list[Answer]:
@@ -69,24 +71,32 @@ def are_waited_for() -> bool:
     return Question.objects.filter(OPEN, kind=Question.Kind.RUN).exists()
 
 
-def _pending() -> Any:
-    return Question.objects.filter(kind=Question.Kind.RUN, is_pending=True)
+def _pending(tries: Tries) -> QuerySet[Question]:
+    alone = [pk for pk in tries.known() if tries.is_left_alone(pk)]
+    return Question.objects.filter(kind=Question.Kind.RUN, is_pending=True).exclude(pk__in=alone)
 
 
-def _each(rows: Any, act: Callable[[UUID], None], over: Callable[[], bool]) -> bool:
-    found = list(rows[:PAGE])
+def _each(rows: QuerySet[Question], act: Callable[[UUID], None], over: Callable[[], bool], tries: Tries) -> bool:
+    found = list(rows.order_by("pk").values_list("pk", flat=True)[:PAGE])
     is_left = len(found) == PAGE
     for pk in found:
         if over():
             return True
         try:
-            act(pk)
+            with session.hurried(), session.searching(tries.limit(pk)), session.bounded():
+                act(pk)
+            tries.forget(pk)
         except _Later:
             is_left = True
+        except OperationalError as error:
+            fault = fault_of(error)
+            if not fault.is_contention:
+                raise
+            wait = tries.hung(pk)
+            logger.warning("run.child_put_off", question=str(pk), fault=fault, tried_again_in=wait)
     return is_left
 
 
-@transaction.atomic
 def _begin(pk: UUID) -> None:
     """Start the run and note it with the question: both or neither. Admission's locks come first, as everywhere."""
     question = Question.objects.select_related("run").filter(OPEN, pk=pk, is_pending=True, subject_id=None).first()
@@ -120,7 +130,6 @@ def _give(answer: Answer) -> None:
         raise _Later
 
 
-@transaction.atomic
 def _end(pk: UUID) -> None:
     question = Question.objects.filter(pk=pk, is_pending=True, subject_id__isnull=False).first()
     if question is None:

@@ -17,6 +17,7 @@ from django.db.models import Min, Q, QuerySet
 from pipelines.engine.names import instant_text
 from pipelines.engine.paths import shown_path
 from pipelines.errors import ErrorClass, PipelineError
+from scheduling.clock.tries import Tries
 from scheduling.core.topics import patterns_of
 from scheduling.events.models import Event
 from scheduling.ids import first_id_at
@@ -36,6 +37,7 @@ class Progress:
 
     events: dict[UUID, UUID] = field(default_factory=dict)  # of an event, the last question
     questions: dict[UUID, UUID] = field(default_factory=dict)  # of a question, the last event
+    tries: Tries = field(default_factory=Tries, compare=False)  # questions whose run could not be started in time
 
 
 @dataclass

@@ -4,15 +4,16 @@ import asyncio
 import time
 import zlib
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
-from django.db import Error, close_old_connections, connection, transaction
+from django.db import Error, close_old_connections, connection
 
+from scheduling.clock import session
 from scheduling.instants import database_moment
-from workers import conf
 from workers.answering import children, events
 from workers.answering.answers import give
-from workers.connection import LIMIT_OF_SILENCE, DatabaseUnavailable
+from workers.connection import DatabaseUnavailable
 from workers.daemon_thread import DaemonThread
 
 logger = structlog.get_logger(__name__)
@@ -20,6 +21,7 @@ logger = structlog.get_logger(__name__)
 TURN = 0.5  # seconds of judging
 EVERY = 1.0  # seconds between turns where nothing is told
 WHILE_WAITING = 0.1  # where a run waits for another, whose end nobody tells
+_LONGEST_READ = timedelta(minutes=1)  # of the past of a question, through a pattern
 _LOCK = (0x0D3, zlib.crc32(b"answering") - 2**31)
 
 # Purpose: whether a turn has anything to do. Index: event_unmatched_idx, question_pending_idx, question_until_idx and
@@ -55,8 +57,8 @@ def take_turn(progress: events.Progress) -> Turn:
         return time.monotonic() > over_at
 
     answered, is_more = _judge(progress, over_at)
-    is_more = children.begin(is_over) or is_more
-    is_more = children.end(is_over) or is_more
+    is_more = children.begin(is_over, progress.tries) or is_more
+    is_more = children.end(is_over, progress.tries) or is_more
     return Turn(answered, is_more=is_more, is_waited=is_waited or children.are_waited_for())
 
 
@@ -69,9 +71,7 @@ def _look() -> tuple[bool, bool]:
 
 def _judge(progress: events.Progress, over_at: float) -> tuple[int, bool]:
     """What events, ends of runs and the clock answer: judged without a lock, then written in one transaction."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        # A process that stands still in the middle of this must not keep the runs locked.
-        cursor.execute(LIMIT_OF_SILENCE, [f"{conf.abort_after().total_seconds():.3f}s"])
+    with session.bounded(statement=_LONGEST_READ) as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", _LOCK)
         if not cursor.fetchone()[0]:
             return 0, False  # another host is at it
@@ -81,7 +81,7 @@ def _judge(progress: events.Progress, over_at: float) -> tuple[int, bool]:
         answers = [*matching.answers.values(), *children.ended()]
         settled = give(answers)
         events.done_with(matching, settled)
-    with transaction.atomic():
+    with session.bounded():
         # Only now: what has come in time was judged, and written, before.
         late = [*events.expired(now := database_moment()), *children.expired(now)]
         settled |= give(late)

@@ -1,5 +1,6 @@
 """Runs that run other tasks: started once, waited for, given up, and never in a circle."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,13 +8,16 @@ import pytest
 from django.db import transaction
 
 from scheduling.audit.operations import Actor
+from scheduling.clock.tries import Tries
 from scheduling.models import DueWork, Run, Task
 from scheduling.runs.operations import cancel_run, start_run
 from scheduling.tasks.operations import archive_task, pause_task
 from tests.db.workers.test_execution import Tools, run_once
 from tests.db.workers.test_reaper import with_reaper
 from tests.factories import AgentFactory, TaskFactory
+from tests.races.test_clock_contention import inserts_of_runs_do
 from tests.races.workers.test_retention import in_a_thread
+from tests.waiting import wait_until
 from workers.answering import children, events, turns
 from workers.approvals.operations import approve
 from workers.approvals.selectors import approvals
@@ -46,6 +50,10 @@ def family(document: dict[str, Any] | None = None, **given: Any) -> Run:
 
 def answer() -> turns.Turn:
     return turns.take_turn(events.Progress())
+
+
+def begin() -> bool:
+    return children.begin(lambda: False, Tries())
 
 
 def go_on(times: int = 1) -> None:
@@ -274,9 +282,9 @@ def test_two_hosts_start_one_run():
 
     with transaction.atomic():
         DueWork.objects.select_for_update().get(pk=parent.pk)
-        in_a_thread(lambda: children.begin(lambda: False))()
+        in_a_thread(begin)()
     assert not Run.objects.filter(parent=parent).exists(), "nothing of a start stays whose note could not be made"
-    waits = [in_a_thread(lambda: children.begin(lambda: False)) for _ in range(4)]
+    waits = [in_a_thread(begin) for _ in range(4)]
     for wait in waits:
         wait()
     answer()
@@ -305,3 +313,29 @@ def test_the_key_may_be_an_expression_and_nothing_is_no_key():
     empty.refresh_from_db()
     assert parent.state == "succeeded"
     assert (empty.error["code"], empty.error["pointer"]) == ("bad_argument", "/steps/0/run")
+
+
+def test_a_start_that_hangs_holds_up_no_other_answer():
+    agent = AgentFactory()
+    for key in ("hangs", "child"):
+        TaskFactory(agent=agent, key=key, document=CHILD)
+    stuck, well = (
+        start_run(actor=ACTOR, task=TaskFactory(agent=agent, document=calling(key))) for key in ("hangs", "child")
+    )
+    go_on()
+    progress = events.Progress()
+    hangs = Task.objects.get(key="hangs").pk
+
+    with inserts_of_runs_do(f"IF NEW.task_id = '{hangs}' THEN PERFORM pg_sleep(600); END IF;"):
+        began = time.monotonic()
+        turns.take_turn(progress)
+        turns.take_turn(progress)
+        assert time.monotonic() - began < 3
+        assert Run.objects.filter(parent=well).exists()
+        assert not Run.objects.filter(parent=stuck).exists()
+
+    def has_started() -> bool:
+        turns.take_turn(progress)
+        return Run.objects.filter(parent=stuck).exists()
+
+    wait_until(has_started, what="its start")
