@@ -1,15 +1,17 @@
 """Publish events."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import OperationalError, transaction
 from psycopg import errors
 
-from scheduling.audit.models import ActorKind
+from scheduling.audit.models import ActorKind, IdempotencyRecord
 from scheduling.audit.operations import Actor, record
 from scheduling.definitions.fields import JSONObject, Text
 from scheduling.definitions.strict import StrictSerializer, parse, refusal
@@ -17,9 +19,13 @@ from scheduling.errors import Conflict, NotValid
 from scheduling.events.models import Event, Outbox
 from scheduling.events.topics import RESERVED
 from scheduling.ids import new_id
+from scheduling.instants import database_now
+from scheduling.runs.models import Run
 from scheduling.triggers.events import start_runs_of
 from scheduling.wakeup import QUESTIONS_CHANNEL, after_commit
 
+# How long a step that is tried again is told what it has published.
+_REMEMBERED = timedelta(days=30)
 _TOPIC = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.ASCII)
 _TOPIC_HINT = 'Words of letters, digits, "_" and "-", joined by dots: "order.paid".'
 
@@ -80,6 +86,46 @@ def _publish(*, actor: Actor, topic: str, payload: Mapping[str, Any] | None, dep
         after={"topic": event.topic, "runs": [str(run_id) for run_id in run_ids]},
     )
     return Published(event, run_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedOnce:
+    """What a run has published: now, or when it tried before."""
+
+    event_id: UUID
+    run_ids: tuple[UUID, ...]
+
+
+def publish_for_run(*, run_id: str, key: str, topic: str, payload: Mapping[str, Any]) -> PublishedOnce:
+    """Publish in the name of a run's agent, once for a key: what was published under it before is told again.
+
+    As `publish`; the event is one deeper than the one that started the run. One transaction.
+    """
+    try:
+        with transaction.atomic():
+            return _publish_once(run_id, key, topic, payload)
+    except OperationalError as error:
+        if isinstance(error.__cause__, errors.LockNotAvailable):
+            raise ListenerHeld(hint="Nothing of it was stored: it is tried again.") from error
+        raise
+
+
+def _publish_once(run_id: str, key: str, topic: str, payload: Mapping[str, Any]) -> PublishedOnce:
+    run = Run.objects.select_related("agent", "event").get(pk=run_id)
+    name = hashlib.sha256(key.encode()).hexdigest()
+    # Another one under the same key is waited for here.
+    record, is_first = IdempotencyRecord.objects.get_or_create(
+        actor_id=f"run:{run_id}",
+        key=name,
+        defaults={"fingerprint": name, "status": 202, "expires_at": database_now() + _REMEMBERED},
+    )
+    if not is_first:
+        return PublishedOnce(UUID(record.body["id"]), tuple(map(UUID, record.body["runs"])))
+    depth = 1 + (run.event.depth if run.event is not None else 0)
+    published = _publish(actor=Actor.of_agent(run.agent), topic=topic, payload=payload, depth=depth)
+    record.body = {"id": str(published.event.pk), "runs": [str(each) for each in published.run_ids]}
+    record.save(update_fields=["body"])
+    return PublishedOnce(published.event.pk, tuple(published.run_ids))
 
 
 def store(

@@ -36,7 +36,9 @@ class RunParameters(PageParameters):
     task = serializers.UUIDField(required=False)
     schedule = serializers.UUIDField(required=False)
     backfill = serializers.UUIDField(required=False)
-    parent = serializers.UUIDField(required=False, help_text="The run whose step has started them.")
+    parent = serializers.UUIDField(  # type: ignore[assignment]
+        required=False, help_text="The run whose step has started them."
+    )
     state = serializers.ChoiceField(choices=RunState.values, required=False)
     trigger = serializers.ChoiceField(choices=TriggerKind.values, required=False)
     created_after = Instant(required=False, help_text="From this instant on.")

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 def waiting(**question: Any) -> Run:
     work = DueWorkFactory(run=RunFactory(state="waiting"))
     QuestionFactory(run=work.run, path="wait", **question)
-    return work.run  # type: ignore[no-any-return]
+    return work.run
 
 
 def page_of(run: Run) -> str:
