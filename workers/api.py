@@ -11,6 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from pipelines.document import DocumentInvalid
 from pipelines.engine.ports import StepState
 from scheduling.api.access import OPERATE_WORKERS, READ_RUNS, READ_WORKERS
 from scheduling.api.finding import caller_of, find, seen
@@ -21,6 +22,7 @@ from scheduling.api.shapes import Shape
 from scheduling.api.views import View, body_of
 from scheduling.definitions.fields import Instant, Text, Truth
 from scheduling.definitions.strict import StrictSerializer, parse
+from scheduling.errors import Conflict
 from scheduling.instants import database_now
 from scheduling.runs.selectors import visible_runs
 from scheduling.runs.states import RunState
@@ -28,6 +30,7 @@ from workers.bloat import read_bloat
 from workers.explain import explain
 from workers.models import Retention, StepRun, Worker, WorkerState
 from workers.operations import drain_worker
+from workers.recordings import record_run
 from workers.selectors import current_runs, result_of, worker_actions
 
 
@@ -199,6 +202,29 @@ class RunExplanation(View):
         return Response(ExplanationShape(explain(run)).data)
 
 
+class RecordingShape(Shape):
+    """A run that has been, ready to be simulated again."""
+
+    document = serializers.JSONField(help_text="The document, each step with what it has answered as its `simulate`.")
+    params = serializers.JSONField()
+    event = serializers.JSONField(allow_null=True)
+    notes = serializers.ListField(child=serializers.CharField(), help_text="What of the run this cannot tell.")
+
+
+class RunFixtures(View):
+    tag = "runs"
+    access = {"get": READ_RUNS}
+
+    @extend_schema(operation_id="recordRun", responses=RecordingShape)
+    def get(self, request: Request, run_id: UUID) -> Response:
+        """Record a run as fixtures: its document, to be simulated again, or saved with them."""
+        run = seen(request, visible_runs).select_related("revision", "event").get(pk=run_id)
+        try:
+            return Response(RecordingShape(record_run(run)).data)
+        except DocumentInvalid as error:
+            raise Conflict(f"Its document cannot be used on this host: {error}") from error
+
+
 class RunArtifact(View):
     tag = "runs"
     access = {"get": READ_RUNS}
@@ -317,6 +343,7 @@ def _next_link(request: Request, last: int) -> str:
 urlpatterns = [
     path("runs/<uuid:run_id>/steps", RunSteps.as_view(), name="run-steps"),
     path("runs/<uuid:run_id>/explain", RunExplanation.as_view(), name="run-explain"),
+    path("runs/<uuid:run_id>/fixtures", RunFixtures.as_view(), name="run-fixtures"),
     path("runs/<uuid:run_id>/artifacts/<slug:digest>", RunArtifact.as_view(), name="run-artifact"),
     path("workers", WorkerList.as_view(), name="workers"),
     path("workers/<uuid:worker_id>", WorkerView.as_view(), name="worker"),

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import orjson
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -15,6 +16,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from pipelines.document import DocumentInvalid
 from scheduling.agents.roles import OPERATE_RUN
 from scheduling.audit.operations import Actor
 from scheduling.bulk.models import BulkOperation
@@ -33,6 +35,7 @@ from scheduling.runs.states import LIVE_STATES, RunState
 from scheduling.tasks.models import Task
 from workers.console.dead_letters import RETRIED_AT_ONCE, dead_groups, dead_runs, newest_dead
 from workers.console.run_page import run_page
+from workers.recordings import record_run
 
 _TASKS_SEARCHED = 200
 _SNOOZE = timedelta(hours=1)
@@ -147,7 +150,12 @@ class RunAdmin(DeedsAdmin, ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         shown = self.admin_site.admin_view(self.dead_letters_view)
-        return [path("dead-letters/", shown, name="dead_letters"), *super().get_urls()]
+        fixtures = self.admin_site.admin_view(self.fixtures_view)
+        return [
+            path("dead-letters/", shown, name="dead_letters"),
+            path("<uuid:run_id>/fixtures/", fixtures, name="run_fixtures"),
+            *super().get_urls(),
+        ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         rows = super().get_queryset(request).select_related("task", "due_work")
@@ -191,6 +199,24 @@ class RunAdmin(DeedsAdmin, ReadOnlyAdmin):
             **run_page(run, now=database_now()),
         }
         return TemplateResponse(request, "console/run.html", context)
+
+    def fixtures_view(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
+        """The run's document with what its steps have answered, as a file to simulate."""
+        run = Run.objects.select_related("revision", "event").filter(pk=run_id).first()
+        if run is None:
+            raise Http404(f"there is no run {run_id}")
+        if not self.has_view_permission(request, run):
+            raise PermissionDenied
+        try:
+            recorded = record_run(run)
+        except DocumentInvalid as error:
+            messages.error(request, f"Its document cannot be used on this host: {error}")
+            return HttpResponseRedirect(change_url(run))
+        answer = HttpResponse(
+            orjson.dumps(recorded.document, option=orjson.OPT_INDENT_2), content_type="application/json"
+        )
+        answer["Content-Disposition"] = f'attachment; filename="run-{run_id}.json"'
+        return answer
 
     def dead_letters_view(self, request: HttpRequest) -> HttpResponse:
         """Failed runs by their error; a POST retries those of one group."""

@@ -45,6 +45,8 @@ def test_a_run_can_be_started_while_the_task_is_paused(actor):
     assert DueWork.objects.get(pk=run.pk).gate is None
 
 
+# Each deed in a transaction of its own: what is started in that of a pause is taken for older than it.
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("key", [{}, {"concurrency_key": "api", "concurrency_limit": 1}])
 def test_a_run_that_was_started_in_a_pause_follows_the_one_before_it_in_the_pause(actor, key):
     task = TaskFactory(overlap="queue_all", **key)
