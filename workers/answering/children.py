@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 from django.db import OperationalError, transaction
 from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.functions import Now
 
 from pipelines.errors import ErrorClass, PipelineError
 from scheduling.audit.operations import Actor
@@ -102,6 +103,11 @@ def _begin(pk: UUID) -> None:
     question = Question.objects.select_related("run").filter(OPEN, pk=pk, is_pending=True, subject_id=None).first()
     if question is None:
         return
+    if not DueWork.objects.filter(pk=question.run_id).exists():
+        # Its run has ended (it was canceled while parked): nothing is started for it.
+        withdrawn = Question.objects.filter(OPEN, pk=pk, subject_id=None)
+        withdrawn.update(closed_at=Now(), outcome=Question.Outcome.WITHDRAWN, is_pending=False)
+        return
     if question.until is not None and database_moment() >= question.until:
         _give(Answer(question=question, content={"expired": True}, outcome=Question.Outcome.EXPIRED))
         return
@@ -113,7 +119,9 @@ def _begin(pk: UUID) -> None:
         _give(Answer(question=question, content={"error": _error_of(error, asks["pointer"]).as_dict()}))
         return
     if not asks["waits"]:
-        _give(Answer(question=question, content={"run": {"id": str(child.pk)}}, subject_id=child.pk))
+        give([Answer(question=question, content={"run": {"id": str(child.pk)}}, subject_id=child.pk)])
+        if not Question.objects.filter(pk=pk, subject_id=child.pk).exists():
+            raise _Later  # somebody else was first, or the run has ended: what was started here is taken back
         return
     # The due work first, as whoever answers does.
     work = DueWork.objects.select_for_update(skip_locked=True, no_key=True).filter(pk=question.run_id).first()

@@ -29,11 +29,13 @@ _LOCK = (0x0D3, zlib.crc32(b"answering") - 2**31)
 _LOOK = """
 SELECT EXISTS (SELECT FROM scheduling_event WHERE is_unmatched)
     OR EXISTS (SELECT FROM workers_question WHERE is_pending)
-    OR EXISTS (
-        SELECT FROM workers_question
-        WHERE kind IN ('event', 'run') AND closed_at IS NULL AND answer IS NULL AND until <= clock_timestamp()
-    ),
-    EXISTS (SELECT FROM workers_question WHERE kind = 'run' AND closed_at IS NULL AND answer IS NULL)
+    OR COALESCE((
+        SELECT until FROM workers_question
+        WHERE kind IN ('event', 'run') AND closed_at IS NULL AND answer IS NULL
+        ORDER BY until LIMIT 1
+    ) <= now(), false),
+    (SELECT id FROM workers_question WHERE kind = 'run' AND closed_at IS NULL AND answer IS NULL
+     ORDER BY kind, id LIMIT 1) IS NOT NULL
 """
 
 

@@ -10,11 +10,12 @@ from django.db import transaction
 from scheduling.audit.operations import Actor
 from scheduling.clock.tries import Tries
 from scheduling.models import DueWork, Run, Task
-from scheduling.runs.operations import cancel_run, start_run
+from scheduling.runs.operations import cancel_run, start_child, start_run
 from scheduling.tasks.operations import archive_task, pause_task
 from tests.db.workers.test_execution import Tools, run_once
 from tests.db.workers.test_reaper import with_reaper
 from tests.factories import AgentFactory, TaskFactory
+from tests.invariants import broken_invariants
 from tests.races.test_clock_contention import inserts_of_runs_do
 from tests.races.workers.test_retention import in_a_thread
 from tests.waiting import wait_until
@@ -276,16 +277,46 @@ def test_a_branch_that_loses_cancels_what_it_waits_for():
     assert (parent.state, child.state) == ("succeeded", "canceled")
 
 
-def test_two_hosts_start_one_run():
-    parent = family()
+@pytest.mark.parametrize("waits", [True, False])
+def test_nothing_is_started_for_a_run_that_has_ended(waits: bool):
+    parent = family(wait=waits)
+    go_on()
+    cancel_run(actor=ACTOR, run=parent)
+
+    assert answer().is_more is False
+
+    assert Run.objects.count() == 1
+    question = Question.objects.get()
+    assert (question.outcome, question.is_pending) == ("withdrawn", False)
+    assert broken_invariants() == {}
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_start_whose_run_ends_meanwhile_is_taken_back(waits: bool, monkeypatch: pytest.MonkeyPatch):
+    parent = family(wait=waits)
+    go_on()
+
+    def canceled_meanwhile(**given: Any) -> Run:
+        started = start_child(**given)
+        in_a_thread(lambda: cancel_run(actor=ACTOR, run=parent))()
+        return started
+
+    monkeypatch.setattr(children, "start_child", canceled_meanwhile)
+    begin()
+
+    assert Run.objects.count() == 1
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_two_hosts_start_one_run(waits: bool):
+    parent = family(wait=waits)
     go_on()
 
     with transaction.atomic():
         DueWork.objects.select_for_update().get(pk=parent.pk)
         in_a_thread(begin)()
     assert not Run.objects.filter(parent=parent).exists(), "nothing of a start stays whose note could not be made"
-    waits = [in_a_thread(begin) for _ in range(4)]
-    for wait in waits:
+    for wait in [in_a_thread(begin) for _ in range(4)]:
         wait()
     answer()
 
