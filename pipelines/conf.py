@@ -5,6 +5,7 @@ so that a service refuses to start instead of failing at its first call.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,24 @@ def http_allow() -> AllowList:
         return AllowList.parse(getattr(settings, "ORDINAUT_HTTP_ALLOW", ()))
     except ValueError as error:
         raise SettingError(f"ORDINAUT_HTTP_ALLOW: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class LlmEndpoint:
+    """Where language models are asked. `url` is what `/chat/completions` is added to; empty texts are not set."""
+
+    url: str
+    key: str = field(repr=False)
+    model: str
+
+
+def llm_endpoint() -> LlmEndpoint:
+    """What `ORDINAUT_LLM_URL`, `ORDINAUT_LLM_KEY` and `ORDINAUT_LLM_MODEL` say."""
+    url = str(getattr(settings, "ORDINAUT_LLM_URL", "") or "").strip()
+    if url and not url.startswith(("http://", "https://")):
+        raise SettingError("ORDINAUT_LLM_URL: must begin with http:// or https://")
+    key = str(getattr(settings, "ORDINAUT_LLM_KEY", "") or "").strip()
+    return LlmEndpoint(url, key, str(getattr(settings, "ORDINAUT_LLM_MODEL", "") or "").strip())
 
 
 def calendar_dir() -> Path | None:

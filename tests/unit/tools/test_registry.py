@@ -116,6 +116,7 @@ def test_a_broken_declaration_leaves_the_installed_tools(settings):
     ("name", "value", "check_id"),
     [
         ("ORDINAUT_HTTP_ALLOW", ["localhost"], "pipelines.E001"),
+        ("ORDINAUT_LLM_URL", "api.openai.com", "pipelines.E009"),
         ("ORDINAUT_SIMULATED_TOOLS", "{", "pipelines.E002"),
         ("ORDINAUT_SIMULATED_TOOLS", "/no/such/file.json", "pipelines.E002"),
         ("ORDINAUT_SIMULATED_TOOLS", "/", "pipelines.E002"),
