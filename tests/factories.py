@@ -152,6 +152,7 @@ class RunFactory(DjangoModelFactory[Run]):
     revision = factory.LazyAttribute(lambda run: run.task.current_revision)
     agent = factory.LazyAttribute(lambda run: run.task.agent)
     trigger_kind = TriggerKind.MANUAL
+    is_backfilled = factory.LazyAttribute(lambda run: getattr(run, "backfill", None) is not None)
     created_at = factory.LazyFunction(lambda: datetime.now(UTC))
 
     class Params:

@@ -33,7 +33,6 @@ logger = structlog.get_logger(__name__)
 PAGE = 20  # backfills a turn
 LOOKED_AT = 100  # occurrences a turn of one backfill, where those that ran before are left out
 TURN_TIME = 0.2  # seconds; what a turn does not come to in it is for the next, after live firing
-LOWEST_PRIORITY = 9
 # A statement of a turn: what takes longer is tried again ever more seldom, and may take twice as long each time.
 A_MOMENT = timedelta(seconds=1)
 
@@ -244,7 +243,7 @@ def _start_of(backfill: RunningBackfill, occurrence: datetime) -> Start:
         backfill_id=backfill.id,
         scheduled_for=occurrence,
         is_beside_others=backfill.overlap == BackfillOverlap.ALLOW,
-        priority=LOWEST_PRIORITY,
+        is_backfilled=True,
         triggered_by=backfill.created_by,
     )
 

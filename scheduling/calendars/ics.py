@@ -63,9 +63,19 @@ class _Event:
     rule: str
     left_out: list[datetime] = field(default_factory=list)
     added: list[datetime] = field(default_factory=list)
-    lengths: dict[datetime, timedelta] = field(default_factory=dict)  # of instants that have one of their own
+    is_nominal: bool = False  # its length was given as a DURATION, whose days are those of the calendar
+    periods: dict[datetime, tuple[timedelta, bool]] = field(default_factory=dict)  # of instants with one of their own
     uid: str = ""
     replaces: date | datetime | None = None  # as it is written, which may be in another zone than the replaced event's
+
+    def end_of(self, start: datetime) -> datetime:
+        """When an occurrence ends that begins at this instant. A day of a DURATION ends at the same local time on the
+        next one, whatever the zone does in between (RFC 5545, 3.3.6 and 3.8.5.3); a DTEND gives an exact length."""
+        length, is_nominal = self.periods.get(start, (self.length, self.is_nominal))
+        if not is_nominal or length < timedelta(days=1):
+            return start + length
+        wall = get_zone(self.zone).to_wall(start) + timedelta(days=length.days)
+        return _instant(wall, self.zone) + timedelta(seconds=length.seconds)
 
 
 def expand(text: str, *, now: datetime) -> Expansion:
@@ -92,8 +102,8 @@ def expand(text: str, *, now: datetime) -> Expansion:
         goes_on = goes_on or has_more
         left -= len(starts)
         if not event.is_all_day:
-            lasting = ((start, event.lengths.get(start, event.length)) for start in starts)
-            spans.extend((start, start + length) for start, length in lasting if length)
+            ends = ((start, event.end_of(start)) for start in starts)
+            spans.extend((start, end) for start, end in ends if end > start)
             continue
         of_event = _days(event, starts)
         days_named += len(of_event)
@@ -195,7 +205,8 @@ def _read(component: Any, name: str, default_zone: str | None) -> _Event:
         rule=rule,
         left_out=_dates(component, "EXDATE", zone, given),
         added=_dates(component, "RDATE", zone, given),
-        lengths={} if is_all_day else dict(_lengths(component, zone, name)),
+        is_nominal="DTEND" not in component,
+        periods={} if is_all_day else dict(_periods(component, zone, name)),
         uid=str(component.get("UID", "")),
         replaces=None if replaced is None else replaced.dt,
     )
@@ -247,8 +258,8 @@ def _dates(component: Any, prop: str, zone: str, start: date | datetime) -> list
     return [_wall(_first(each.dt), zone, start) for every in lists for each in every.dts]
 
 
-def _lengths(component: Any, zone: str, name: str) -> Iterator[tuple[datetime, timedelta]]:
-    """The instants of RDATEs that are periods, with their lengths."""
+def _periods(component: Any, zone: str, name: str) -> Iterator[tuple[datetime, tuple[timedelta, bool]]]:
+    """The instants of RDATEs that are periods, with their lengths, and whether these are nominal."""
     given = component.get("RDATE", [])
     for every in given if isinstance(given, list) else [given]:
         for each in every.dts:
@@ -260,7 +271,7 @@ def _lengths(component: Any, zone: str, name: str) -> Iterator[tuple[datetime, t
                     raise CalendarTextError("invalid_event", f"{name}: a period of RDATE ends before it starts.")
                 if length > timedelta(days=MAX_DAYS):
                     raise too_many_days()
-                yield begins, length
+                yield begins, (length, isinstance(end, timedelta))
 
 
 def _first(value: Any) -> Any:

@@ -72,13 +72,15 @@ def publish(*, actor: Actor, topic: str, payload: Mapping[str, Any] | None = Non
         raise
 
 
-def _publish(*, actor: Actor, topic: str, payload: Mapping[str, Any] | None, depth: int) -> Published:
+def _publish(
+    *, actor: Actor, topic: str, payload: Mapping[str, Any] | None, depth: int, is_backfilled: bool = False
+) -> Published:
     values = parse(EventDefinition, {"topic": topic, "payload": {} if payload is None else payload})
     if values["topic"] in RESERVED and actor.kind != ActorKind.SYSTEM:
         raise NotValid.at("/topic", "reserved_topic", "Ordinaut alone publishes on this topic.", "Choose another one.")
     agent_id = actor.id if actor.kind == ActorKind.AGENT else None
     event = store(topic=values["topic"], payload=values["payload"], agent_id=agent_id, depth=depth)
-    run_ids = start_runs_of(event)
+    run_ids = start_runs_of(event, is_backfilled=is_backfilled)
     record(
         actor=actor,
         action="event.publish",
@@ -122,7 +124,9 @@ def _publish_once(run_id: str, key: str, topic: str, payload: Mapping[str, Any])
     if not is_first:
         return PublishedOnce(UUID(record.body["id"]), tuple(map(UUID, record.body["runs"])))
     depth = 1 + (run.event.depth if run.event is not None else 0)
-    published = _publish(actor=Actor.of_agent(run.agent), topic=topic, payload=payload, depth=depth)
+    published = _publish(
+        actor=Actor.of_agent(run.agent), topic=topic, payload=payload, depth=depth, is_backfilled=run.is_backfilled
+    )
     record.body = {"id": str(published.event.pk), "runs": [str(each) for each in published.run_ids]}
     record.save(update_fields=["body"])
     return PublishedOnce(published.event.pk, tuple(published.run_ids))

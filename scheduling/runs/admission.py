@@ -12,9 +12,9 @@
 Due work that may not be claimed yet is born behind a gate (see `scheduling.runs.gates`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -25,51 +25,15 @@ from scheduling.ids import new_id
 from scheduling.runs import admission_statements as statements
 from scheduling.runs.gates import release_gated
 from scheduling.runs.keys import concurrency_key, rendered
+from scheduling.runs.starts import Admitted, Start
 from scheduling.runs.states import Gate, RunState, SkipReason, TriggerKind
-from scheduling.tasks.models import OverlapPolicy
+from scheduling.tasks.models import LOWEST_PRIORITY, OverlapPolicy
 from scheduling.wakeup import CANCEL_CHANNEL, DUE_CHANNEL, after_commit
 
 # A task whose policy changes while its lock is waited for is in neither of the two reads, and is looked for again.
 _LOOKS = 3
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """What is asked for. `params` are laid over the task's, key by key; `available_at` None is now.
-
-    `is_beside_others`: the task's overlap policy does not see this start, nor the run that comes of it (a check of a
-    condition; a backfill that allows overlap). `priority` None is the task's own.
-    """
-
-    task_id: UUID
-    trigger_kind: TriggerKind
-    schedule_id: UUID | None = None
-    scheduled_for: datetime | None = None
-    available_at: datetime | None = None
-    params: Mapping[str, Any] | None = None
-    simulated: bool = False
-    revision_id: UUID | None = None
-    event_id: UUID | None = None
-    backfill_id: UUID | None = None
-    is_beside_others: bool = False
-    priority: int | None = None
-    parent_id: UUID | None = None
-    replay_of_id: UUID | None = None
-    triggered_by: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admitted:
-    """What came of a start, in the order of the starts.
-
-    `run_id` is None where nothing was written: the occurrence had its run already. `duplicate_of` names the run that
-    stands in for this one under a deduplication key; the skipped run is written all the same, so that it is seen.
-    """
-
-    run_id: UUID | None
-    state: RunState
-    skip_reason: str = ""
-    duplicate_of: UUID | None = None
+__all__ = ["Admitted", "Start", "admit", "lock_free_tasks", "lock_tasks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +76,11 @@ class _Row:
     def is_exclusive(self) -> bool:
         """True where the run counts for the overlap policy of its task."""
         return self.facts.overlap != OverlapPolicy.ALLOW and not self.start.is_beside_others
+
+    @property
+    def priority(self) -> int:
+        own = LOWEST_PRIORITY if self.start.is_backfilled else self.facts.priority
+        return self.start.priority or own
 
     @property
     def is_of_schedule(self) -> bool:
@@ -250,7 +219,7 @@ def _apply_overlap(cursor: Any, rows: list[_Row]) -> None:
 
 
 def _decide(cursor: Any, row: _Row, task: _RunsOfTask) -> None:
-    is_backfilled = task.is_backfilled and row.start.backfill_id is None
+    is_backfilled = task.is_backfilled and not row.start.is_backfilled
     match decide_overlap(row.facts.overlap, live=task.live, held=task.held, is_backfilled=is_backfilled):
         case OverlapDecision.START:
             task.live += 1
@@ -280,7 +249,7 @@ def _hurry_backfills(cursor: Any, held: Sequence[_Row]) -> None:
             statements.HURRY_BACKFILLED,
             {
                 "tasks": [row.facts.id for row in waiting],
-                "priorities": [row.start.priority or row.facts.priority for row in waiting],
+                "priorities": [row.priority for row in waiting],
             },
         )
 
@@ -384,7 +353,7 @@ def _write(cursor: Any, rows: list[_Row]) -> set[UUID]:
             [row.start.replay_of_id for row in rows],
             [row.start.triggered_by for row in rows],
             [row.facts.queue for row in rows],
-            [row.start.priority or row.facts.priority for row in rows],
+            [row.priority for row in rows],
             [row.start.available_at for row in rows],
             [None if row.gate is None else str(row.gate) for row in rows],
             [row.is_exclusive for row in rows],
@@ -392,6 +361,7 @@ def _write(cursor: Any, rows: list[_Row]) -> set[UUID]:
             [row.facts.is_watched or row.is_check for row in rows],
             [row.start.event_id for row in rows],
             [row.start.backfill_id for row in rows],
+            [row.start.is_backfilled for row in rows],
         ],
     )
     return {run_id for (run_id,) in cursor.fetchall()}

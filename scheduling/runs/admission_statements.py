@@ -37,7 +37,7 @@ LIVE_RUNS = """
 SELECT work.task_id,
        count(*) FILTER (WHERE work.gate IS DISTINCT FROM 'overlap'),
        count(*) FILTER (WHERE work.gate = 'overlap'),
-       COALESCE(bool_and((SELECT run.backfill_id FROM scheduling_run run WHERE run.id = work.run_id) IS NOT NULL)
+       COALESCE(bool_and((SELECT run.is_backfilled FROM scheduling_run run WHERE run.id = work.run_id))
            FILTER (WHERE work.gate IS DISTINCT FROM 'overlap'), false)
 FROM scheduling_duework work
 WHERE work.is_exclusive AND work.task_id = ANY(%s)
@@ -86,7 +86,7 @@ WITH late AS (
     FROM scheduling_duework work
     WHERE work.is_exclusive AND work.task_id = ANY(%(tasks)s::uuid[]) AND work.gate IS DISTINCT FROM 'overlap'
       AND work.lease_owner IS NULL
-      AND (SELECT run.backfill_id FROM scheduling_run run WHERE run.id = work.run_id) IS NOT NULL
+      AND (SELECT run.is_backfilled FROM scheduling_run run WHERE run.id = work.run_id)
     ORDER BY work.run_id
     FOR NO KEY UPDATE OF work SKIP LOCKED
 )
@@ -155,21 +155,21 @@ WITH asked AS (
     SELECT * FROM unnest(
         %s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::timestamptz[], %s::text[],
         %s::text[], %s::bytea[], %s::bool[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::smallint[],
-        %s::timestamptz[], %s::text[], %s::bool[], %s::text[], %s::bool[], %s::uuid[], %s::uuid[]
+        %s::timestamptz[], %s::text[], %s::bool[], %s::text[], %s::bool[], %s::uuid[], %s::uuid[], %s::bool[]
     ) AS asked (
         id, task_id, revision_id, agent_id, schedule_id, trigger_kind, scheduled_for, state,
         skip_reason, params, simulated, parent_id, replay_of_id, triggered_by, queue, priority,
-        available_at, gate, is_exclusive, concurrency_key, is_watched, event_id, backfill_id
+        available_at, gate, is_exclusive, concurrency_key, is_watched, event_id, backfill_id, is_backfilled
     )
 ), born AS (
     INSERT INTO scheduling_run (
         id, task_id, revision_id, agent_id, schedule_id, trigger_kind, scheduled_for, state, cause, skip_reason,
         attempt, params, simulated, parent_id, replay_of_id, triggered_by, created_at, finished_at, event_id,
-        backfill_id
+        backfill_id, is_backfilled
     )
     SELECT id, task_id, revision_id, agent_id, schedule_id, trigger_kind, scheduled_for, state, '', skip_reason,
            1, params, simulated, parent_id, replay_of_id, triggered_by, now(),
-           CASE WHEN state = 'skipped' THEN now() END, event_id, backfill_id
+           CASE WHEN state = 'skipped' THEN now() END, event_id, backfill_id, is_backfilled
     FROM asked
     ON CONFLICT DO NOTHING
     RETURNING id

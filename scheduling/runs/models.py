@@ -33,6 +33,11 @@ class Run(models.Model):
     agent = _bare_key("scheduling.Agent", related_name="runs")
     schedule = _bare_key("scheduling.Schedule", related_name="runs", null=True)
     backfill = _bare_key("scheduling.Backfill", related_name="runs", null=True)
+    is_backfilled = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="A backfill has led to it: directly, or by a run that started it or whose end or event did.",
+    )
     event = _bare_key("scheduling.Event", related_name="runs", null=True)
     trigger_kind = models.CharField(max_length=10, choices=TriggerKind.choices)
     scheduled_for = models.DateTimeField(null=True, help_text="The occurrence, without jitter.")

@@ -19,7 +19,7 @@ from scheduling.runs.redriving import before_retry, redrive
 from scheduling.runs.selectors import allowed_actions, effective_state, with_due_work
 from scheduling.runs.statements import CANCEL_RUN, REQUEST_CANCEL
 from scheduling.runs.states import Gate, RunState, TriggerKind
-from scheduling.tasks.models import LOWEST_PRIORITY, Task, TaskState
+from scheduling.tasks.models import Task, TaskState
 from scheduling.tasks.revisions import require_fitting_params
 from scheduling.wakeup import CANCEL_CHANNEL, after_commit
 
@@ -81,7 +81,7 @@ def start_child(*, parent: Run, key: str, params: Mapping[str, Any]) -> Run:
         params=params,
         simulated=parent.simulated,
         parent_id=parent.pk,
-        priority=LOWEST_PRIORITY if any(each.backfill_id is not None for each in above) else None,
+        is_backfilled=parent.is_backfilled,
         triggered_by=parent.triggered_by,
     )
     with connection.cursor() as cursor:

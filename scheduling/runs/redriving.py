@@ -14,7 +14,7 @@ from scheduling.runs.keys import concurrency_key
 from scheduling.runs.models import DueWork, Run
 from scheduling.runs.states import Gate, RunState, TriggerKind
 from scheduling.schedules.models import Schedule
-from scheduling.tasks.models import OverlapPolicy, Task, TaskState
+from scheduling.tasks.models import LOWEST_PRIORITY, OverlapPolicy, Task, TaskState
 from scheduling.wakeup import DUE_CHANNEL, after_commit
 
 # Purpose: have failed runs queued again, those of them that still are failed. The condition is on their own rows alone:
@@ -88,7 +88,7 @@ def _draft(run: Run, task: Task, *, now: datetime, is_followed: bool, is_fair: b
         task_id=task.pk,
         queue=task.queue,
         agent_id=task.agent_id if is_fair else None,
-        priority=task.priority,
+        priority=LOWEST_PRIORITY if run.is_backfilled else task.priority,
         available_at=now,
         started_at=run.started_at,
         redriven_at=now,

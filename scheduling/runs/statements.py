@@ -95,7 +95,7 @@ WITH ranked AS (
     FROM scheduling_duework held
     JOIN scheduling_task task ON task.id = held.task_id
     JOIN scheduling_run run ON run.id = held.run_id
-    WHERE held.is_exclusive AND held.task_id = %s AND held.gate = 'overlap' AND run.backfill_id IS NULL
+    WHERE held.is_exclusive AND held.task_id = %s AND held.gate = 'overlap' AND NOT run.is_backfilled
 ), dropped AS (
     DELETE FROM scheduling_duework work USING ranked
     WHERE work.run_id = ranked.run_id AND ranked.place > %s AND work.gate = 'overlap'

@@ -48,13 +48,13 @@ WHERE id = %(id)s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """That which fires: an event that is stored, and for whom it counts as what. `priority` None: the task's own."""
+    """That which fires: an event that is stored, and for whom it counts as what. A backfill may have led to it."""
 
     event: Event
     trigger_kind: TriggerKind
     scheduled_for: datetime | None = None
     simulated: bool = False
-    priority: int | None = None
+    is_backfilled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ def _start(schedule: Schedule, moment: Moment) -> Start:
         scheduled_for=moment.scheduled_for,
         event_id=moment.event.pk,
         simulated=moment.simulated,
-        priority=moment.priority,
+        is_backfilled=moment.is_backfilled,
     )
 
 

@@ -26,8 +26,9 @@ FROM pg_settings WHERE name = 'lock_timeout'
 """
 
 
-def start_runs_of(event: Event) -> list[UUID]:
-    """Start the runs of every schedule whose pattern and filter the event matches; return their ids.
+def start_runs_of(event: Event, *, is_backfilled: bool = False) -> list[UUID]:
+    """Start the runs of every schedule whose pattern and filter the event matches; return their ids. `is_backfilled`: a
+    run has published it that a backfill has led to.
 
     Requires the transaction that stores the event: an event that is acknowledged has started its runs. Where somebody
     holds one of them for long, the database's error of a lock time-out is the caller's: nothing is stored.
@@ -41,7 +42,9 @@ def start_runs_of(event: Event) -> list[UUID]:
         return schedule.kind == ScheduleKind.EVENT and schedule.expression in matching
 
     with _bounded_wait():
-        return fire(found, Moment(event=event, trigger_kind=TriggerKind.EVENT), still=still_listens)
+        return fire(
+            found, Moment(event=event, trigger_kind=TriggerKind.EVENT, is_backfilled=is_backfilled), still=still_listens
+        )
 
 
 def _listening(patterns: Set[str]) -> list[Schedule]:

@@ -24,12 +24,11 @@ from scheduling.clock.tries import Tries
 from scheduling.events.operations import store
 from scheduling.events.topics import topic_of_end
 from scheduling.instants import database_now
-from scheduling.runs.lineage import is_of_backfill
 from scheduling.runs.models import Run
 from scheduling.runs.states import FINAL_STATES, RunState, TriggerKind
 from scheduling.schedules.models import Schedule, ScheduleKind
 from scheduling.schedules.selectors import firing_at
-from scheduling.tasks.models import LOWEST_PRIORITY, Task, TaskState
+from scheduling.tasks.models import Task, TaskState
 from scheduling.tasks.operations import pause_task
 from scheduling.triggers.admitting import Moment, fire
 from scheduling.triggers.conditions import settle_check
@@ -199,7 +198,9 @@ def _act_on(run_id: UUID) -> None:
     if run.trigger_kind == TriggerKind.CHECK:
         settle_check(run)
         return
-    may_pause = run.state == RunState.FAILED and run.task.pause_after_failures is not None
+    # What a backfill has led to says nothing about today, and must not stop live firing.
+    is_live_failure = run.state == RunState.FAILED and not run.is_backfilled
+    may_pause = is_live_failure and run.task.pause_after_failures is not None
     if may_pause:
         _lock_the_task_and_its_followers(run)
     start_followers(run)
@@ -245,7 +246,7 @@ def start_followers(run: Run) -> list[UUID]:
         event=event,
         trigger_kind=TriggerKind.AFTER,
         simulated=run.simulated,
-        priority=LOWEST_PRIORITY if is_of_backfill(run) else None,
+        is_backfilled=run.is_backfilled,
     )
     return fire(followers, moment, still=still_follows)
 
@@ -286,7 +287,9 @@ def _newest_ends(task: Task, count: int) -> list[str]:
     """The states of the runs that ended last since the task was resumed. Looked for among the newest made, because
     nothing else is indexed: a run that was overtaken by a thousand others is not in a row with them."""
     made = (
-        Run.objects.filter(task=task, simulated=False, state__in=(RunState.SUCCEEDED, RunState.FAILED))
+        Run.objects.filter(
+            task=task, simulated=False, is_backfilled=False, state__in=(RunState.SUCCEEDED, RunState.FAILED)
+        )
         .exclude(trigger_kind=TriggerKind.CHECK)
         .order_by("-id")
         .values_list("finished_at", "id", "state")[: count + _OVERTAKEN]

@@ -187,7 +187,13 @@ def read_tables(url: str) -> dict[str, Any]:
             for name, (row_type, query) in _TABLES.items()
         }
         found["workers"] = dict(connection.execute("SELECT boot_id::text, pid FROM workers_worker").fetchall())
-        found["limits"] = dict(connection.execute('SELECT key, "limit" FROM scheduling_concurrencykey').fetchall())
+        # Of the tasks: retention deletes the keys that nobody holds any more.
+        found["limits"] = dict(
+            connection.execute(
+                "SELECT agent_id::text || ':' || concurrency_key, max(concurrency_limit) FROM scheduling_task"
+                " WHERE concurrency_key <> '' GROUP BY 1"
+            ).fetchall()
+        )
         rates = connection.execute(
             "SELECT name, rate_limit / EXTRACT(EPOCH FROM rate_period)::float8, "
             "COALESCE(rate_burst, rate_limit)::float8 FROM scheduling_queue WHERE rate_limit IS NOT NULL"

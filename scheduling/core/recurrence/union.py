@@ -7,11 +7,12 @@ COUNT and UNTIL of a line end that line alone.
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from heapq import merge
 
 from scheduling.core.recurrence.base import Recurrence
 from scheduling.core.recurrence.context import Context
+from scheduling.core.recurrence.elapsed import SEARCH_YEARS
 from scheduling.core.recurrence.rule import ScheduleError
 from scheduling.core.recurrence.sentences import in_zone
 
@@ -19,6 +20,8 @@ MAX_LINES = 20
 # A COUNT is worked out by going through what it counts, up to some 10 ms of it.
 MAX_COUNTS = 5
 _COUNT = re.compile(r"\bCOUNT\s*=", re.ASCII | re.IGNORECASE)
+_SEARCHED = timedelta(days=SEARCH_YEARS * 365)
+_LAST_SEARCHED = datetime.max - _SEARCHED
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
@@ -84,7 +87,9 @@ class UnionRecurrence(Recurrence):
         if known is not None and known.asked <= instant <= known.until and (known.found or end <= known.until):
             return known.found
         found = self.members[at].rule_within(instant, end)
-        self._known[at] = _Known(instant, end if found is None else found, found)
+        # A search that finds nothing has looked so far only.
+        searched = min(end, instant + _SEARCHED if instant < _LAST_SEARCHED else datetime.max)
+        self._known[at] = _Known(instant, searched if found is None else found, found)
         return found
 
 

@@ -384,7 +384,7 @@ def test_what_a_backfill_leads_to_has_its_priority(is_backfilled: bool) -> None:
     follow(second, task=third)
     run = start_run(actor=ACTOR, task=first)
     if is_backfilled:
-        Run.objects.filter(pk=run.pk).update(backfill=BackfillFactory())
+        Run.objects.filter(pk=run.pk).update(backfill=BackfillFactory(), is_backfilled=True)
 
     end(run)
     act_on_run_ends()

@@ -245,3 +245,29 @@ def test_a_described_zone_is_not_expanded() -> None:
 
 def test_an_empty_text_is_an_empty_calendar() -> None:
     assert not expand("  \n", now=NOW).days
+
+
+@pytest.mark.parametrize(
+    ("lines", "hours"),
+    [
+        ("DTSTART;TZID=Europe/Berlin:20271031T000000\nDURATION:P1D", 25),  # the clocks go back
+        ("DTSTART;TZID=Europe/Berlin:20270328T000000\nDURATION:P1D", 23),
+        ("DTSTART;TZID=Europe/Berlin:20270328T000000\nDURATION:P1W", 167),
+        ("DTSTART;TZID=Europe/Berlin:20271031T000000\nDURATION:P1DT2H", 27),
+        ("DTSTART;TZID=Europe/Berlin:20271031T000000\nDURATION:PT3H", 3),
+        ("DTSTART;TZID=Europe/Berlin:20271031T000000\nDTEND;TZID=Europe/Berlin:20271101T000000", 25),
+        ("DTSTART:20271031T000000Z\nDURATION:P1D", 24),
+    ],
+)
+def test_days_of_a_duration_are_days_of_the_calendar(lines: str, hours: int) -> None:
+    ((start, end),) = expand(calendar(lines), now=NOW).spans
+
+    assert end - start == timedelta(hours=hours)
+
+
+def test_days_of_a_period_are_days_of_the_calendar() -> None:
+    lines = "DTSTART;TZID=Europe/Berlin:20270101T000000\nDURATION:PT1H\nRDATE;TZID=Europe/Berlin;VALUE=PERIOD:"
+
+    spans = sorted(expand(calendar(f"{lines}20271031T000000/P1D"), now=NOW).spans)
+
+    assert [end - start for start, end in spans] == [timedelta(hours=1), timedelta(hours=25)]
