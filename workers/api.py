@@ -13,8 +13,8 @@ from rest_framework.response import Response
 
 from pipelines.document import DocumentInvalid
 from pipelines.engine.ports import StepState
-from scheduling.api.access import OPERATE_WORKERS, READ_RUNS, READ_WORKERS
-from scheduling.api.finding import caller_of, find, seen
+from scheduling.api.access import OPERATE_RUNS, OPERATE_WORKERS, READ_RUNS, READ_WORKERS
+from scheduling.api.finding import caller_of, find, find_to_change, seen
 from scheduling.api.idempotency import idempotent
 from scheduling.api.parameters import PAGE_LIMIT, WholeNumber
 from scheduling.api.principal import actor_of
@@ -25,12 +25,14 @@ from scheduling.definitions.strict import StrictSerializer, parse
 from scheduling.errors import Conflict
 from scheduling.instants import database_now
 from scheduling.runs.selectors import visible_runs
+from scheduling.runs.shapes import RunShape
 from scheduling.runs.states import RunState
 from workers.bloat import read_bloat
 from workers.explain import explain
 from workers.models import Retention, StepRun, Worker, WorkerState
 from workers.operations import drain_worker
 from workers.recordings import record_run
+from workers.replays import replay_run
 from workers.selectors import current_runs, result_of, worker_actions
 
 
@@ -202,6 +204,35 @@ class RunExplanation(View):
         return Response(ExplanationShape(explain(run)).data)
 
 
+class ReplayDefinition(StrictSerializer):
+    """From where."""
+
+    revision = serializers.ChoiceField(
+        choices=["same", "newest"], required=False, default="same", help_text="The document to run."
+    )
+
+    def get_fields(self) -> dict[str, Any]:
+        words = "The id of a step: those before it are not run again. Without it all are."
+        begin = Text(required=False, default="", allow_blank=True, max_length=100, help_text=words)
+        return {"from": begin, **super().get_fields()}
+
+
+class ReplayRun(View):
+    tag = "runs"
+    access = {"post": OPERATE_RUNS}
+
+    @extend_schema(operation_id="replayRun", request=ReplayDefinition, responses={202: RunShape})
+    @idempotent
+    def post(self, request: Request, run_id: UUID) -> Response:
+        """Do a run again, with its params and its event: from a step on, with what was finished before it."""
+        given = parse(ReplayDefinition, body_of(request))
+        run = find_to_change(request, visible_runs, run_id)
+        made = replay_run(
+            actor=actor_of(request), run=run, from_step=given["from"], newest=given["revision"] == "newest"
+        )
+        return Response(RunShape(made).data, status=202)
+
+
 class RecordingShape(Shape):
     """A run that has been, ready to be simulated again."""
 
@@ -343,6 +374,7 @@ def _next_link(request: Request, last: int) -> str:
 urlpatterns = [
     path("runs/<uuid:run_id>/steps", RunSteps.as_view(), name="run-steps"),
     path("runs/<uuid:run_id>/explain", RunExplanation.as_view(), name="run-explain"),
+    path("runs/<uuid:run_id>/replay", ReplayRun.as_view(), name="run-replay"),
     path("runs/<uuid:run_id>/fixtures", RunFixtures.as_view(), name="run-fixtures"),
     path("runs/<uuid:run_id>/artifacts/<slug:digest>", RunArtifact.as_view(), name="run-artifact"),
     path("workers", WorkerList.as_view(), name="workers"),

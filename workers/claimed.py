@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from scheduling.runs.states import TriggerKind
+
 PRIORITY_STEP = timedelta(seconds=60)  # what one step of priority is worth in waiting; the claim's SQL has it too
 
 
@@ -62,5 +64,5 @@ class ClaimedRun:
 
     @property
     def may_have_history(self) -> bool:
-        """True where an earlier claim may have journaled steps: a retry, a resumption, a hand-back, a death."""
-        return self.claim_count > 1 or bool(self.has_started_before)
+        """True where steps may have been journaled before: a retry, a resumption, a hand-back, a death, a replay."""
+        return self.claim_count > 1 or bool(self.has_started_before) or self.trigger_kind == TriggerKind.REPLAY

@@ -9,7 +9,7 @@ import orjson
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -36,6 +36,7 @@ from scheduling.tasks.models import Task
 from workers.console.dead_letters import RETRIED_AT_ONCE, dead_groups, dead_runs, newest_dead
 from workers.console.run_page import run_page
 from workers.recordings import record_run
+from workers.replays import replay_run
 
 _TASKS_SEARCHED = 200
 _SNOOZE = timedelta(hours=1)
@@ -154,6 +155,7 @@ class RunAdmin(DeedsAdmin, ReadOnlyAdmin):
         return [
             path("dead-letters/", shown, name="dead_letters"),
             path("<uuid:run_id>/fixtures/", fixtures, name="run_fixtures"),
+            path("<uuid:run_id>/replay/", self.admin_site.admin_view(self.replay_view), name="run_replay"),
             *super().get_urls(),
         ]
 
@@ -196,6 +198,7 @@ class RunAdmin(DeedsAdmin, ReadOnlyAdmin):
             "opts": self.opts,
             "original": run,
             "buttons": self.buttons(request, run),
+            "may_replay": run.state not in LIVE_STATES and request.user.has_perm(OPERATE_RUN),
             **run_page(run, now=database_now()),
         }
         return TemplateResponse(request, "console/run.html", context)
@@ -217,6 +220,23 @@ class RunAdmin(DeedsAdmin, ReadOnlyAdmin):
         )
         answer["Content-Disposition"] = f'attachment; filename="run-{run_id}.json"'
         return answer
+
+    def replay_view(self, request: HttpRequest, run_id: UUID) -> HttpResponse:
+        """Do the run again from a step; a POST only."""
+        if not request.user.has_perm(OPERATE_RUN):
+            raise PermissionDenied
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        run = Run.objects.filter(pk=run_id).first()
+        if run is None:
+            raise Http404(f"there is no run {run_id}")
+        try:
+            made = replay_run(actor=actor_of(request), run=run, from_step=request.POST.get("from", "")[:100])
+        except SchedulingError as error:
+            messages.error(request, refusal_words(error))
+            return HttpResponseRedirect(change_url(run))
+        messages.success(request, "This run does it again. What was finished before is not run again.")
+        return HttpResponseRedirect(change_url(made))
 
     def dead_letters_view(self, request: HttpRequest) -> HttpResponse:
         """Failed runs by their error; a POST retries those of one group."""

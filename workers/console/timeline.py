@@ -26,6 +26,11 @@ class Line:
         step = self.step
         return any(value is not None for value in (step.input, step.output, step.error)) or bool(step.output_artifact)
 
+    @property
+    def may_begin(self) -> bool:
+        """True for the first attempt of a step that a replay may begin from: none in a loop."""
+        return self.step.attempt == 1 and "[" not in self.step.path and "~" not in self.step.path
+
 
 def timeline(steps: Sequence[StepRun], *, started_at: datetime | None, now: datetime) -> list[Line]:
     """The steps in the order of their starts. A step that has not ended reaches to `now`."""

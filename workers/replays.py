@@ -1,0 +1,84 @@
+"""Do a run again from one of its steps: a new run that begins with what the old one has finished before it."""
+
+from typing import Any
+
+from django.db import connection, transaction
+
+from pipelines.document import DocumentInvalid, compile_document
+from pipelines.engine.ports import StepState
+from pipelines.engine.replaying import CannotReplay, kept_paths
+from pipelines.tools.registry import catalog
+from scheduling.audit.operations import Actor, record
+from scheduling.errors import Conflict, IllegalTransition, NotValid
+from scheduling.runs.admission import Start, admit
+from scheduling.runs.models import Run
+from scheduling.runs.selectors import allowed_actions, with_due_work
+from scheduling.runs.states import LIVE_STATES, RunState, TriggerKind
+from scheduling.tasks.models import Task, TaskState
+from scheduling.tasks.revisions import require_fitting_params
+from workers.models import StepRun
+
+_BATCH = 500
+_COPIED = [field.name for field in StepRun._meta.concrete_fields if field.name not in ("id", "run")]
+
+
+@transaction.atomic
+def replay_run(*, actor: Actor, run: Run, from_step: str = "", newest: bool = False) -> Run:
+    """Start the task again with the params and the event of a run that has ended; from a step on, with the finished
+    results of those before it. `newest`: on the newest revision, else on the run's own.
+
+    Finished results are copied and nothing else. Overlap, limits and deduplication hold as for any start. NotValid for
+    a step that cannot be begun from and for params that do not fit; IllegalTransition for a run that is live and for an
+    archived task; Conflict where the document cannot be used on this host.
+    """
+    old = Run.objects.select_related("revision").get(pk=run.pk)
+    if RunState(old.state) in LIVE_STATES:
+        raise IllegalTransition("A run that has not ended cannot be replayed.", allowed_actions=allowed_actions(run))
+    task = Task.objects.select_related("current_revision").get(pk=old.task_id)
+    if task.state == TaskState.ARCHIVED or task.current_revision is None:
+        raise IllegalTransition("An archived task cannot run.", allowed_actions=())
+    revision = task.current_revision if newest else old.revision
+    require_fitting_params(revision.document, old.params or {})
+    is_kept = _kept(old, revision.document, from_step) if from_step else None
+    start = Start(
+        task_id=task.pk,
+        trigger_kind=TriggerKind.REPLAY,
+        params=old.params or {},
+        simulated=old.simulated,
+        revision_id=revision.pk,
+        event_id=old.event_id,
+        replay_of_id=old.pk,
+        is_backfilled=old.is_backfilled,
+        triggered_by=str(actor),
+    )
+    with connection.cursor() as cursor:
+        (admitted,) = admit(cursor, [start])
+    assert admitted.run_id is not None, "only an occurrence of a schedule can have its run already"
+    made = with_due_work().get(pk=admitted.run_id)
+    copied = 0 if is_kept is None or made.state == RunState.SKIPPED else _copy(old, made, is_kept)
+    after = {"replay_of": str(old.pk), "from": from_step, "revision": revision.number, "steps_kept": copied}
+    record(actor=actor, action="run.replay", target=made, after=after)
+    return made
+
+
+def _kept(old: Run, document: Any, from_step: str) -> Any:
+    try:
+        before = compile_document(old.revision.document, catalog=catalog())
+        return kept_paths(before, compile_document(document, catalog=catalog()), from_step)
+    except CannotReplay as error:
+        raise NotValid.at("/from", "unknown_step", f"{str(error)[:1].upper()}{str(error)[1:]}.", error.hint) from error
+    except DocumentInvalid as error:
+        raise Conflict(f"Its document cannot be used on this host: {error}") from error
+
+
+def _copy(old: Run, made: Run, is_kept: Any) -> int:
+    """The finished entries, as they are; how many."""
+    finished = [
+        StepRun(run_id=made.pk, **{name: getattr(step, name) for name in _COPIED})
+        for step in StepRun.objects.filter(run_id=old.pk).order_by("pk").iterator()
+        if (step.state in (StepState.SUCCEEDED, StepState.SKIPPED) or step.is_tolerated) and is_kept(step.path)
+    ]
+    for entry in finished:
+        entry.run_attempt = 1
+    StepRun.objects.bulk_create(finished, batch_size=_BATCH)
+    return len(finished)
