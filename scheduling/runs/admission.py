@@ -101,15 +101,21 @@ class _RunsOfTask:
     """What is known of an exclusive task while the starts of a batch are decided on, one after the other.
 
     `decided` are those of this batch that start or wait, which the newest replaces under `cancel_running`;
-    `is_canceled`: the runs that were there before it are ended or asked to stop; `is_backfilled`: all that is live is
-    of backfills.
+    `is_canceled`: the runs that were there before it are ended or asked to stop; `live_backfilled` and
+    `held_backfilled`: so many of them a backfill has led to.
     """
 
     live: int = 0
     held: int = 0
-    is_backfilled: bool = False
+    live_backfilled: int = 0
+    held_backfilled: int = 0
     is_canceled: bool = False
     decided: list[_Row] = field(default_factory=list)
+
+    @property
+    def has_own(self) -> bool:
+        """Whether something is live or held that no backfill has led to."""
+        return self.live > self.live_backfilled or self.held > self.held_backfilled
 
 
 def admit(cursor: Any, starts: Sequence[Start]) -> list[Admitted]:
@@ -219,16 +225,24 @@ def _apply_overlap(cursor: Any, rows: list[_Row]) -> None:
 
 
 def _decide(cursor: Any, row: _Row, task: _RunsOfTask) -> None:
-    is_backfilled = task.is_backfilled and not row.start.is_backfilled
-    match decide_overlap(row.facts.overlap, live=task.live, held=task.held, is_backfilled=is_backfilled):
+    """What a backfill leads to is in the way of a live start only while it is at work: what of it is held does not
+    count for those, and it replaces none of them."""
+    is_backfilled = not row.start.is_backfilled and 0 < task.live == task.live_backfilled
+    held = task.held if row.start.is_backfilled else task.held - task.held_backfilled
+    decision = decide_overlap(row.facts.overlap, live=task.live, held=held, is_backfilled=is_backfilled)
+    if decision is OverlapDecision.CANCEL_AND_HOLD and row.start.is_backfilled and task.has_own:
+        decision = OverlapDecision.HOLD
+    match decision:
         case OverlapDecision.START:
             task.live += 1
+            task.live_backfilled += row.start.is_backfilled
         case OverlapDecision.SKIP:
             row.skip_reason = SkipReason.OVERLAP
             return
         case OverlapDecision.HOLD:
             row.gate, row.waits_for_backfill = Gate.OVERLAP, is_backfilled
             task.held += 1
+            task.held_backfilled += row.start.is_backfilled
         case OverlapDecision.CANCEL_AND_HOLD:
             if not task.is_canceled:
                 _cancel_live_runs(cursor, row.facts.id)
@@ -237,7 +251,7 @@ def _decide(cursor: Any, row: _Row, task: _RunsOfTask) -> None:
                 earlier.skip_reason, earlier.gate = SkipReason.OVERLAP, None
             task.decided.clear()
             row.gate = Gate.OVERLAP
-            task.held = 1
+            task.held, task.held_backfilled = 1, int(row.start.is_backfilled)
     task.decided.append(row)
 
 

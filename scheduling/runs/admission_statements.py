@@ -31,14 +31,19 @@ SELECT id FROM scheduling_task
 WHERE id = ANY(%(tasks)s::uuid[]) AND id NOT IN (SELECT id FROM free UNION ALL SELECT id FROM shared)
 """
 
-# Purpose: live and held runs of exclusive tasks, and whether all that are live are of backfills. Index:
-# due_work_exclusive_idx; the primary key of runs, for each that is live. Locks: none; the tasks are locked.
+# Purpose: live and held runs of exclusive tasks, and how many of each a backfill has led to. Those that are held have
+# the lowest priority then, so that of the others no run is read. Index: due_work_exclusive_idx; the primary key of
+# runs, for each that is live. Locks: none; the tasks are locked.
 LIVE_RUNS = """
 SELECT work.task_id,
        count(*) FILTER (WHERE work.gate IS DISTINCT FROM 'overlap'),
        count(*) FILTER (WHERE work.gate = 'overlap'),
-       COALESCE(bool_and((SELECT run.is_backfilled FROM scheduling_run run WHERE run.id = work.run_id))
-           FILTER (WHERE work.gate IS DISTINCT FROM 'overlap'), false)
+       count(*) FILTER (WHERE work.gate IS DISTINCT FROM 'overlap' AND (
+           SELECT run.is_backfilled FROM scheduling_run run WHERE run.id = work.run_id
+       )),
+       count(*) FILTER (WHERE work.gate = 'overlap' AND work.priority = 9 AND (
+           SELECT run.is_backfilled FROM scheduling_run run WHERE run.id = work.run_id
+       ))
 FROM scheduling_duework work
 WHERE work.is_exclusive AND work.task_id = ANY(%s)
 GROUP BY work.task_id

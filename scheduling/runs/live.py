@@ -14,7 +14,7 @@ def has_live_runs(cursor: Any, task_id: UUID) -> bool:
 
 
 def is_backfilled(cursor: Any, task_id: UUID) -> bool:
-    """True where all live runs are of backfills."""
+    """True where there are live runs, and backfills have led to all of them."""
     cursor.execute(LIVE_RUNS, [[task_id]])
     row = cursor.fetchone()
-    return row is not None and bool(row[3])
+    return row is not None and 0 < row[1] == row[3]

@@ -20,7 +20,9 @@ ACTOR = Actor.system("tests")
 
 
 def backfilled(task: Task, **fields: object) -> Run:
-    made: Run = RunFactory(task=task, trigger_kind="backfill", backfill=BackfillFactory(schedule__task=task), **fields)
+    """Of a backfill that keeps to the task's overlap policy."""
+    backfill = BackfillFactory(schedule__task=task, overlap="queue_all")
+    made: Run = RunFactory(task=task, trigger_kind="backfill", backfill=backfill, **fields)
     return made
 
 
@@ -79,6 +81,45 @@ def test_a_live_occurrence_waits_for_what_a_backfill_has_led_to_and_does_not_fal
 
     assert (live.state, DueWork.objects.get(pk=live.pk).gate) == ("queued", Gate.OVERLAP)
     assert priority_of(child) == 5, "what it waits for is hurried"
+
+
+@pytest.mark.parametrize("overlap", ["skip", "queue_one", "queue_all"])
+def test_however_much_of_it_is_held_a_live_occurrence_waits(overlap: str):
+    task = TaskFactory(overlap=overlap)
+    failed = [backfilled(task, dead=True) for _ in range(4)]
+    for run in failed:
+        retry_run(actor=ACTOR, run=run)
+
+    first, second = admit_live(task), admit_live(task)
+
+    assert (first.state, DueWork.objects.get(pk=first.pk).gate) == ("queued", Gate.OVERLAP)
+    assert second.state == ("queued" if overlap == "queue_all" else "skipped"), "one waits, as its policy says"
+
+
+@pytest.mark.parametrize("overlap", ["skip", "queue_one", "queue_all", "cancel_running"])
+def test_it_neither_cancels_a_live_run_nor_takes_its_place(overlap: str):
+    agent = AgentFactory()
+    task = TaskFactory(agent=agent, key="c", overlap=overlap)
+    live = start_run(actor=ACTOR, task=task)
+
+    child = start_child(parent=backfilled(TaskFactory(agent=agent)), key="c", params={})
+    next_live = admit_live(task)
+
+    live.refresh_from_db()
+    assert live.state == ("canceled" if overlap == "cancel_running" else "queued"), "canceled by the next live one only"
+    assert child.state == ("skipped" if overlap == "skip" else "queued")
+    assert next_live.state == ("skipped" if overlap == "skip" else "queued")
+
+
+def test_among_itself_the_newest_replaces_the_older_where_the_policy_says_so():
+    agent = AgentFactory()
+    TaskFactory(agent=agent, key="c", overlap="cancel_running")
+    parent = backfilled(TaskFactory(agent=agent))
+
+    first, second = (start_child(parent=parent, key="c", params={}) for _ in range(2))
+
+    first.refresh_from_db()
+    assert (first.state, second.state) == ("canceled", "queued")
 
 
 @pytest.mark.django_db(transaction=True)
