@@ -113,6 +113,16 @@ def test_counting_stops_and_says_so(policy, caught_up):
     assert sum(not firing.late for firing in found.fire) == 61
 
 
+@pytest.mark.parametrize(("over", "fired"), [(0, 1), (1, 0)])
+def test_what_is_exactly_as_late_as_the_window_is_inside_of_it(over: int, fired: int):
+    hours = timedelta(hours=2)
+    now = NOON + hours + timedelta(microseconds=over)
+
+    found = planned(HOURLY, since=NOON, now=now, policy="all", window=hours, grace=timedelta(0))
+
+    assert [firing.scheduled_for for firing in found.fire].count(NOON) == fired
+
+
 def test_what_is_too_late_for_the_window_has_its_own_span_however_many_there_are():
     now = NOON + timedelta(days=1)
     hour = timedelta(hours=1)
