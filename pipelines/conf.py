@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from pipelines.tools.addresses import AllowList
+from pipelines.tools.webhook_secrets import WebhookSecrets
 
 _MEBIBYTE = 1024 * 1024
 
@@ -28,6 +29,14 @@ def http_allow() -> AllowList:
         return AllowList.parse(getattr(settings, "ORDINAUT_HTTP_ALLOW", ()))
     except ValueError as error:
         raise SettingError(f"ORDINAUT_HTTP_ALLOW: {error}") from None
+
+
+def webhook_secrets() -> WebhookSecrets:
+    """What `ORDINAUT_WEBHOOK_SECRETS` says: entries `host=whsec_...` or `host:port=whsec_...`."""
+    try:
+        return WebhookSecrets.parse(getattr(settings, "ORDINAUT_WEBHOOK_SECRETS", ()))
+    except ValueError as error:
+        raise SettingError(f"ORDINAUT_WEBHOOK_SECRETS: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

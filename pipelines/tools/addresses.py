@@ -92,7 +92,7 @@ class AllowList:
         return cls(frozenset(_target(entry) for entry in entries))
 
     def opens(self, host: str, port: int) -> bool:
-        return (_canonical(host), port) in self.targets
+        return (canonical_host(host), port) in self.targets
 
 
 def _target(entry: str) -> tuple[str, int]:
@@ -102,10 +102,10 @@ def _target(entry: str) -> tuple[str, int]:
         raise ValueError(f"{entry!r} is not of the form host:port")
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise ValueError(f"{entry!r} has no port between 1 and 65535")
-    return _canonical(host[1:-1] if bracketed else host), int(port)
+    return canonical_host(host[1:-1] if bracketed else host), int(port)
 
 
-def _canonical(host: str) -> str:
+def canonical_host(host: str) -> str:
     """One spelling per host: addresses in their shortest form, names in lower case without the root's dot."""
     try:
         return str(ipaddress.ip_address(host))

@@ -9,7 +9,15 @@ from pipelines.tools import registry
 from pipelines.tools.base import ToolSpec
 from pipelines.tools.json_schema import first_breach
 
-BUILT_IN = ["calendar.list_events", "email.send", "http.request", "log.write"]
+BUILT_IN = [
+    "calendar.list_events",
+    "email.send",
+    "event.publish",
+    "http.request",
+    "llm.chat",
+    "log.write",
+    "webhook.send",
+]
 
 
 @pytest.fixture(autouse=True)
