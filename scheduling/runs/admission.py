@@ -217,8 +217,9 @@ def _apply_overlap(cursor: Any, rows: list[_Row]) -> None:
         tasks[task_id] = _RunsOfTask(*known)
     if paused := sorted({row.facts.id for row in rows if row.is_exclusive and row.facts.is_held_apart}):
         cursor.execute(statements.HELD_BY_PAUSE, [paused])
-        for task_id, count in cursor.fetchall():
+        for task_id, count, backfilled in cursor.fetchall():
             tasks[task_id].held -= count
+            tasks[task_id].held_backfilled -= backfilled
     for row in rows:
         if row.is_exclusive and not row.skip_reason:
             _decide(cursor, row, tasks[row.facts.id])

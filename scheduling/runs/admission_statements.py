@@ -49,10 +49,10 @@ WHERE work.is_exclusive AND work.task_id = ANY(%s)
 GROUP BY work.task_id
 """
 
-# Purpose: how many held runs of paused tasks were queued before the pause, which holds them: they are not in the way of
-# what is started by hand. Index: due_work_exclusive_idx; primary keys. Locks: none; the tasks are locked.
+# Purpose: how many held runs of paused tasks were queued before the pause, which holds them, and how many of those a
+# backfill has led to, counted as above: they are not in the way of what is started by hand. Index: due_work_exclusive_idx; primary keys. Locks: none; the tasks are locked.
 HELD_BY_PAUSE = """
-SELECT work.task_id, count(*)
+SELECT work.task_id, count(*), count(*) FILTER (WHERE work.priority = 9 AND run.is_backfilled)
 FROM scheduling_duework work
 JOIN scheduling_task task ON task.id = work.task_id
 JOIN scheduling_run run ON run.id = work.run_id

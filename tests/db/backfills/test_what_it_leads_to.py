@@ -11,6 +11,7 @@ from scheduling.runs.admission import Start, admit
 from scheduling.runs.operations import retry_run, start_child, start_run
 from scheduling.runs.states import Gate, RunState, TriggerKind
 from scheduling.schedules.operations import add_schedule
+from scheduling.tasks.operations import pause_task
 from tests.db.triggers.conftest import end, follow
 from tests.factories import AgentFactory, BackfillFactory, RunFactory, ScheduleFactory, TaskFactory
 
@@ -81,6 +82,24 @@ def test_a_live_occurrence_waits_for_what_a_backfill_has_led_to_and_does_not_fal
 
     assert (live.state, DueWork.objects.get(pk=live.pk).gate) == ("queued", Gate.OVERLAP)
     assert priority_of(child) == 5, "what it waits for is hurried"
+
+
+@pytest.mark.parametrize("redriven", [0, 3])
+@pytest.mark.parametrize("overlap", ["skip", "queue_one", "queue_all"])
+def test_what_of_it_waits_for_the_end_of_a_pause_is_not_in_the_way_of_run_now(overlap: str, redriven: int):
+    agent = AgentFactory()
+    task = TaskFactory(agent=agent, key="c", overlap=overlap)
+    failed = [backfilled(task, dead=True) for _ in range(redriven)]
+    start_child(parent=backfilled(TaskFactory(agent=agent)), key="c", params={})
+    for run in failed:
+        retry_run(actor=ACTOR, run=run)
+    pause_task(actor=ACTOR, task=task, reason="x")
+
+    first = start_run(actor=ACTOR, task=task)
+    second = start_run(actor=ACTOR, task=task)
+
+    assert (first.state, DueWork.objects.get(pk=first.pk).gate) == ("queued", None)
+    assert second.state == ("skipped" if overlap == "skip" else "queued")
 
 
 @pytest.mark.parametrize("overlap", ["skip", "queue_one", "queue_all"])
