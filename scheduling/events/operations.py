@@ -1,17 +1,16 @@
 """Publish events."""
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import OperationalError, transaction
 from psycopg import errors
 
-from scheduling.audit.models import ActorKind, IdempotencyRecord
+from scheduling.audit.models import ActorKind
+from scheduling.audit.once import begin_once
 from scheduling.audit.operations import Actor, record
 from scheduling.definitions.fields import JSONObject, Text
 from scheduling.definitions.strict import StrictSerializer, parse, refusal
@@ -19,13 +18,10 @@ from scheduling.errors import Conflict, NotValid
 from scheduling.events.models import Event, Outbox
 from scheduling.events.topics import RESERVED
 from scheduling.ids import new_id
-from scheduling.instants import database_now
 from scheduling.runs.models import Run
 from scheduling.triggers.events import start_runs_of
 from scheduling.wakeup import QUESTIONS_CHANNEL, after_commit
 
-# How long a step that is tried again is told what it has published.
-_REMEMBERED = timedelta(days=30)
 _TOPIC = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", re.ASCII)
 _TOPIC_HINT = 'Words of letters, digits, "_" and "-", joined by dots: "order.paid".'
 
@@ -114,13 +110,7 @@ def publish_for_run(*, run_id: str, key: str, topic: str, payload: Mapping[str, 
 
 def _publish_once(run_id: str, key: str, topic: str, payload: Mapping[str, Any]) -> PublishedOnce:
     run = Run.objects.select_related("agent", "event").get(pk=run_id)
-    name = hashlib.sha256(key.encode()).hexdigest()
-    # Another one under the same key is waited for here.
-    record, is_first = IdempotencyRecord.objects.get_or_create(
-        actor_id=f"run:{run_id}",
-        key=name,
-        defaults={"fingerprint": name, "status": 202, "expires_at": database_now() + _REMEMBERED},
-    )
+    record, is_first = begin_once(run_id, key)
     if not is_first:
         return PublishedOnce(UUID(record.body["id"]), tuple(map(UUID, record.body["runs"])))
     depth = 1 + (run.event.depth if run.event is not None else 0)

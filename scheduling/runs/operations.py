@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from scheduling.audit.once import begin_once
 from scheduling.audit.operations import Actor, record
 from scheduling.definitions.json_values import require_storable
 from scheduling.errors import IllegalTransition, NotValid
@@ -91,6 +92,17 @@ def start_child(*, parent: Run, key: str, params: Mapping[str, Any]) -> Run:
     actor = Actor.system("run")
     record(actor=actor, action="run.start", target=run, after={"task": str(task.pk), "parent": str(parent.pk)})
     return run
+
+
+@transaction.atomic
+def start_child_once(*, run_id: str, idempotency_key: str, key: str, params: Mapping[str, Any]) -> str:
+    """The id of the run that was started for a step: now, or when it tried before. As `start_child`."""
+    parent = Run.objects.get(pk=run_id)
+    done, is_first = begin_once(run_id, idempotency_key)
+    if is_first:
+        done.body = {"id": str(start_child(parent=parent, key=key, params=params).pk)}
+        done.save(update_fields=["body"])
+    return str(done.body["id"])
 
 
 @transaction.atomic

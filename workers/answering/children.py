@@ -11,11 +11,12 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 
 from pipelines.errors import ErrorClass, PipelineError
+from pipelines.tools.start_errors import start_error
 from scheduling.audit.operations import Actor
 from scheduling.clock import session
 from scheduling.clock.faults import fault_of
 from scheduling.clock.tries import Tries
-from scheduling.errors import IllegalTransition, NotValid, SchedulingError
+from scheduling.errors import IllegalTransition, SchedulingError
 from scheduling.instants import database_moment
 from scheduling.runs.models import DueWork, Run
 from scheduling.runs.operations import cancel_run, start_child
@@ -116,7 +117,7 @@ def _begin(pk: UUID) -> None:
         with transaction.atomic():
             child = start_child(parent=question.run, key=asks["task"], params=asks["params"])
     except SchedulingError as error:
-        _give(Answer(question=question, content={"error": _error_of(error, asks["pointer"]).as_dict()}))
+        _give(Answer(question=question, content={"error": start_error(error, asks["pointer"]).as_dict()}))
         return
     if not asks["waits"]:
         give([Answer(question=question, content={"run": {"id": str(child.pk)}}, subject_id=child.pk)])
@@ -166,15 +167,3 @@ def _told(run: Run | None) -> dict[str, Any]:
             "skip_reason": run.skip_reason,
         }
     }
-
-
-def _error_of(error: SchedulingError, pointer: str) -> PipelineError:
-    """What the step fails with where the run cannot be started."""
-    first = error.problems[0] if isinstance(error, NotValid) and error.problems else None
-    is_of_params = first is not None and first.pointer.startswith("/params")
-    return PipelineError(
-        code="bad_argument" if is_of_params else (error.code if first is None else first.code),
-        error_class=ErrorClass.VALIDATION if is_of_params else ErrorClass.PERMANENT,
-        detail=str(error),
-        pointer=f"{pointer}{first.pointer}" if is_of_params and first is not None else f"{pointer}/run",
-    )

@@ -16,6 +16,7 @@ BUILT_IN = [
     "http.request",
     "llm.chat",
     "log.write",
+    "task.run",
     "webhook.send",
 ]
 
