@@ -162,7 +162,7 @@ def _rule(schedule: Schedule) -> Rule:
 
 def _refused(error: ScheduleError) -> NotValid:
     pointer = f"/{error.field}" if error.field in ("start", "end") else ""
-    return NotValid.at(pointer, error.code, f"{error.detail}.", error.hint and f"{error.hint}.")
+    return NotValid.at(pointer, error.code, f"{error.detail}.", error.hint_sentence)
 
 
 def _occurrences(recurrence: Recurrence, start: datetime, end: datetime) -> list[datetime]:

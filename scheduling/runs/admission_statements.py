@@ -50,7 +50,8 @@ GROUP BY work.task_id
 """
 
 # Purpose: how many held runs of paused tasks were queued before the pause, which holds them, and how many of those a
-# backfill has led to, counted as above: they are not in the way of what is started by hand. Index: due_work_exclusive_idx; primary keys. Locks: none; the tasks are locked.
+# backfill has led to, counted as above: they are not in the way of what is started by hand. Index:
+# due_work_exclusive_idx; primary keys. Locks: none; the tasks are locked.
 HELD_BY_PAUSE = """
 SELECT work.task_id, count(*), count(*) FILTER (WHERE work.priority = 9 AND run.is_backfilled)
 FROM scheduling_duework work

@@ -42,6 +42,7 @@ from scheduling.schedules.models import (
     ScheduleState,
 )
 from scheduling.schedules.rules import calendar_keys
+from scheduling.schedules.selectors import upcoming
 from scheduling.tasks.models import Task
 
 _SHOWN = 10
@@ -184,8 +185,8 @@ def _pause(actor: Actor, schedule: Schedule) -> SafeString:
 
 def _resume(actor: Actor, schedule: Schedule) -> SafeString:
     resumed = operations.resume_schedule(actor=actor, schedule=schedule)
-    upcoming = local_moment(resumed.next_fire_at, resumed.timezone)
-    return format_html('<a href="{}">{}</a> is resumed. Next: {}.', change_url(schedule), schedule, upcoming)
+    at = local_moment(upcoming(resumed), resumed.timezone)
+    return format_html('<a href="{}">{}</a> is resumed. Next: {}.', change_url(schedule), schedule, at)
 
 
 def _delete(actor: Actor, schedule: Schedule) -> SafeString:
@@ -327,7 +328,7 @@ class ScheduleAdmin(OperationAdmin):
 
     @admin.display(description="next fire", ordering="next_fire_at")
     def next_local(self, schedule: Schedule) -> str:
-        return local_moment(schedule.next_fire_at, schedule.timezone)
+        return local_moment(upcoming(schedule), schedule.timezone)
 
 
 def _agent_of(task_id: str | None) -> Agent | None:

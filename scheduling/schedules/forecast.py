@@ -74,7 +74,7 @@ def _told(found: Preview, timezone: str, *, now: datetime) -> Forecast:
 
 
 def _problem(error: ScheduleError) -> str:
-    return f"{error.detail}. {error.hint}." if error.hint else f"{error.detail}."
+    return f"{error.detail}. {error.hint_sentence}" if error.hint else f"{error.detail}."
 
 
 def _local(instant: datetime, timezone: str) -> str:

@@ -32,6 +32,11 @@ class ScheduleError(ValueError):
         self.field = field
         self.hint = hint
 
+    @property
+    def hint_sentence(self) -> str | None:
+        """The hint with what ends a sentence."""
+        return self.hint if self.hint is None or self.hint.endswith(("?", ".")) else f"{self.hint}."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:

@@ -153,7 +153,10 @@ def _suggest(name: str) -> str:
     if not near:
         cities = difflib.get_close_matches(wanted.rpartition("/")[2], by_city, n=3, cutoff=0.8)
         near = [by_city[found] for found in cities]
-    return f"Did you mean {' or '.join(near)}?" if near else "Name a place, such as Europe/Chisinau, or UTC"
+    if not near:
+        return "Name a place, such as Europe/Chisinau, or UTC"
+    *others, last = near
+    return f"Did you mean {', '.join(others)} or {last}?" if others else f"Did you mean {last}?"
 
 
 @lru_cache(maxsize=8192)

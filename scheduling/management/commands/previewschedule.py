@@ -44,7 +44,7 @@ class Command(BaseCommand):
         try:
             shown = answer(parse_request(given), datetime.now(UTC))
         except ScheduleError as error:
-            hint = f"\n{error.hint}." if error.hint else ""
+            hint = f"\n{error.hint_sentence}" if error.hint else ""
             raise CommandError(f"{error.field}: {error.detail}.{hint}") from None
         self._print(shown)
 

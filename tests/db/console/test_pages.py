@@ -133,12 +133,17 @@ def test_a_log_in_without_a_destination_lands_on_the_dashboard(client, db):
 
 
 def test_quarantined_schedules_are_on_the_dashboard_and_in_the_list_with_their_reason(client, db):
-    ScheduleFactory(state="quarantined", state_reason="cannot be planned: no such zone")
+    ScheduleFactory(
+        state="quarantined",
+        state_reason="cannot be planned: no such zone",
+        next_fire_at=datetime(2031, 5, 6, tzinfo=UTC),
+    )
     client.force_login(OperatorFactory(admin=True))
 
     assert "the others fire in time; 1 is quarantined" in client.get("/admin/").content.decode()
     listed = client.get("/admin/scheduling/schedule/?state=quarantined").content.decode()
     assert "cannot be planned: no such zone" in listed
+    assert "2031-05-06" not in listed, "it does not fire then"
 
 
 def test_the_dashboard_shows_schedules_that_nobody_fires(client, db):
