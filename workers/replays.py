@@ -22,18 +22,28 @@ _BATCH = 500
 _COPIED = [field.name for field in StepRun._meta.concrete_fields if field.name not in ("id", "run")]
 
 
+def may_be_replayed(run: Run) -> bool:
+    """A check of a condition is no run of its task: as one, it would take the task's place and start its followers."""
+    return RunState(run.state) not in LIVE_STATES and run.trigger_kind != TriggerKind.CHECK
+
+
 @transaction.atomic
 def replay_run(*, actor: Actor, run: Run, from_step: str = "", newest: bool = False) -> Run:
     """Start the task again with the params and the event of a run that has ended; from a step on, with the finished
     results of those before it. `newest`: on the newest revision, else on the run's own.
 
     Finished results are copied and nothing else. Overlap, limits and deduplication hold as for any start. NotValid for
-    a step that cannot be begun from and for params that do not fit; IllegalTransition for a run that is live and for an
-    archived task; Conflict where the document cannot be used on this host.
+    a step that cannot be begun from and for params that do not fit; IllegalTransition for a live run, a check of
+    a condition and an archived task; Conflict where the document cannot be used on this host.
     """
     old = Run.objects.select_related("revision").get(pk=run.pk)
     if RunState(old.state) in LIVE_STATES:
         raise IllegalTransition("A run that has not ended cannot be replayed.", allowed_actions=allowed_actions(run))
+    if old.trigger_kind == TriggerKind.CHECK:
+        raise IllegalTransition(
+            "A check of a condition is no run of the task, and is not replayed: the next tick looks again.",
+            allowed_actions=allowed_actions(run),
+        )
     task = Task.objects.select_related("current_revision").get(pk=old.task_id)
     if task.state == TaskState.ARCHIVED or task.current_revision is None:
         raise IllegalTransition("An archived task cannot run.", allowed_actions=())

@@ -18,6 +18,7 @@ from scheduling.errors import Conflict, NotValid
 from scheduling.events.models import Event, Outbox
 from scheduling.events.topics import RESERVED
 from scheduling.ids import new_id
+from scheduling.runs.lineage import event_depth
 from scheduling.runs.models import Run
 from scheduling.triggers.events import start_runs_of
 from scheduling.wakeup import QUESTIONS_CHANNEL, after_commit
@@ -113,9 +114,12 @@ def _publish_once(run_id: str, key: str, topic: str, payload: Mapping[str, Any])
     record, is_first = begin_once(run_id, key)
     if not is_first:
         return PublishedOnce(UUID(record.body["id"]), tuple(map(UUID, record.body["runs"])))
-    depth = 1 + (run.event.depth if run.event is not None else 0)
     published = _publish(
-        actor=Actor.of_agent(run.agent), topic=topic, payload=payload, depth=depth, is_backfilled=run.is_backfilled
+        actor=Actor.of_agent(run.agent),
+        topic=topic,
+        payload=payload,
+        depth=1 + event_depth(run),
+        is_backfilled=run.is_backfilled,
     )
     record.body = {"id": str(published.event.pk), "runs": [str(each) for each in published.run_ids]}
     record.save(update_fields=["body"])

@@ -24,6 +24,7 @@ from scheduling.clock.tries import Tries
 from scheduling.events.operations import store
 from scheduling.events.topics import topic_of_end
 from scheduling.instants import database_now
+from scheduling.runs.lineage import event_depth
 from scheduling.runs.models import Run
 from scheduling.runs.states import FINAL_STATES, RunState, TriggerKind
 from scheduling.schedules.models import Schedule, ScheduleKind
@@ -240,7 +241,7 @@ def start_followers(run: Run) -> list[UUID]:
             "scheduled_for": run.scheduled_for.isoformat() if run.scheduled_for else None,
         },
         agent_id=run.agent_id,
-        depth=1 + (run.event.depth if run.event is not None else 0),
+        depth=1 + event_depth(run),
     )
     moment = Moment(
         event=event,

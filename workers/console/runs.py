@@ -36,7 +36,7 @@ from scheduling.tasks.models import Task
 from workers.console.dead_letters import RETRIED_AT_ONCE, dead_groups, dead_runs, newest_dead
 from workers.console.run_page import run_page
 from workers.recordings import record_run
-from workers.replays import replay_run
+from workers.replays import may_be_replayed, replay_run
 
 _TASKS_SEARCHED = 200
 _SNOOZE = timedelta(hours=1)
@@ -198,7 +198,7 @@ class RunAdmin(DeedsAdmin, ReadOnlyAdmin):
             "opts": self.opts,
             "original": run,
             "buttons": self.buttons(request, run),
-            "may_replay": run.state not in LIVE_STATES and request.user.has_perm(OPERATE_RUN),
+            "may_replay": may_be_replayed(run) and request.user.has_perm(OPERATE_RUN),
             **run_page(run, now=database_now()),
         }
         return TemplateResponse(request, "console/run.html", context)

@@ -14,7 +14,7 @@ from scheduling.errors import NotValid
 from scheduling.events.models import Event, Outbox
 from scheduling.events.topics import CONDITION_MET, RESERVED, topic_of_end
 from scheduling.models import DueWork, Run, RunEnd, Schedule, Task
-from scheduling.runs.operations import cancel_run, retry_run, start_run
+from scheduling.runs.operations import cancel_run, retry_run, start_child, start_run
 from scheduling.runs.states import RunState
 from scheduling.schedules.operations import pause_schedule, update_schedule
 from scheduling.tasks.models import TaskState
@@ -177,6 +177,23 @@ def test_tasks_that_follow_each_other_stop_at_the_deepest_event(settings: Any) -
         act_on_run_ends()
 
     assert Run.objects.count() == 1 + 3
+
+
+def test_a_circle_is_cut_though_a_step_that_starts_a_run_is_part_of_it(settings: Any) -> None:
+    settings.ORDINAUT_MAX_EVENT_DEPTH = 3
+    caller = TaskFactory()
+    called = TaskFactory(agent=caller.agent)
+    follow(called, task=caller)
+    begin(caller)
+
+    for _ in range(10):
+        for run in Run.objects.filter(state=RunState.QUEUED):
+            if run.task_id == caller.pk:
+                start_child(parent=run, key=called.key, params={})
+            end(run)
+        act_on_run_ends()
+
+    assert Run.objects.filter(task=caller).count() == 1 + 3
 
 
 @pytest.mark.parametrize(

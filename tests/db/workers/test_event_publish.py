@@ -102,6 +102,21 @@ def test_a_topic_that_nobody_may_publish_fails_the_step_and_stores_nothing(topic
     assert not Event.objects.exists()
 
 
+def test_a_circle_is_cut_though_the_one_that_publishes_is_started_by_a_step(settings):
+    settings.ORDINAUT_MAX_EVENT_DEPTH = 3
+    agent = AgentFactory()
+    TaskFactory(agent=agent, key="tells", document=telling("ping.pong"))
+    step = {"id": "start", "uses": "task.run", "with": {"task": "tells"}}
+    listener = TaskFactory(agent=agent, document={"version": 1, "steps": [step]})
+    add_schedule(actor=ACTOR, task=listener, definition={"kind": "event", "expression": "ping.pong"})
+    start_run(actor=ACTOR, task=listener)
+
+    for _ in range(12):
+        go_on()
+
+    assert Run.objects.filter(task=listener).count() == 4
+
+
 def test_runs_that_publish_for_each_other_come_to_an_end(settings):
     settings.ORDINAUT_MAX_EVENT_DEPTH = 3
     task = TaskFactory(document=telling("ping.pong"))

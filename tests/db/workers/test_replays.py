@@ -48,6 +48,16 @@ def go_on(*answers: Any) -> Tools:
     return tools
 
 
+def test_a_check_of_a_condition_is_no_run_of_the_task_and_is_not_replayed():
+    run = ended()
+    Run.objects.filter(pk=run.pk).update(trigger_kind="check")
+
+    with pytest.raises(IllegalTransition, match="a condition is no run of the task"):
+        replay_run(actor=ACTOR, run=run)
+
+    assert Run.objects.count() == 1
+
+
 @pytest.mark.parametrize(("begin", "called", "output"), [("", 3, {"a": 9, "c": 9}), ("c", 1, {"a": 1, "c": 9})])
 def test_only_what_stands_behind_is_run_again(begin: str, called: int, output: Any):
     run = ended()
