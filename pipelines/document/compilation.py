@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from pipelines.document.layout import Layout
+from pipelines.document.limits import MAX_WAIT
 from pipelines.document.names import EVERYWHERE, Names
 from pipelines.document.problems import Problem, from_expression, pointer_to
 from pipelines.expressions import (
@@ -78,6 +79,17 @@ class Compilation:
         if length < timedelta():
             self.refuse(pointer_to(pointer, name), "bad_duration", f"{text!r} is negative")
             return None
+        return length
+
+    def longest_wait(self, source: Mapping[str, Any], pointer: str) -> timedelta | None:
+        """The `timeout` of what a parked run waits for, None where it has none."""
+        length = self.duration(source, "timeout", pointer)
+        if length is None:
+            return None
+        if length == timedelta():
+            self.refuse(f"{pointer}/timeout", "bad_duration", "a time-out must be longer than nothing")
+        if length > MAX_WAIT:
+            self.refuse(f"{pointer}/timeout", "bad_duration", f"a time-out has at most {MAX_WAIT.days} days")
         return length
 
     def _check(self, references: Iterable[tuple[str, Reference]], names: Names) -> None:

@@ -1,11 +1,10 @@
 """`approval`: ask people, and go on by what they say."""
 
-from datetime import timedelta
 from typing import Any
 
 from pipelines.document.forms import compile_form
 from pipelines.document.kinds.base import StepKind, WrittenStep
-from pipelines.document.limits import MAX_QUESTION, MAX_WAIT
+from pipelines.document.limits import MAX_QUESTION
 from pipelines.document.nodes import ApprovalBody, OnTimeout
 from pipelines.document.schemas import Schema, SchemaRefused
 from pipelines.document.shape import object_of
@@ -30,7 +29,7 @@ def _compile(step: WrittenStep) -> ApprovalBody | None:
         detail=_text(step, "detail"),
         form=form,
         roles=tuple(dict.fromkeys(written.get("roles", ()))),
-        timeout=_timeout(step),
+        timeout=step.compilation.longest_wait(step.source["approval"], step.place("approval")),
         on_timeout=on_timeout,
         tolerates_rejection=written.get("on_reject") == "continue",
     )
@@ -58,18 +57,6 @@ def _form(step: WrittenStep) -> Schema | None:
         hint = "form: {type: object, properties: {note: {type: string}}}"
         step.compilation.refuse(step.place("approval", "form"), "bad_schema", str(error), hint=hint)
         return None
-
-
-def _timeout(step: WrittenStep) -> timedelta | None:
-    place = step.place("approval")
-    timeout = step.compilation.duration(step.source["approval"], "timeout", place)
-    if timeout is None:
-        return None
-    if timeout == timedelta():
-        step.compilation.refuse(f"{place}/timeout", "bad_duration", "a time-out must be longer than nothing")
-    if timeout > MAX_WAIT:
-        step.compilation.refuse(f"{place}/timeout", "bad_duration", f"a time-out has at most {MAX_WAIT.days} days")
-    return timeout
 
 
 APPROVAL = StepKind(

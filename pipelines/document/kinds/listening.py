@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 from pipelines.document.kinds.base import StepKind, WrittenStep
-from pipelines.document.limits import MAX_WAIT
 from pipelines.document.nodes import EventBody
 from pipelines.document.shape import object_of
 from scheduling.core.topics import problem_of
@@ -20,7 +19,7 @@ def _compile(step: WrittenStep) -> EventBody | None:
     if "filter" in written:
         names = step.names.with_roots("event")
         condition = step.compilation.condition(written["filter"], step.place("wait_for_event", "filter"), names)
-    timeout = _timeout(step)
+    timeout = step.compilation.longest_wait(step.source["wait_for_event"], step.place("wait_for_event"))
     on_timeout = written.get("on_timeout", "fail")
     if on_timeout == "continue" and "timeout" not in written:
         detail = "on_timeout says what comes of a time-out, and there is none"
@@ -34,18 +33,6 @@ def _compile(step: WrittenStep) -> EventBody | None:
         is_content_without=on_timeout == "continue",
         buffered=step.compilation.duration(written, "buffered", step.place("wait_for_event")) or timedelta(),
     )
-
-
-def _timeout(step: WrittenStep) -> timedelta | None:
-    place = step.place("wait_for_event")
-    length = step.compilation.duration(step.source["wait_for_event"], "timeout", place)
-    if length is None:
-        return None
-    if length == timedelta():
-        step.compilation.refuse(f"{place}/timeout", "bad_duration", "a time-out must be longer than nothing")
-    if length > MAX_WAIT:
-        step.compilation.refuse(f"{place}/timeout", "bad_duration", f"a time-out has at most {MAX_WAIT.days} days")
-    return length
 
 
 WAIT_FOR_EVENT = StepKind(
