@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import OperationalError, connection
-
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.tools.base import SideEffect, ToolContext, tool
+from pipelines.tools.own_database import own_database
 from scheduling.errors import NotValid
 from scheduling.events.operations import ListenerHeld, publish_for_run
 
@@ -54,17 +53,13 @@ def event_publish(context: ToolContext, *, topic: str, payload: Mapping[str, Any
 
     Once for each step of a run, however often the step is tried.
     """
-    try:
-        published = publish_for_run(
-            run_id=context.run_id, key=context.idempotency_key, topic=topic, payload=payload or {}
-        )
-    except NotValid as error:
-        raise PipelineError("bad_argument", ErrorClass.VALIDATION, str(error)) from error
-    except ListenerHeld as error:
-        raise PipelineError("listener_held", ErrorClass.TRANSIENT, str(error)) from error
-    except OperationalError as error:
-        raise PipelineError("database_unavailable", ErrorClass.TRANSIENT, str(error).strip()) from error
-    finally:
-        # The thread is one of many, and seldom publishes again.
-        connection.close()
+    with own_database():
+        try:
+            published = publish_for_run(
+                run_id=context.run_id, key=context.idempotency_key, topic=topic, payload=payload or {}
+            )
+        except NotValid as error:
+            raise PipelineError("bad_argument", ErrorClass.VALIDATION, str(error)) from error
+        except ListenerHeld as error:
+            raise PipelineError("listener_held", ErrorClass.TRANSIENT, str(error)) from error
     return {"id": str(published.event_id), "runs": [str(run_id) for run_id in published.run_ids]}

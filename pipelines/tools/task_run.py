@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import OperationalError, connection
-
-from pipelines.errors import ErrorClass, PipelineError
 from pipelines.tools.base import SideEffect, ToolContext, tool
+from pipelines.tools.own_database import own_database
 from pipelines.tools.start_errors import start_error
 from scheduling.errors import SchedulingError
 from scheduling.runs.operations import start_child_once
@@ -52,15 +50,11 @@ def task_run(context: ToolContext, *, task: str, params: Mapping[str, Any] | Non
 
     Once for each step of a run, however often the step is tried. The step `run` starts one and can wait for it.
     """
-    try:
-        run_id = start_child_once(
-            run_id=context.run_id, idempotency_key=context.idempotency_key, key=task, params=params or {}
-        )
-    except SchedulingError as error:
-        raise start_error(error) from error
-    except OperationalError as error:
-        raise PipelineError("database_unavailable", ErrorClass.TRANSIENT, str(error).strip()) from error
-    finally:
-        # The thread is one of many, and seldom starts a run again.
-        connection.close()
+    with own_database():
+        try:
+            run_id = start_child_once(
+                run_id=context.run_id, idempotency_key=context.idempotency_key, key=task, params=params or {}
+            )
+        except SchedulingError as error:
+            raise start_error(error) from error
     return {"run_id": run_id}
