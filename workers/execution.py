@@ -108,7 +108,7 @@ class Execution:
             elif isinstance(error, JournalRefused):
                 # As in `_settle`, in a task, because it has to wait.
                 self._journal.drop()
-                self._go_on_in_a_task(self._settlerefused(error), finished)
+                self._go_on_in_a_task(self._settle_refused(error), finished)
                 return
             finished(self, None)
 
@@ -356,11 +356,11 @@ class Execution:
             await self._journal.settle(settlement)
         except (JournalRefused, Unstorable) as error:
             self._journal.drop()
-            await self._settlerefused(error)
+            await self._settle_refused(error)
             return
         self._tell(settlement)
 
-    async def _settlerefused(self, error: Exception) -> None:
+    async def _settle_refused(self, error: Exception) -> None:
         settlement = refused(self.claimed.attempt, error)
         try:
             await self._journal.settle(settlement)
