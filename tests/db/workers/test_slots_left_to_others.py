@@ -101,6 +101,18 @@ def test_a_live_run_starts_at_once_beside_a_backfill_that_has_enough_for_all_slo
     assert run(go()) == (True, 3)
 
 
+async def seconds_to_work_off(process):
+    """Until nothing is due any more."""
+    claiming = asyncio.create_task(process.pool.run())
+    began = time.monotonic()
+    while await process.database.fetch(b"SELECT run_id FROM scheduling_duework"):
+        await asyncio.sleep(0.02)
+    took = time.monotonic() - began
+    process.pool.stop_claiming()
+    await claiming
+    return took
+
+
 @pytest.mark.parametrize("queues", [1, 3])
 def test_a_backlog_of_the_lowest_priority_is_worked_off_without_a_pause(queues):
     """Not a part of it at each poll: half a second or more."""
@@ -111,14 +123,7 @@ def test_a_backlog_of_the_lowest_priority_is_worked_off_without_a_pause(queues):
     async def go():
         names = ["default", *(f"other-{number}" for number in range(queues - 1))]
         async with bench(slots=8, queues=names) as process:
-            claiming = asyncio.create_task(process.pool.run())
-            began = time.monotonic()
-            while await process.database.fetch(b"SELECT run_id FROM scheduling_duework"):
-                await asyncio.sleep(0.02)
-            took = time.monotonic() - began
-            process.pool.stop_claiming()
-            await claiming
-            return took
+            return await seconds_to_work_off(process)
 
     assert run(go()) < 3
 
@@ -130,13 +135,6 @@ def test_the_next_of_a_backfill_is_taken_when_one_has_ended():
 
     async def go():
         async with bench(slots=2) as process:
-            claiming = asyncio.create_task(process.pool.run())
-            began = time.monotonic()
-            while await process.database.fetch(b"SELECT run_id FROM scheduling_duework"):
-                await asyncio.sleep(0.05)
-            took = time.monotonic() - began
-            process.pool.stop_claiming()
-            await claiming
-            return took
+            return await seconds_to_work_off(process)
 
     assert 0.05 < run(go()) < 4  # one after the other, and not one a poll
