@@ -5,7 +5,8 @@ goes wrong here, is the business of the pass that follows at once: a mark that w
 asks the database's clock whether the instant has come, and a version that has changed meanwhile voids the plan.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -52,6 +53,16 @@ def _planned(schedule: DueSchedule) -> Planned | None:
         logger.exception("schedule.not_planned_ahead", schedule=str(schedule.id))
         return None
     return planned if planned.lane is Lane.PLAIN and not planned.is_stray else None
+
+
+@contextmanager
+def ready(planned: Sequence[Planned]) -> Iterator[None]:
+    """In this block all that `fire_ahead` needs but its statement has been sent; wait for the instant in it."""
+    if not planned:
+        yield
+        return
+    with session.searching(A_MOMENT), session.kept():
+        yield
 
 
 def fire_ahead(planned: Sequence[Planned]) -> PassResult:

@@ -11,7 +11,7 @@ from django.db import close_old_connections, connection
 
 from scheduling.backfills.pacing import BackfillPacer
 from scheduling.clock import metrics, session
-from scheduling.clock.ahead import SHORTEST, fire_ahead, plan_ahead
+from scheduling.clock.ahead import SHORTEST, fire_ahead, plan_ahead, ready
 from scheduling.clock.due import Share, earliest_mark, seconds_to_next_to_come
 from scheduling.clock.ear import Ear
 from scheduling.clock.faults import Fault, fault_of
@@ -170,16 +170,20 @@ class Clock:
         planned: list[Planned] = []
         if earliest is not None and pause == to_mark and pause > SHORTEST:
             planned = plan_ahead(earliest[1], stepped_over=self._stepped_over.known(), horizon=self._horizon)
-            pause = max(until - time.monotonic(), 0.0)
+        with ready(planned):
+            self._wait(until)
+            # Whatever woke the clock before the mark may be a change of what is planned.
+            if planned and time.monotonic() >= until and not self._stopping.is_set():
+                metrics.RUNS.inc(fire_ahead(planned).runs)
+
+    def _wait(self, until: float) -> None:
+        pause = max(until - time.monotonic(), 0.0)
         session.rests()
         if not self._ear.wait(pause):
             # There is no ear, or it was lost in the middle of the pause.
             self._stopping.wait(min(pause, max(until - time.monotonic(), 0.0)))
         if self._ear.has_heard:
             self._horizon.told()
-        # Whatever woke the clock before the mark may be a change of what is planned.
-        if planned and time.monotonic() >= until and not self._stopping.is_set():
-            metrics.RUNS.inc(fire_ahead(planned).runs)
 
     def _come_back(self, error: Exception, fault: Fault) -> None:
         """After a pass that broke off: start from a clean connection, after a wait that grows and is spread."""

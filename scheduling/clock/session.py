@@ -126,6 +126,22 @@ def searching(at_most: timedelta = SEARCHING) -> Iterator[None]:
         _statement_at_most.reset(token)
 
 
+@contextmanager
+def kept() -> Iterator[None]:
+    """In this block the clock's own connection has the limits chosen here already, so that a single statement that must
+    not be late needs no transaction around it. Two round trips: one before the block, and one after it."""
+    usual, chosen = _limits_of_connection(), _chosen()
+    if usual is None or usual == chosen:
+        yield
+        return
+    raw = connection.connection
+    _keep(raw, chosen)
+    yield
+    # Where the block failed, or lost its connection, each transaction goes on to set its own.
+    if connection.connection is raw and not raw.closed:
+        _keep(raw, usual)
+
+
 def limits() -> Limits:
     """Of a statement, of a wait for a lock, and of silence in a transaction, as the settings say; 0 is no limit."""
     return conf.clock_statement_timeout(), conf.clock_lock_timeout(), conf.clock_idle_timeout()
@@ -158,6 +174,12 @@ def _limits_of_connection() -> Limits | None:
         _kept[raw] = limits() if is_direct else None
         logger.debug("clock.connected", is_direct=is_direct)
     return _kept[raw]
+
+
+def _keep(raw: Any, chosen: Limits) -> None:
+    with connection.cursor() as cursor:
+        _set(cursor, chosen, only_here=False)
+    _kept[raw] = chosen
 
 
 def _forget_limits() -> None:

@@ -6,11 +6,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
 
-from scheduling.clock import metrics
-from scheduling.clock.ahead import fire_ahead, plan_ahead
+from scheduling.clock import metrics, session
+from scheduling.clock.ahead import fire_ahead, plan_ahead, ready
 from scheduling.clock.firing import run_pass
 from scheduling.clock.loop import Clock
+from scheduling.clock.planned import Planned
 from scheduling.models import DueWork, Run, Schedule
 from scheduling.runs.plain import FEW
 from tests.db.clock.refusing import accept_all_runs, refuse_runs_of
@@ -209,6 +212,59 @@ def test_a_clock_fires_at_the_instant_without_a_pass(monkeypatch: pytest.MonkeyP
     run = Run.objects.get()
     assert run.scheduled_for is not None
     assert timedelta(0) <= run.created_at - run.scheduled_for < timedelta(milliseconds=100)
+
+
+def statement_limit() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW statement_timeout")
+        return str(cursor.fetchone()[0])
+
+
+def end_this_connection() -> None:
+    ended = connection.connection.info.backend_pid
+    with psycopg.connect(connection.connection.info.dsn, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [ended])
+
+
+def fire_without_connection(planned: list[Planned]) -> None:
+    with ready(planned):
+        end_this_connection()
+        fire_ahead(planned)
+
+
+def test_nothing_but_the_one_statement_is_sent_at_the_instant() -> None:
+    at = just_now()
+    due(at)
+    due(at)
+    with session.owned():
+        planned = plan_ahead(at)
+        usual = statement_limit()
+        with ready(planned):
+            assert statement_limit() == "500ms" != usual
+            # Through Django's cursors goes what is around it; the statement itself has a cursor of its own.
+            with CaptureQueriesContext(connection) as around:
+                assert fire_ahead(planned).runs == 2
+            assert [each["sql"] for each in around] == ["SELECT pg_notify('ordinaut_due', 'default')"]
+        assert statement_limit() == usual
+
+
+def test_without_a_plan_the_connection_is_left_as_it_is() -> None:
+    with session.owned(), session.single_statement():
+        usual = statement_limit()
+        with ready([]), CaptureQueriesContext(connection) as queries:
+            assert statement_limit() == usual
+        assert len(queries) == 1
+
+
+def test_a_connection_that_is_lost_at_the_instant_does_not_hide_why() -> None:
+    at = just_now()
+    due(at)
+    with session.owned():
+        planned = plan_ahead(at)
+        with pytest.raises(OperationalError, match=r"terminat|closed"):
+            fire_without_connection(planned)
+        connection.close()
+        assert run_pass(now=at).runs == 1
 
 
 def test_a_clock_that_is_woken_before_the_instant_fires_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
