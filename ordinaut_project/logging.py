@@ -1,6 +1,7 @@
 """Structured logs: one JSON object a line on standard error, for our loggers and for every library's.
 
-Tracebacks carry no local variables: they would leak secrets (structlog's dict tracebacks do by default).
+Tracebacks carry no local variables: they would leak secrets (structlog's dict tracebacks do by default). What is logged
+during the call of a tool that was given secrets has none of them.
 """
 
 import logging.config
@@ -9,6 +10,8 @@ from typing import Any
 import orjson
 import structlog
 from structlog.typing import Processor
+
+from pipelines.secrets.redaction import redact_log
 
 
 def _shared_processors() -> list[Processor]:
@@ -49,6 +52,7 @@ def logging_settings(*, level: str, form: str) -> dict[str, Any]:
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                     tracebacks,
+                    redact_log,
                     renderer,
                 ],
             }

@@ -1,4 +1,4 @@
-"""Secrets (written, never read back), tool servers, and the catalog of this host's tools."""
+"""Tool servers, and the catalog of this host's tools. Secrets stand in `pipelines.secrets.admin`."""
 
 from typing import Any
 
@@ -8,21 +8,10 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
-from pipelines.models import Secret, ToolServer
+from pipelines.models import ToolServer
+from pipelines.secrets import admin as secrets_admin  # noqa: F401 - registers its page
 from pipelines.tools.registry import catalog
 from scheduling.console.listing import ReadOnlyAdmin, exact_time
-
-
-@admin.register(Secret)
-class SecretAdmin(ReadOnlyAdmin):
-    """Names alone: the value is shown nowhere."""
-
-    list_display = ("name", "agent", "key_id", "changed")
-    list_select_related = ("agent",)
-    search_fields = ("name", "agent__name")
-    ordering = ("name", "id")
-    hidden_fields = ("ciphertext",)
-    changed = exact_time("updated_at", "changed")
 
 
 @admin.register(ToolServer)

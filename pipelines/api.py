@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from pipelines.document import document_schema
 from pipelines.port import PipelinePort
+from pipelines.secrets import api as secrets_api
 from pipelines.tools.base import InDoubt, SideEffect, ToolSpec
 from pipelines.tools.registry import catalog
 from scheduling.api.access import READ_TASKS, READ_TOOLS
@@ -171,6 +172,7 @@ def _unreadable(error: ValueError) -> dict[str, Any]:
 
 
 urlpatterns = [
+    *secrets_api.urlpatterns,
     path("tools", ToolList.as_view(), name="tools"),
     path("tools/<path:name>", ToolView.as_view(), name="tool"),
     path("pipelines/validate", ValidateView.as_view(), name="pipeline-validate"),

@@ -13,6 +13,7 @@ import orjson
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from pipelines.secrets.vault import Vault, read_key
 from pipelines.tools.addresses import AllowList
 from pipelines.tools.webhook_secrets import WebhookSecrets
 
@@ -37,6 +38,14 @@ def webhook_secrets() -> WebhookSecrets:
         return WebhookSecrets.parse(getattr(settings, "ORDINAUT_WEBHOOK_SECRETS", ()))
     except ValueError as error:
         raise SettingError(f"ORDINAUT_WEBHOOK_SECRETS: {error}") from None
+
+
+def vault() -> Vault:
+    """What encrypts secrets with the keys of `ORDINAUT_ENCRYPTION_KEYS`, the first for new ones."""
+    try:
+        return Vault([read_key(text) for text in getattr(settings, "ORDINAUT_ENCRYPTION_KEYS", ())])
+    except ValueError as error:
+        raise SettingError(f"ORDINAUT_ENCRYPTION_KEYS: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,13 @@ class Secret(models.Model):
     name = models.SlugField(max_length=80)
     ciphertext = models.BinaryField()
     key_id = models.CharField(max_length=16, help_text="Which key it is encrypted with.")
+    tools = ArrayField(models.CharField(max_length=200), default=list, help_text="The tools that may be given it.")
+    hosts = ArrayField(
+        models.CharField(max_length=253),
+        default=list,
+        blank=True,
+        help_text="Where alone it may be sent; empty: anywhere.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 

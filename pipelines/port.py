@@ -1,6 +1,7 @@
 """What scheduling may ask of pipelines, named to it by the setting ORDINAUT_PIPELINE_PORT."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from pipelines.document import (
@@ -36,9 +37,10 @@ class PipelinePort:
     def validate(self, document: object, *, agent_id: str | None = None) -> list[dict[str, Any]]:
         """Everything that is wrong with a document, warnings included; empty where it can be stored as it is.
 
-        Every agent may use every tool of the host: `agent_id` decides nothing yet.
+        Every agent may use every tool of the host, and its own secrets; with `agent_id` None any secret is taken.
         """
-        return _shown(validate(document, catalog=_catalog()))
+        secrets = None if agent_id is None else _SecretsOf(agent_id)
+        return _shown(validate(document, catalog=_catalog(), secrets=secrets))
 
     def normalise(self, document: object) -> dict[str, Any]:
         """The document in the form to store. Raises DocumentInvalid, a ValueError, for what is no object."""
@@ -77,7 +79,7 @@ class PipelinePort:
             steps=frozenset(),
             all_steps=frozenset(),
             params=None,
-            secrets=frozenset(),
+            secrets=None,
             is_document=False,
         )
         ordered = sorted(condition.references, key=lambda each: (each.root, each.member or ""))
@@ -99,6 +101,29 @@ class PipelinePort:
         except ExpressionError as error:
             truth = TemplateRefused(from_expression(error, ""))
         return truth, reading + min(fuel, FUEL) - max(meter.fuel, 0)
+
+
+class _SecretsOf(Mapping[str, Collection[str]]):
+    """The tools that may have each secret of an agent; asked for when a document names the first one."""
+
+    def __init__(self, agent_id: str) -> None:
+        self._agent_id = agent_id
+
+    @cached_property
+    def _found(self) -> Mapping[str, Collection[str]]:
+        # Models are not ready while apps are imported.
+        from pipelines.secrets.selectors import tools_of_secrets
+
+        return tools_of_secrets(self._agent_id)
+
+    def __getitem__(self, name: str) -> Collection[str]:
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 def _catalog() -> Catalog:

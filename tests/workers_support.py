@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
+from pipelines.conf import vault
 from pipelines.tools.base import Catalog
 from pipelines.tools.isolation import Isolation
 from pipelines.tools.registry import catalog as real_catalog
@@ -23,6 +24,7 @@ from workers.equipment import Equipment
 from workers.gates import GateKeeper
 from workers.journal import JournalWriter
 from workers.pool import Pool
+from workers.secrets import SecretReader
 from workers.tally import Tally
 
 Result = TypeVar("Result")
@@ -113,7 +115,13 @@ async def bench(
             briefing=Briefing(claims, catalog=tools),
             database=claims,
             equipment=Equipment(
-                writer=writer, catalog=tools, isolation=isolation, clock=DatabaseClock(), gates=gates, tally=tally
+                writer=writer,
+                catalog=tools,
+                isolation=isolation,
+                clock=DatabaseClock(),
+                gates=gates,
+                tally=tally,
+                secrets=SecretReader(claims, vault()),
             ),
         )
         parts.append(Bench(claims, pool, writer, tally, boot_id))

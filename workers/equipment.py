@@ -14,6 +14,7 @@ from workers.faults import Faults
 from workers.gates import GateKeeper
 from workers.journal import JournalWriter, RunJournal
 from workers.points import reach
+from workers.secrets import SecretReader
 from workers.tally import Tally
 
 
@@ -27,6 +28,7 @@ class Equipment:
     clock: DatabaseClock
     gates: GateKeeper
     tally: Tally
+    secrets: SecretReader
     faults: Faults = field(default_factory=Faults)
     rng: Random = field(default_factory=Random)
 
@@ -50,7 +52,7 @@ class TrackedInvoker:
             attempt=call.attempt,
             run_attempt=self._run.attempt,
             uses=call.spec.name,
-            input=call.input,
+            input=call.told,
             started_at=self._equipment.clock.now(),
         )
         if call.spec.side_effect is SideEffect.EFFECT and call.spec.in_doubt is not InDoubt.RETRY:

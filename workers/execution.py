@@ -299,6 +299,7 @@ class Execution:
             clock=self._equipment.clock,
             retries=self._retries,
             answers=self.brief.answers,
+            secrets=self._equipment.secrets.of_agent(self.claimed.agent_id),
         )
         return PipelineExecution(pipeline, surroundings, self.brief.history, self._equipment.rng)
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import structlog
 
-from pipelines.conf import isolated_processes
+from pipelines.conf import isolated_processes, vault
 from pipelines.tools.isolation import Isolation
 from pipelines.tools.registry import catalog
 from pipelines.tools.threads import overstayed
@@ -31,6 +31,7 @@ from workers.outage import Outage
 from workers.pool import Pool
 from workers.pulse import Message, Pulse
 from workers.release import release_name
+from workers.secrets import SecretReader
 from workers.statements import CHANGE_STATE, REGISTER
 from workers.tally import Tally
 
@@ -97,6 +98,7 @@ class WorkerProcess:
                 clock=DatabaseClock(),
                 gates=self._gates,
                 tally=self._tally,
+                secrets=SecretReader(self._claims, vault()),
                 faults=self._faults,
             ),
         )

@@ -23,11 +23,16 @@ from ordinaut_project.embedded.postgres import Postgres, await_predecessor
 from ordinaut_project.embedded.seeding import Seeded, fingerprint, read_seeded
 from ordinaut_project.embedded.state import Credentials, State, read_env
 from ordinaut_project.embedded.valkey import Valkey
+from pipelines.secrets.vault import new_key
 from workers.supervisor import Child, ChildSpec, Supervisor, SupervisorError, describe_exit, spawn
 
 _READY_WITHIN = 60.0
 _SEEDED_WITHIN = 300.0
 _FIRST_RUN_WITHIN = 30.0
+_KEYS = "ORDINAUT_ENCRYPTION_KEYS"
+_GIVEN = (
+    "DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL", "ORDINAUT_HTTP_ALLOW", "ORDINAUT_ALLOWED_HOSTS", _KEYS
+)  # fmt: skip
 _PREFERRED_WEATHER_PORT = 8099
 _SETTLED = {"succeeded", "failed", "canceled", "skipped"}
 
@@ -129,6 +134,9 @@ class Stack:
             "ORDINAUT_ENV": "development",
             "ORDINAUT_METRICS_TOKEN": kept.get("ORDINAUT_METRICS_TOKEN") or secrets.token_urlsafe(32),
             "ORDINAUT_SECRET_KEY": kept.get("ORDINAUT_SECRET_KEY") or secrets.token_urlsafe(50),
+            "ORDINAUT_ENCRYPTION_KEYS": given.get("ORDINAUT_ENCRYPTION_KEYS")
+            or kept.get("ORDINAUT_ENCRYPTION_KEYS")
+            or new_key(),
             "ORDINAUT_MAIL_DIR": str(self._state.mail),
             "ORDINAUT_CALENDAR_DIR": str(self._state.calendar),
             "ORDINAUT_HTTP_ALLOW": ",".join(part for part in allowed if part),
@@ -284,9 +292,16 @@ Ordinaut is up ({took:.1f} s).
 
 
 def _given_variables(state: State) -> Iterator[tuple[str, str]]:
-    """Addresses that the person set, as against those that the settings took from a file an `up` left behind."""
+    """What the person set, as against what the settings took from a file that an `up` left behind."""
     left_behind = [state.read_env(), read_env(settings.STATE_DIR / "env")]
-    for name in ("DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL", "ORDINAUT_HTTP_ALLOW", "ORDINAUT_ALLOWED_HOSTS"):
+    for name in (
+        "DATABASE_URL",
+        "DATABASE_DIRECT_URL",
+        "REDIS_URL",
+        "ORDINAUT_HTTP_ALLOW",
+        "ORDINAUT_ALLOWED_HOSTS",
+        "ORDINAUT_ENCRYPTION_KEYS",
+    ):
         value = os.environ.get(name, "")
         if value and value not in [file.get(name) for file in left_behind]:
             yield name, value

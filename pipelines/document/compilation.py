@@ -1,6 +1,6 @@
 """What every part of a compilation shares: where problems go, what is known, how texts become expressions."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -31,7 +31,7 @@ class Compilation:
     literal; the document is refused in the end, so nobody runs it."""
 
     catalog: Catalog
-    secret_names: frozenset[str]
+    secrets: Mapping[str, Collection[str]] | None
     simulated: frozenset[str]
     accepts_fixtures: bool
     layout: Layout = field(default_factory=Layout)

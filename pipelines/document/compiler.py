@@ -25,19 +25,19 @@ def compile_document(
     document: Any,
     *,
     catalog: Catalog,
-    secret_names: Collection[str] = (),
+    secrets: Mapping[str, Collection[str]] | None = None,
     simulated: Collection[str] = (),
     accepts_fixtures: bool = False,
 ) -> Pipeline:
     """Compile a document in any accepted form. Raises DocumentInvalid with every problem found, warnings included.
 
     `simulated` names tools that are taken although the catalog lacks them; `accepts_fixtures` takes any unknown tool
-    whose step has a fixture, which is how documents are tried on a machine without the tools. `secret_names` are the
-    secrets that exist; until their values are tracked through results, using one is refused as not supported.
+    whose step has a fixture, which is how documents are tried on a machine without the tools. `secrets` are those
+    that exist, with the tools that may have each; None takes any, which a run then finds or does not.
     """
     compilation = Compilation(
         catalog=catalog,
-        secret_names=frozenset(secret_names),
+        secrets=secrets,
         simulated=frozenset(simulated),
         accepts_fixtures=accepts_fixtures,
     )
@@ -51,14 +51,14 @@ def validate(
     document: Any,
     *,
     catalog: Catalog,
-    secret_names: Collection[str] = (),
+    secrets: Mapping[str, Collection[str]] | None = None,
     simulated: Collection[str] = (),
     accepts_fixtures: bool = False,
 ) -> list[Problem]:
     """Every problem of a document, errors and warnings, in the order of the document; empty: it can be run."""
     compilation = Compilation(
         catalog=catalog,
-        secret_names=frozenset(secret_names),
+        secrets=secrets,
         simulated=frozenset(simulated),
         accepts_fixtures=accepts_fixtures,
     )
@@ -191,7 +191,7 @@ class _DocumentCompiler:
             steps=frozenset(),
             all_steps=self._compilation.layout.all_names,
             params=self._known_params(),
-            secrets=self._compilation.secret_names,
+            secrets=self._compilation.secrets,
             loops=self._compilation.layout.loops,
         )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pipelines.document.problems import Problem, Severity
 from pipelines.expressions import WHOLE, Reference
 from pipelines.expressions.suggestion import did_you_mean
+from pipelines.tools.base import ToolSpec
 
 RESERVED = frozenset({"params", "steps", "run", "task", "event", "now", "secrets", "outputs", "item", "index"})
 EVERYWHERE = frozenset({"params", "steps", "run", "task", "event", "now"})
@@ -32,7 +33,8 @@ class Names:
     steps: frozenset[str]
     all_steps: frozenset[str]
     params: frozenset[str] | None
-    secrets: frozenset[str]
+    secrets: Mapping[str, Collection[str]] | None  # the tools that may have each; None where it is not known here
+    uses: ToolSpec | None = None  # the tool whose input this place is
     is_document: bool = True  # of an expression outside of one, such as a filter, no other place is told
     may_end: bool = True  # `fail` and `succeed` may stand here
     loops: Mapping[str, str] = field(default_factory=dict)  # of steps in loops, by name, the innermost loop's id
@@ -46,6 +48,10 @@ class Names:
         """The names of a loop's steps: `known` beside those around it, without `hidden` unless it is among them."""
         return replace(self, roots=self.roots - {hidden or ""} | set(known), around=self.around | {loop})
 
+    def of_input(self, uses: ToolSpec) -> "Names":
+        """The names of what is given to a tool: the only place where secrets may stand."""
+        return replace(self, uses=uses)
+
     def with_roots(self, *roots: str) -> "Names":
         return replace(self, roots=self.roots | set(roots))
 
@@ -57,7 +63,7 @@ class Names:
         if reference.root == WHOLE:
             return
         if reference.root == "secrets" and self.is_document:
-            yield self._secret_problem(reference.member, pointer)
+            yield from self._secret_problems(reference.member, pointer)
         elif reference.root not in self.roots:
             elsewhere = _ELSEWHERE.get(reference.root) if self.is_document else None
             hint = elsewhere or self._hint(reference.root)
@@ -73,11 +79,24 @@ class Names:
         elif reference.member is not None:
             yield from self._member_problems(reference.root, reference.member, pointer)
 
-    def _secret_problem(self, secret: str | None, pointer: str) -> Problem:
-        if secret is None or secret in self.secrets:
-            return _problem(pointer, "unsupported", "secrets cannot be used in documents yet", None)
-        hint = did_you_mean(secret, self.secrets)
-        return _problem(pointer, "unknown_secret", f"there is no secret {secret!r}", hint)
+    def _secret_problems(self, secret: str | None, pointer: str) -> Iterator[Problem]:
+        if self.uses is None:
+            hint = "name the secret in the `with` of the tool that needs it"
+            yield _problem(pointer, "secret_not_here", "secrets are known in the input of a tool only", hint)
+        elif secret is None:
+            yield _problem(pointer, "secret_not_named", "secrets are used one by one", "write secrets.<name>")
+        elif not self.uses.takes_secret(secret):
+            hint = "what it is given is shown or stored; http.request and tools of MCP servers take secrets"
+            yield _problem(pointer, "secret_not_for_tool", f"{self.uses.name} takes no secret {secret!r}", hint)
+        elif self.secrets is not None and secret not in self.secrets:
+            hint = (
+                did_you_mean(secret, self.secrets) or "secrets are set in the console or by PUT /api/v1/secrets/{name}"
+            )
+            yield _problem(pointer, "unknown_secret", f"there is no secret {secret!r}", hint)
+        elif self.secrets is not None and self.uses.name not in self.secrets[secret]:
+            hint = f"it is for {', '.join(sorted(self.secrets[secret]))}"
+            detail = f"the secret {secret!r} is not for {self.uses.name}"
+            yield _problem(pointer, "secret_not_for_tool", detail, hint)
 
     def _member_problems(self, root: str, member: str, pointer: str) -> Iterator[Problem]:
         if root == "steps":

@@ -62,10 +62,11 @@ class Simulation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolBody:
-    """Call a tool. `given` is the value of `with`."""
+    """Call a tool. `given` is the value of `with`, `shown` the same without what its secrets make of it."""
 
     spec: ToolSpec
     given: CompiledValue
+    shown: CompiledValue
     input_schema: Schema
     output_schema: Schema
 

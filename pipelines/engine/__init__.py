@@ -22,7 +22,7 @@ from random import Random
 from pipelines.document.nodes import Pipeline
 from pipelines.engine.attempts import Surroundings
 from pipelines.engine.execution import Execution
-from pipelines.engine.ports import Clock, Invoker, Journal, Outcome, RunContext, StepEntry
+from pipelines.engine.ports import Clock, Invoker, Journal, NoSecrets, Outcome, RunContext, SecretStore, StepEntry
 from pipelines.engine.questions import NO_ANSWERS, Answers
 from pipelines.engine.walker import PARK_AFTER
 from pipelines.errors import PipelineError
@@ -41,6 +41,7 @@ async def run_pipeline(
     rng: Random,
     retries: Callable[[PipelineError], bool] = lambda _: False,
     answers: Answers = NO_ANSWERS,
+    secrets: SecretStore | None = None,
 ) -> Outcome:
     """Carry out what `history` leaves to do.
 
@@ -50,6 +51,12 @@ async def run_pipeline(
     error that ends this attempt of it: then `on_error` and `finally` do not run yet.
     """
     surroundings = Surroundings(
-        context=context, journal=journal, invoke=invoke, clock=clock, retries=retries, answers=answers
+        context=context,
+        journal=journal,
+        invoke=invoke,
+        clock=clock,
+        retries=retries,
+        answers=answers,
+        secrets=secrets or NoSecrets(),
     )
     return await Execution(pipeline, surroundings, history, rng).run()

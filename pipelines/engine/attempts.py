@@ -1,12 +1,12 @@
 """One attempt of one step: what its interpreter may use, and what it leaves for the journal."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from pipelines.document.nodes import Fixture, Step
-from pipelines.engine.ports import Clock, Invoker, Journal, RunContext, StepEntry, StepState
+from pipelines.engine.ports import Clock, Invoker, Journal, NoSecrets, RunContext, SecretStore, StepEntry, StepState
 from pipelines.engine.questions import NO_ANSWERS, Answers
 from pipelines.engine.scopes import Scope
 from pipelines.engine.simulated import choose_fixture
@@ -24,6 +24,7 @@ class Surroundings:
     clock: Clock
     retries: Callable[[PipelineError], bool] = lambda _: False  # whether the run as a whole is tried again after it
     answers: Answers = NO_ANSWERS
+    secrets: SecretStore = field(default_factory=NoSecrets)
 
 
 RunSteps = Callable[[tuple[Step, ...], Scope], Awaitable[Any]]

@@ -4,13 +4,13 @@ The engine decides *how* a run goes on; it owns no database, no process and no w
 ports, the simulator gives it a journal in memory and virtual time.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
-from pipelines.errors import PipelineError
+from pipelines.errors import ErrorClass, PipelineError
 from pipelines.tools.base import ToolSpec
 
 
@@ -86,13 +86,47 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """One try of a tool: the resolved input and what the tool's context needs. `timeout` bounds this attempt."""
+    """One try of a tool: the resolved input and what the tool's context needs. `timeout` bounds this attempt.
+
+    `shown` is the input as it may be told, None where `input` itself may be; `hosts` where its secrets may be sent, if
+    that is limited.
+    """
 
     spec: ToolSpec
-    input: Mapping[str, Any]
+    input: Mapping[str, Any] = field(repr=False)
     path: str
     attempt: int
     timeout: timedelta
+    shown: Mapping[str, Any] | None = None
+    hosts: frozenset[str] | None = None
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """The input without any secret."""
+        return self.input if self.shown is None else self.shown
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSecret:
+    """A secret's value, for one call. `hosts`: where alone it may be sent, None for anywhere."""
+
+    value: str = field(repr=False)
+    hosts: frozenset[str] | None = None
+
+
+class SecretStore(Protocol):
+    async def read(self, names: Collection[str], *, tool: str) -> Mapping[str, OpenedSecret]:
+        """The secrets of the run's agent, as they are now. Raises PipelineError where one does not exist, is not for
+        this tool, or cannot be decrypted here."""
+        ...
+
+
+class NoSecrets:
+    """Where there are none, as in a simulation."""
+
+    async def read(self, names: Collection[str], *, tool: str) -> Mapping[str, OpenedSecret]:
+        first = min(names)
+        raise PipelineError("unknown_secret", ErrorClass.PERMANENT, f"there is no secret {first!r} for {tool}")
 
 
 class Invoker(Protocol):

@@ -5,13 +5,14 @@ for every visit, `analysis` says what the tree refers to, `templates` and `trees
 JSON values. Nothing here reads a clock, a file or a network, and no input makes an evaluation run past its fuel.
 """
 
-from pipelines.expressions.analysis import WHOLE, Reference
+from pipelines.expressions.analysis import SECRETS, WHOLE, Reference
 from pipelines.expressions.errors import ExpressionError
 from pipelines.expressions.expression import Expression, compile_expression
 from pipelines.expressions.templates import Template, compile_condition, compile_template
 from pipelines.expressions.trees import CompiledValue, compile_value
 
 __all__ = [
+    "SECRETS",
     "WHOLE",
     "CompiledValue",
     "Expression",

@@ -17,6 +17,7 @@ _WHOLE = frozenset({"current", "identity"})
 _BUILDS = frozenset({"multi_select_list", "multi_select_dict", "function_expression"})
 
 WHOLE = "@"
+SECRETS = "secrets"
 
 
 @dataclass(frozen=True, slots=True)

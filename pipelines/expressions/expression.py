@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from pipelines.expressions import errors
-from pipelines.expressions.analysis import Reference, builds_values, references
+from pipelines.expressions.analysis import SECRETS, Reference, builds_values, references
 from pipelines.expressions.errors import ExpressionError
 from pipelines.expressions.interpreter import RELAXED, STRICT
 from pipelines.expressions.metering import Meter, measure
@@ -24,6 +24,13 @@ class Expression:
         self.references: frozenset[Reference] = references(tree)
         self._builds = builds_values(tree)
         self._evaluator = (STRICT if strict else RELAXED).build(tree)
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The names of the secrets that it reads."""
+        return frozenset(
+            reference.member for reference in self.references if reference.root == SECRETS and reference.member
+        )
 
     def evaluate(self, context: Any, meter: Meter | None = None) -> Any:
         """The value over `context`, sharing parts with it: treat both as read-only. Raises ExpressionError.

@@ -4,7 +4,7 @@
 template renders is never rendered again.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,18 @@ class Template:
     @property
     def references(self) -> frozenset[Reference]:
         return frozenset(reference for expression in self.expressions for reference in expression.references)
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The names of the secrets that its expressions read."""
+        return frozenset(name for expression in self.expressions for name in expression.secrets)
+
+    def masked(self, mask: Callable[[frozenset[str]], str]) -> "Template":
+        """The template with a text in the place of each expression that reads a secret: it evaluates none of them."""
+        if not self.secrets:
+            return self
+        parts = (part if isinstance(part, str) or not part.secrets else mask(part.secrets) for part in self.parts)
+        return Template(self.text, tuple(parts))
 
     def render(self, context: Mapping[str, Any]) -> Any:
         """The value over `context`. Raises ExpressionError, `missing_value` where mixed text meets a null."""

@@ -35,6 +35,19 @@ class CompiledValue:
         return rendered
 
     @property
+    def secrets(self) -> frozenset[str]:
+        """The names of the secrets that it reads."""
+        return frozenset(name for template in self.templates.values() for name in template.secrets)
+
+    def masked(self, mask: Callable[[frozenset[str]], str]) -> "CompiledValue":
+        """The same value with a text in the place of each expression that reads a secret."""
+        if not self.secrets:
+            return self
+        templates: dict[Path, Template] = {}
+        renderer = _Compiler(templates, [], lambda template: template.masked(mask)).compile(self.source, ())
+        return CompiledValue(self.source, templates, renderer)
+
+    @property
     def references(self) -> Iterator[tuple[Path, Reference]]:
         """Every reference into the context, with the place of its template."""
         for path, template in self.templates.items():
@@ -59,9 +72,15 @@ def compile_value_with_problems(value: Any, problems: list[ExpressionError]) -> 
 
 
 class _Compiler:
-    def __init__(self, templates: dict[Path, Template], problems: list[ExpressionError]) -> None:
+    def __init__(
+        self,
+        templates: dict[Path, Template],
+        problems: list[ExpressionError],
+        change: Callable[[Template], Template] = lambda template: template,
+    ) -> None:
         self._templates = templates
         self._problems = problems
+        self._change = change
 
     def compile(self, value: Any, path: Path) -> Renderer | None:
         """A renderer, None where `value` is literal."""
@@ -75,7 +94,7 @@ class _Compiler:
 
     def _compile_text(self, text: str, path: Path) -> Renderer | None:
         try:
-            template = compile_template(text)
+            template = self._change(compile_template(text))
         except ExpressionError as error:
             error.path = path
             self._problems.append(error)

@@ -20,6 +20,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
+ANY_SECRET = "*"  # noqa: S105 - no secret, a word for all of them
+
 
 class SideEffect(StrEnum):
     """What repeating a call does to the world.
@@ -47,7 +49,8 @@ class ToolContext:
 
     `now` is the run's fixed instant (aware, UTC). `time_left` is how long the call may take. `lease_epoch` is a fencing
     token: each claim of a run has a higher one, so that a service which remembers the highest can refuse the late call
-    of a worker that has lost the run. None outside of a worker.
+    of a worker that has lost the run. None outside of a worker. `hosts` are the only ones that the secrets in the input
+    may be sent to, None where that is not limited.
     """
 
     run_id: str
@@ -60,6 +63,7 @@ class ToolContext:
     simulated: bool = False
     agent_id: str | None = None
     lease_epoch: int | None = None
+    hosts: frozenset[str] | None = None
 
 
 # `call(context, **input)`, the fields of the input schema as keyword arguments; gives the result or an awaitable of it.
@@ -73,6 +77,9 @@ class ToolSpec:
     `call` is None for a tool that is declared but not installed: it can only be simulated. `retry` is the default
     retry policy in the document's form, used where the step gives none. `examples` are
     `{"input": ..., "output": ...}`.
+
+    `secrets` are the names of the secrets that may stand in its input, ANY_SECRET for whichever its owner gives to this
+    tool. A tool that writes its input down somewhere takes none.
     """
 
     name: str
@@ -90,6 +97,9 @@ class ToolSpec:
     call: Call | None = None
     simulate: Call | None = None
     entry_point: str | None = field(default=None)
+
+    def takes_secret(self, name: str) -> bool:
+        return ANY_SECRET in self.secrets or name in self.secrets
 
     @property
     def is_installed(self) -> bool:

@@ -37,10 +37,13 @@ _TRANSPORT_FAILURES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
+    """`hosts`: the only ones that it may be sent to, because it holds a secret; None for any."""
+
     method: str
     url: httpx2.URL
     headers: httpx2.Headers
     content: bytes | None = None
+    hosts: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +84,8 @@ async def exchange(
     """Send a request, follow its redirects (unless `follows` is False), return the answer.
 
     Raises PipelineError: `timeout` after `seconds` in all, `too_large` past `max_bytes` (counted after decompression),
-    `address_refused` by the guard, `http_<status>` where `is_expected` says no to the status, and what
-    `transport_error` makes of a failing connection.
+    `address_refused` by the guard, `secret_not_for_host`, `http_<status>` where `is_expected` says no to the status,
+    and what `transport_error` makes of a failing connection.
     """
     what = target(outgoing.method, outgoing.url)
     try:
@@ -105,6 +108,7 @@ async def _follow(
 ) -> Incoming:
     hop = outgoing
     for left in range(redirects, -1, -1):
+        _require_host(hop)
         async with client.stream(hop.method, hop.url, headers=hop.headers, content=hop.content) as response:
             location = response.headers.get("location")
             if redirects and location is not None and response.status_code in _REDIRECTS:
@@ -122,6 +126,12 @@ async def _follow(
         ErrorClass.PERMANENT,
         f"{target(outgoing.method, outgoing.url)} redirected more than {MAX_REDIRECTS} times",
     )
+
+
+def _require_host(hop: Outgoing) -> None:
+    if hop.hosts is not None and hop.url.host.lower() not in hop.hosts:
+        detail = f"{target(hop.method, hop.url)}: a secret in this request may not be sent there; it names its hosts"
+        raise PipelineError("secret_not_for_host", ErrorClass.PERMANENT, detail)
 
 
 def _next_hop(hop: Outgoing, status: int, location: str) -> Outgoing:

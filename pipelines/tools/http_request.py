@@ -12,7 +12,7 @@ import orjson
 
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.tools import http_text
-from pipelines.tools.base import SideEffect, ToolContext, tool
+from pipelines.tools.base import ANY_SECRET, SideEffect, ToolContext, tool
 from pipelines.tools.http_client import DEFAULT_MAX_BYTES, Incoming, Outgoing, exchange, is_success, web_address
 from pipelines.tools.http_errors import target
 
@@ -95,6 +95,7 @@ def simulate(_context: ToolContext, /, **given: Any) -> dict[str, Any]:
     side_effect=SideEffect.EFFECT,
     simulate=simulate,
     examples=EXAMPLES,
+    secrets=frozenset({ANY_SECRET}),
 )
 async def http_request(
     context: ToolContext,
@@ -114,6 +115,7 @@ async def http_request(
 
     JSON answers are parsed. Status 408, 425, 429 and 5xx and failing connections are transient errors, other 4xx
     permanent ones. Requests other than GET and HEAD carry an Idempotency-Key that is the same in every attempt.
+    A secret that is limited to hosts goes to no other, neither at once nor by a redirect.
     """
     address = _address(url, query)
     sent = _headers(headers or {})
@@ -122,7 +124,7 @@ async def http_request(
         sent.setdefault("idempotency-key", context.idempotency_key)
     expected = _statuses(expect_status)
     answer = await exchange(
-        Outgoing(method=method, url=address, headers=sent, content=content),
+        Outgoing(method=method, url=address, headers=sent, content=content, hosts=context.hosts),
         seconds=min(timeout or float("inf"), context.time_left.total_seconds()),
         max_bytes=max_bytes,
         is_expected=expected.__contains__ if expected else is_success,

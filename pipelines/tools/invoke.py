@@ -90,6 +90,7 @@ class ToolInvoker:
             time_left=call.timeout,
             agent_id=self._agent_id,
             lease_epoch=self._lease_epoch,
+            hosts=call.hosts,
         )
 
 

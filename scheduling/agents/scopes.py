@@ -17,6 +17,7 @@ SCOPES: dict[str, str] = {
     "approvals:decide": "Approve and reject what the runs of other agents ask; with all:read, which shows them.",
     "events:write": "Publish events.",
     "tools:read": "See the catalog of tools and the schema of pipelines.",
+    "secrets:write": "Set, limit and delete secrets, which nobody reads back.",
     "workers:read": "See workers and queues.",
     "queues:operate": "Pause and resume queues for everybody; set their rates, fairness and weight.",
     "workers:write": "Drain workers.",

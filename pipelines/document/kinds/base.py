@@ -39,12 +39,13 @@ class WrittenStep:
     def has(self, name: str) -> bool:
         return name in self.usable
 
-    def value(self, name: str, *keys: str) -> CompiledValue:
-        """The field, or what is under `keys` in it, as a value whose strings may be templates."""
+    def value(self, name: str, *keys: str, names: Names | None = None) -> CompiledValue:
+        """The field, or what is under `keys` in it, as a value whose strings may be templates, which see `names`, those
+        of this step unless given."""
         source = self.source[name]
         for key in keys:
             source = source[key]
-        return self.compilation.value(source, self.place(name, *keys), self.names)
+        return self.compilation.value(source, self.place(name, *keys), names or self.names)
 
     def block(self, *keys: str | int, names: Names | None = None) -> Block:
         """The steps under `keys`, which see `names`, those of this step unless given. An empty list is refused."""

@@ -8,6 +8,7 @@ from pipelines.document.schemas import Breach, Schema, SchemaRefused, compile_sc
 from pipelines.document.shape import problem_of
 from pipelines.expressions import CompiledValue, compile_value
 from pipelines.expressions.suggestion import did_you_mean
+from pipelines.secrets.redaction import shown
 from pipelines.tools.base import SideEffect, ToolSpec
 
 # Departures of an object or list that hold whatever its templates will render.
@@ -30,7 +31,8 @@ def _compile(step: WrittenStep) -> ToolBody | None:
     if not step.has("uses"):
         return None
     spec = _find(step)
-    given = step.value("with") if step.has("with") else _NOTHING_GIVEN
+    names = step.names if spec is None else step.names.of_input(spec)
+    given = step.value("with", names=names) if step.has("with") else _NOTHING_GIVEN
     if spec is None:
         return None
     if step.source.get("simulate") == "real" and (spec.side_effect is not SideEffect.PURE or not spec.is_installed):
@@ -42,7 +44,13 @@ def _compile(step: WrittenStep) -> ToolBody | None:
         return None
     if step.has("with") or "with" not in step.source:
         _check_literals(step, schemas[0], given)
-    return ToolBody(spec=spec, given=given, input_schema=schemas[0], output_schema=schemas[1])
+    return ToolBody(
+        spec=spec, given=given, shown=given.masked(_mask), input_schema=schemas[0], output_schema=schemas[1]
+    )
+
+
+def _mask(names: frozenset[str]) -> str:
+    return shown(", ".join(sorted(names)))
 
 
 def _find(step: WrittenStep) -> ToolSpec | None:

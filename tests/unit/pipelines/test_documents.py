@@ -106,7 +106,11 @@ def listening(**given: Any) -> dict[str, Any]:
         (document({"set": {"a": "${item}"}}), "/steps/0/set/a", "unknown_name"),
         (document({"set": {"a": "${steps.nowhere}"}}), "/steps/0/set/a", "unknown_step"),
         (document({"set": {"a": "${steps.b}"}}, {"id": "b", "set": {}}), "/steps/0/set/a", "used_before_defined"),
-        (document({"set": {"a": "${secrets.key}"}}), "/steps/0/set/a", "unknown_secret"),
+        (document({"set": {"a": "${secrets.key}"}}), "/steps/0/set/a", "secret_not_here"),
+        (document({"if": "secrets.key == 'x'", "set": {}}), "/steps/0/if", "secret_not_here"),
+        (document({"uses": "echo", "with": {"a": "${secrets.key}"}}), "/steps/0/with/a", "secret_not_for_tool"),
+        (document({"uses": "sealing", "with": {"a": "${secrets}"}}), "/steps/0/with/a", "secret_not_named"),
+        (document({"uses": "sealing", "with": {"a": "${to_string(secrets)}"}}), "/steps/0/with/a", "secret_not_named"),
         (document({"if": "steps.me", "id": "me", "set": {}}), "/steps/0/if", "used_before_defined"),
         (document({"set": {}}, outputs={"a": "${steps.b}"}), "/outputs/a", "unknown_step"),
         (document({"set": {}}, **{"assert": ["outputs.x =="]}), "/assert/0", "syntax"),
@@ -176,10 +180,28 @@ def test_an_unknown_tool_with_a_fixture_is_taken_where_fixtures_are_accepted():
     assert problems(document({"uses": "far.away"}), simulated={"far.away"}) == []
 
 
-def test_a_secret_that_exists_is_refused_as_not_supported_yet():
-    written = document({"set": {"a": "${secrets.key}"}})
+KEYED = document({"uses": "sealing", "with": {"a": "Bearer ${secrets.key}"}})
 
-    assert problems(written, secret_names={"key"}) == [("/steps/0/set/a", "unsupported")]
+
+def test_a_secret_may_stand_where_it_exists_and_its_tool_may_have_it():
+    assert problems(KEYED, secrets={"key": ["sealing"]}) == []
+
+
+def test_where_secrets_are_not_known_any_name_is_taken():
+    assert problems(KEYED, secrets=None) == []
+
+
+def test_a_secret_that_does_not_exist_is_refused_with_the_one_that_was_meant():
+    found = only(KEYED, secrets={"keys": ["sealing"]})
+
+    assert (found.code, found.pointer) == ("unknown_secret", "/steps/0/with/a")
+    assert "keys" in found.hint
+
+
+def test_a_secret_for_another_tool_is_refused():
+    found = only(KEYED, secrets={"key": ["http.request"]})
+
+    assert (found.code, found.hint) == ("secret_not_for_tool", "it is for http.request")
 
 
 # The older form

@@ -1,6 +1,6 @@
 """A small world for the engine: tools that count their calls, a journal in memory, a clock that only sleeping moves."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -8,10 +8,10 @@ from typing import Any
 
 from pipelines.document import compile_document
 from pipelines.engine import run_pipeline
-from pipelines.engine.ports import Outcome, Parked, RunContext, StepEntry, StepState, ToolCall
+from pipelines.engine.ports import OpenedSecret, Outcome, Parked, RunContext, StepEntry, StepState, ToolCall
 from pipelines.engine.questions import Answers
 from pipelines.errors import ErrorClass, PipelineError
-from pipelines.tools.base import InDoubt, SideEffect, ToolSpec
+from pipelines.tools.base import ANY_SECRET, InDoubt, SideEffect, ToolSpec
 
 START = datetime(2025, 1, 6, 6, 0, tzinfo=UTC)
 
@@ -64,6 +64,12 @@ CATALOG = FakeCatalog(
     spec("echo"),
     spec("fetch", SideEffect.IDEMPOTENT),
     spec("send", SideEffect.EFFECT),
+    spec(
+        "sealing",
+        SideEffect.EFFECT,
+        input_schema={"type": "object", "properties": {"a": {"type": "string", "pattern": "^(Bearer )?[^\\[]"}}},
+        secrets=frozenset({ANY_SECRET}),
+    ),
     spec("charge", SideEffect.EFFECT, in_doubt=InDoubt.FAIL),
     spec("declared", call=None, examples=({"input": {}, "output": {"ok": True}},)),
 )
@@ -117,8 +123,13 @@ class World:
     is_retried: bool = False  # as a whole, after an error
     answers: dict[tuple[str, int], Any] = field(default_factory=dict)
     withdrawn: frozenset[tuple[str, int]] = frozenset()
+    secrets: dict[str, str] = field(default_factory=dict)
+    hosts: frozenset[str] | None = None  # of all of them
 
     # The ports
+
+    async def read(self, names: Collection[str], *, tool: str) -> Mapping[str, OpenedSecret]:
+        return {name: OpenedSecret(self.secrets[name], self.hosts) for name in names}
 
     async def record(self, entry: StepEntry, *, barrier: bool) -> None:
         self.entries.append(entry)
@@ -161,6 +172,7 @@ class World:
             rng=Random(1),
             retries=lambda _: self.is_retried,
             answers=Answers(given=dict(self.answers), withdrawn=self.withdrawn, as_of=self.instant),
+            secrets=self,
         )
 
     async def finish(self, document: Any, *, params: Mapping[str, Any] | None = None) -> Outcome:

@@ -1,0 +1,92 @@
+"""The input of a tool that has secrets in it, beside the one that is shown."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.document.nodes import ToolBody
+from pipelines.document.problems import pointer_to
+from pipelines.engine.ports import OpenedSecret
+from pipelines.engine.values import check_schema, portable
+from pipelines.errors import ErrorClass, PipelineError
+from pipelines.expressions import SECRETS, CompiledValue, ExpressionError
+from pipelines.secrets.redaction import Redaction
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedInput:
+    """`hosts`: the only ones that all of its secrets may be sent to, None where none of them is limited."""
+
+    input: Mapping[str, Any] = field(repr=False)
+    redaction: Redaction
+    hosts: frozenset[str] | None
+
+    @contextmanager
+    def redacted(self) -> Iterator[None]:
+        """Failures and logs of this block have none of the values."""
+        with self.redaction.active():
+            try:
+                yield
+            except PipelineError as error:
+                raise self.redaction.error(error) from None
+
+
+def open_input(
+    body: ToolBody, names: Mapping[str, Any], secrets: Mapping[str, OpenedSecret], pointer: str
+) -> OpenedInput:
+    """What the tool is given, checked. Raises PipelineError, in words that tell nothing of the values."""
+    values = {name: secret.value for name, secret in secrets.items()}
+    context = {**names, SECRETS: values}
+    try:
+        given = portable(body.given.render(context), what="the input", pointer=pointer)
+        derived = list(_derived(body.given, context))
+    except ExpressionError as error:
+        raise _hidden(error.code, pointer_to(pointer, *error.path), ErrorClass.EXPRESSION) from None
+    except PipelineError as error:
+        raise _hidden(error.code, error.pointer or pointer, error.error_class) from None
+    breach = next(body.input_schema.breaches(given), None)
+    if breach is not None:
+        raise _hidden("bad_argument", pointer_to(pointer, *breach.path), ErrorClass.VALIDATION)
+    limited = [secret.hosts for secret in secrets.values() if secret.hosts is not None]
+    return OpenedInput(given, Redaction(values, derived), frozenset.intersection(*limited) if limited else None)
+
+
+def check_shown(body: ToolBody, given: Any, pointer: str) -> None:
+    """Check the input as it is shown, but for the places where a secret would stand. Raises PipelineError."""
+    if not body.given.secrets:
+        check_schema(given, body.input_schema, code="bad_argument", what="the input", pointer=pointer)
+        return
+    hidden = {path for path, template in body.given.templates.items() if template.secrets}
+    for breach in body.input_schema.breaches(given):
+        if tuple(breach.path) not in hidden:
+            place = pointer_to("", *breach.path)
+            detail = f"the input{f' at {place}' if place else ''}: {breach.detail}"
+            raise PipelineError(
+                "bad_argument", ErrorClass.VALIDATION, detail, pointer=pointer_to(pointer, *breach.path)
+            )
+
+
+def _derived(given: CompiledValue, context: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The texts that expressions have made of secrets, each with the names of these."""
+    for template in given.templates.values():
+        for expression in template.expressions:
+            if expression.secrets:
+                label = ", ".join(sorted(expression.secrets))
+                yield from ((label, text) for text in _texts(expression.evaluate(context)))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+
+
+def _hidden(code: str, pointer: str, error_class: ErrorClass) -> PipelineError:
+    detail = "an input that has a secret in it is not what the tool takes, or cannot be computed; it is not shown"
+    return PipelineError(code, error_class, detail, pointer=pointer)

@@ -1,0 +1,297 @@
+"""Secrets in a run: the tool is given the value, and nothing else ever holds it."""
+
+import asyncio
+import base64
+import html
+import json
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ordinaut_project.logging import logging_settings
+from pipelines.engine.ports import Failed, Succeeded
+from pipelines.errors import ErrorClass, PipelineError
+from pipelines.secrets.redaction import SHORTEST, Redaction, redact_log
+from pipelines.secrets.vault import NoKey, Sealed, Vault, VaultError, new_key, read_key
+from tests.unit.pipelines.world import World, document
+
+VALUE = 's3cr3t/Wert+ä "quoted" <tag> 0123'
+NAME = "weather"
+
+
+def sealing(written: str, **fields: Any) -> dict[str, Any]:
+    return {"id": "call", "uses": "sealing", "with": {"a": written}, **fields}
+
+
+def world(behaviour: Any = None, value: str = VALUE, **fields: Any) -> World:
+    made = World(secrets={NAME: value}, **fields)
+    if behaviour is not None:
+        made.behaviour = behaviour
+    return made
+
+
+def finish(made: World, *steps: Any, **fields: Any) -> Any:
+    return asyncio.run(made.finish(document(*steps, **fields)))
+
+
+def everything(made: World, outcome: Any) -> str:
+    """All that a run leaves: its journal, its outcome."""
+    return repr((made.entries, outcome)) + json.dumps(
+        [[entry.input, entry.output, entry.error] for entry in made.entries], ensure_ascii=False
+    )
+
+
+def test_the_tool_is_given_the_value_and_the_journal_a_word_for_it():
+    made = world(lambda call: {"ok": True})
+
+    outcome = finish(made, sealing("Bearer ${secrets.weather}"))
+
+    assert isinstance(outcome, Succeeded)
+    assert made.calls[0].input == {"a": f"Bearer {VALUE}"}
+    assert [entry.input for entry in made.entries] == [{"a": "Bearer [secret weather]"}] * len(made.entries)
+    assert VALUE not in repr(made.calls[0])
+
+
+# Everything that an expression can do to a value: the word stands in its place, whatever comes of it.
+MADE_OF_IT = [
+    "${secrets.weather}",
+    "${upper(secrets.weather)}",
+    "${reverse(secrets.weather)}",
+    "${base64_encode(secrets.weather)}",
+    "${sha256(secrets.weather)}",
+    "${url_encode(secrets.weather)}",
+    "${join(':', ['user', secrets.weather])}",
+    "${to_string({k: secrets.weather})}",
+    "${substring(secrets.weather, 0, 12)}",
+    "${split(secrets.weather, '/')[1]}",
+    "${secrets.weather && 'it is set'}",
+    "before ${secrets.weather} after ${upper(secrets.weather)}",
+]
+
+
+@pytest.mark.parametrize("written", MADE_OF_IT)
+def test_what_expressions_make_of_a_secret_is_in_the_call_alone_even_if_the_tool_echoes_it(written: str):
+    made = world(lambda call: {"echo": dict(call.input), "again": [call.input["a"]]})
+
+    outcome = finish(
+        made, sealing(written), {"id": "then", "set": {"copy": "${steps.call}"}}, outputs={"o": "${steps}"}
+    )
+
+    assert isinstance(outcome, Succeeded), outcome
+    (sent,) = [call.input["a"] for call in made.calls]
+    left = everything(made, outcome)
+    assert "[secret weather]" in left
+    for piece in (sent, VALUE):
+        assert piece not in left
+
+
+ECHOES: dict[str, Callable[[str], str]] = {
+    "plain": lambda text: text,
+    "in a text": lambda text: f"in the middle of {text} of it",
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "basic": lambda text: base64.urlsafe_b64encode(b"user:" + text.encode()).decode(),
+    "base64 in the middle": lambda text: base64.b64encode(b"xy" + text.encode() + b"z").decode(),
+    "hex": lambda text: text.encode().hex(),
+    "HEX": lambda text: text.encode().hex().upper(),
+    "path": quote,
+    "query": quote_plus,
+    "small escapes": lambda text: re.sub("%..", lambda found: found[0].lower(), quote(text, safe="")),
+    "html": html.escape,
+    "json": json.dumps,
+    "utf-8 json": lambda text: json.dumps(text, ensure_ascii=False),
+    "repr": repr,
+}
+
+
+@pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)
+@pytest.mark.parametrize("way", ["result", "key", "error", "cause"])
+def test_what_comes_back_is_searched_for_the_value_and_its_encodings(echo: Any, way: str):
+    told = echo(VALUE)
+    step: dict[str, Any] = sealing("${secrets.weather}")
+
+    def behave(_call: Any) -> Any:
+        if way == "result":
+            return [{"a": told}]
+        if way == "key":
+            return {told: 1}
+        cause = {"detail": told} if way == "cause" else None
+        detail = "refused" if way == "cause" else f"refused: {told}"
+        raise PipelineError("http_401", ErrorClass.PERMANENT, detail, cause=cause)
+
+    made = world(behave)
+    outcome = finish(made, step)
+
+    left = everything(made, outcome)
+    assert "[secret weather]" in left
+    assert told not in left
+    assert VALUE not in left
+
+
+def test_a_failure_of_what_is_computed_from_a_secret_tells_where_and_not_what():
+    made = world(value="no number at all")
+
+    outcome = finish(made, sealing("${to_string(from_json(secrets.weather))}"))
+
+    assert isinstance(outcome, Failed)
+    assert outcome.error.pointer == "/steps/0/with/a"
+    assert "no number" not in everything(made, outcome)
+    assert made.calls == []
+
+
+def test_an_input_that_the_tool_does_not_take_tells_where_and_not_what():
+    made = world(value="[begins wrong")
+
+    outcome = finish(made, sealing("${secrets.weather}"))
+
+    assert isinstance(outcome, Failed)
+    assert (outcome.error.code, outcome.error.pointer) == ("bad_argument", "/steps/0/with/a")
+    assert "begins" not in everything(made, outcome)
+
+
+def test_a_secret_that_is_not_there_fails_the_step_before_anything_is_sent():
+    made = world()
+
+    async def refuse(*_: Any, **__: Any) -> Any:
+        raise PipelineError("unknown_secret", ErrorClass.PERMANENT, "there is no secret")
+
+    made.read = refuse  # type: ignore[method-assign]
+    outcome = finish(made, sealing("${secrets.weather}"))
+
+    assert isinstance(outcome, Failed)
+    assert outcome.error.code == "unknown_secret"
+    assert made.calls == []
+    assert [entry.state for entry in made.entries] == ["failed"]
+
+
+def test_a_simulated_run_reads_no_secret():
+    made = World(simulated=True)  # has none, so reading one would raise KeyError
+
+    outcome = finish(made, sealing("${secrets.weather}", simulate={"output": {"ok": 1}}))
+
+    assert isinstance(outcome, Succeeded)
+    assert made.entries[-1].input == {"a": "[secret weather]"}
+
+
+def test_a_retry_reads_the_secret_again_so_a_new_value_counts():
+    made = world()
+
+    def behave(call: Any) -> Any:
+        if made.secrets[NAME] == VALUE:
+            made.secrets[NAME] = "the next value"
+            raise PipelineError("http_503", ErrorClass.TRANSIENT, "later")
+        return {}
+
+    made.behaviour = behave
+    outcome = finish(made, sealing("${secrets.weather}", retry={"max_attempts": 2}))
+
+    assert isinstance(outcome, Succeeded)
+    assert [call.input["a"] for call in made.calls] == [VALUE, "the next value"]
+
+
+def test_what_is_logged_during_the_call_has_none_of_it(capsys: pytest.CaptureFixture[str]):
+    def behave(call: Any) -> Any:
+        try:
+            raise ValueError(f"cannot use {call.input['a']}")
+        except ValueError:
+            logging.getLogger("tests.secrets").exception("failed with %s", call.input, extra={"sent": call.input})
+        return {}
+
+    root, level, handlers = logging.getLogger(), logging.getLogger().level, logging.getLogger().handlers[:]
+    try:
+        logging_settings(level="INFO", form="json")
+        outcome = finish(world(behave), sealing("${secrets.weather}"))
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+    logged = capsys.readouterr().err
+    assert isinstance(outcome, Succeeded)
+    assert "cannot use [secret weather]" in logged
+    assert "Wert" not in logged
+
+
+def test_outside_of_a_call_logs_are_left_alone():
+    event = {"event": VALUE}
+
+    assert redact_log(None, "info", event) is event
+    with Redaction({NAME: VALUE}).active():
+        assert redact_log(None, "info", event) == {"event": "[secret weather]"}
+
+
+def test_the_hosts_of_all_secrets_in_the_input_bound_where_it_may_go():
+    made = world(lambda _: {}, hosts=frozenset({"api.example.com"}))
+
+    finish(made, sealing("${secrets.weather}"))
+
+    assert made.calls[0].hosts == {"api.example.com"}
+
+
+@given(st.text(min_size=SHORTEST, max_size=60), st.text(max_size=5), st.text(max_size=5))
+def test_no_text_with_the_value_in_it_survives(value: str, before: str, after: str):
+    redaction = Redaction({NAME: value})
+
+    clean = redaction.text(before + value + after)
+
+    assert value not in clean.replace("[secret weather]", "\0")
+
+
+@given(st.binary(max_size=7), st.text(min_size=SHORTEST, max_size=40), st.binary(max_size=7))
+def test_the_value_is_found_in_base64_of_anything_around_it(before: bytes, value: str, after: str):
+    raw = value.encode("utf-8", "surrogatepass")
+    encoded = base64.b64encode(before + raw + after).decode()
+
+    clean = Redaction({NAME: value}).text(encoded)
+
+    assert "[secret weather]" in clean
+
+
+def vault(*keys: str) -> Vault:
+    return Vault([read_key(key) for key in keys])
+
+
+def test_what_is_sealed_is_opened_for_the_same_owner_and_name_alone():
+    made = vault(new_key())
+    sealed = made.seal(VALUE, owner="agent", name=NAME)
+
+    assert VALUE.encode() not in sealed.ciphertext
+    assert made.open(sealed, owner="agent", name=NAME) == VALUE
+    for owner, name in (("other", NAME), ("agent", "other")):
+        with pytest.raises(VaultError):
+            made.open(sealed, owner=owner, name=name)
+
+
+def test_a_changed_bit_anywhere_is_noticed():
+    made = vault(new_key())
+    sealed = made.seal(VALUE, owner="agent", name=NAME)
+    for place in range(len(sealed.ciphertext)):
+        bent = bytearray(sealed.ciphertext)
+        bent[place] ^= 1
+        with pytest.raises(VaultError):
+            made.open(Sealed(sealed.key_id, bytes(bent)), owner="agent", name=NAME)
+
+
+def test_the_first_key_encrypts_and_every_key_decrypts():
+    old, new = new_key(), new_key()
+    sealed = vault(old).seal(VALUE, owner="agent", name=NAME)
+    both = vault(new, old)
+
+    assert both.open(sealed, owner="agent", name=NAME) == VALUE
+    assert both.seal(VALUE, owner="agent", name=NAME).key_id == vault(new).key_id
+    with pytest.raises(NoKey):
+        vault(new).open(sealed, owner="agent", name=NAME)
+    with pytest.raises(NoKey):
+        vault().seal(VALUE, owner="agent", name=NAME)
+
+
+@pytest.mark.parametrize("text", ["", "short", "ä" * 43 + "=", new_key()[:-4], "A" * 60])
+def test_what_is_no_key_is_refused_without_being_cited(text: str):
+    with pytest.raises(ValueError, match="encryption key") as caught:
+        read_key(text)
+
+    assert not text or text not in str(caught.value)
