@@ -15,11 +15,12 @@ from pipelines.tools.registry import catalog
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = DOCS / "reference" / "pipeline-language.md"
+SECRETS = DOCS / "how-to" / "secrets.md"
 COOKBOOK = DOCS / "how-to" / "cookbook.md"
 
 
 def examples() -> Iterator[Any]:
-    for page in (PAGE, COOKBOOK):
+    for page in (PAGE, COOKBOOK, SECRETS):
         for number, example in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL), start=1):
             yield pytest.param(example, id=f"{page.stem} {number}")
 
