@@ -1,6 +1,7 @@
 """One attempt of one step: what its interpreter may use, and what it leaves for the journal."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ class Surroundings:
     retries: Callable[[PipelineError], bool] = lambda _: False  # whether the run as a whole is tried again after it
     answers: Answers = NO_ANSWERS
     secrets: SecretStore = field(default_factory=NoSecrets)
+    watch: Callable[[str], AbstractContextManager[None]] | None = None  # entered with the path of a step, around it
 
 
 RunSteps = Callable[[tuple[Step, ...], Scope], Awaitable[Any]]

@@ -52,7 +52,12 @@ class Walker:
         """Carry out what is not finished of these steps, in order; the result of the last."""
         output = None
         for step in steps:
-            entry = await self._run_step(step, scope)
+            watch = self._surroundings.watch
+            if watch is None:
+                entry = await self._run_step(step, scope)
+            else:
+                with watch(scope.path(step)):
+                    entry = await self._run_step(step, scope)
             output = entry.output
             scope.keep(step, output)
             if isinstance(step.body, SucceedBody) and entry.state is StepState.SUCCEEDED:

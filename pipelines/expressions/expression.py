@@ -11,6 +11,7 @@ from pipelines.expressions.interpreter import RELAXED, STRICT
 from pipelines.expressions.metering import Meter, measure
 from pipelines.expressions.parsing import parse
 from pipelines.expressions.values import is_true
+from pipelines.expressions.watching import watch, watcher
 
 
 class Expression:
@@ -37,6 +38,12 @@ class Expression:
 
         `meter` has the fuel that it may take, the language's limit unless given.
         """
+        tell = watcher()
+        if tell is not None:
+            return watch(self.text, lambda: self._evaluate(context, meter), tell)
+        return self._evaluate(context, meter)
+
+    def _evaluate(self, context: Any, meter: Meter | None) -> Any:
         try:
             value = self._evaluator(context, Meter() if meter is None else meter)
         except RecursionError as error:

@@ -48,8 +48,11 @@ def simulate(
     cancel_at: timedelta | None = None,
     catalog: Catalog,
     now: datetime | None = None,
+    expressions: bool = False,
 ) -> dict[str, Any]:
     """Simulate one run and give its state, outputs, error, steps and asserts as JSON values.
+
+    `expressions`: each step, and the answer for its outputs, has what was evaluated and what it gave.
 
     A tool that the catalog lacks is taken where its step has a fixture. `now` is the run's instant (aware), the
     present one without it. Raises DocumentInvalid, also for params that the document refuses. Waits for no real time;
@@ -63,14 +66,15 @@ def simulate(
     start = now or datetime.now(UTC)
     trace = Trace(start)
     going = _run(pipeline, _context(given, event, start), trace, VirtualClock(start), cancel_at)
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with trace.watch(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
         ended = runner.run(going)
     return {
         "state": ended.state,
         "outputs": dict(ended.outputs),
         "error": None if ended.error is None else ended.error.as_dict(),
-        "steps": trace.shown(),
+        "steps": trace.shown(expressions=expressions),
         "asserts": _asserts(pipeline, ended),
+        **({"expressions": trace.of_no_step} if expressions else {}),
     }
 
 
@@ -84,7 +88,9 @@ async def _run(
     pipeline: Pipeline, context: RunContext, trace: Trace, clock: VirtualClock, cancel_at: timedelta | None
 ) -> Simulated:
     """Go on after each parking, as a worker would: a new execution that knows only the journal."""
-    surroundings = Surroundings(context=context, journal=trace, invoke=_call_pure_tools(context.now), clock=clock)
+    surroundings = Surroundings(
+        context=context, journal=trace, invoke=_call_pure_tools(context.now), clock=clock, watch=trace.watch
+    )
     rng = Random(_SEED)  # noqa: S311  # jitter, no secret
     cancellation = _Cancellation()
     if cancel_at is not None:

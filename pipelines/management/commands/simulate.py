@@ -28,11 +28,14 @@ class Command(BaseCommand):
         parser.add_argument("--event", help="a JSON object: the event that starts the run")
         parser.add_argument("--cancel-at", help="an ISO 8601 duration: cancel the run then")
         parser.add_argument("--now", help="an ISO 8601 instant: the run's own (default: the present)")
+        parser.add_argument(
+            "--expressions", action="store_true", help="show what each step evaluated, and what it gave"
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
         parser.add_argument(
             "--jsonl",
             action="store_true",
-            help='answer each line of standard input, {"document", "params", "event", "cancel_at"}',
+            help='answer each line of standard input, {"document", "params", "event", "cancel_at", "expressions"}',
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -56,7 +59,7 @@ class Command(BaseCommand):
 
 def answer(given: dict[str, Any]) -> dict[str, Any]:
     """The answer to one line."""
-    refuse_unknown(given, known=("document", "params", "event", "cancel_at"))
+    refuse_unknown(given, known=("document", "params", "event", "cancel_at", "expressions"))
     params, event, cancel_at = given.get("params"), given.get("event"), given.get("cancel_at")
     if not isinstance(params, dict | None) or not isinstance(event, dict | None):
         raise LineRefused('"params" and "event" are objects')
@@ -64,8 +67,18 @@ def answer(given: dict[str, Any]) -> dict[str, Any]:
         cancelled = None if cancel_at is None else parse_timedelta(str(cancel_at))
     except ValueError as error:
         raise LineRefused(f'"cancel_at": {error}') from error
+    expressions = given.get("expressions", False)
+    if not isinstance(expressions, bool):
+        raise LineRefused('"expressions" is true or false')
     try:
-        return simulate(given.get("document"), params=params, event=event, cancel_at=cancelled, catalog=catalog())
+        return simulate(
+            given.get("document"),
+            params=params,
+            event=event,
+            cancel_at=cancelled,
+            catalog=catalog(),
+            expressions=expressions,
+        )
     except DocumentInvalid as error:
         return _invalid(error)
 
@@ -77,7 +90,15 @@ def _simulate_file(options: dict[str, Any]) -> dict[str, Any]:
     now = _instant(options["now"])
     try:
         document = read_document(options["file"])
-        return simulate(document, params=params, event=event, cancel_at=cancel_at, catalog=catalog(), now=now)
+        return simulate(
+            document,
+            params=params,
+            event=event,
+            cancel_at=cancel_at,
+            catalog=catalog(),
+            now=now,
+            expressions=options["expressions"],
+        )
     except DocumentInvalid as error:
         return _invalid(error)
 
@@ -106,12 +127,13 @@ def _invalid(error: DocumentInvalid) -> dict[str, Any]:
 def _lines(answered: dict[str, Any]) -> list[str]:
     if answered["state"] == "invalid":
         return [_problem_line(problem) for problem in answered["problems"]]
-    lines = [_step_line(step) for step in answered["steps"]]
+    lines = [line for step in answered["steps"] for line in (_step_line(step), *_expression_lines(step))]
     lines.append(f"The run ended: {answered['state']}.")
     if answered["error"] is not None:
         lines.append(f"  {answered['error']['code']}: {answered['error']['detail']}")
     if answered["outputs"]:
         lines.append(f"  outputs: {orjson.dumps(answered['outputs']).decode()}")
+    lines += _expression_lines(answered)
     return lines + [
         f"  assert {'holds' if each['ok'] else 'FAILS'}: {each['expression']}" for each in answered["asserts"]
     ]
@@ -123,6 +145,17 @@ def _step_line(step: dict[str, Any]) -> str:
     attempt = f" attempt {step['attempt']}" if step["attempt"] > 1 else ""
     error = f": {step['error']['code']}: {step['error']['detail']}" if step["error"] else ""
     return f"{step['at']:>10}  {step['state']:<11} {step['path']}{tool}{attempt}{marks}{error}"
+
+
+def _expression_lines(shown: dict[str, Any]) -> list[str]:
+    lines = []
+    for each in shown.get("expressions", ()):
+        if "omitted" in each:
+            lines.append(f"{'':>12}and {each['omitted']} more")
+        else:
+            came_of_it = each["error"] if "error" in each else orjson.dumps(each["value"]).decode()
+            lines.append(f"{'':>12}{each['expression']}  =>  {came_of_it}")
+    return lines
 
 
 def _problem_line(problem: dict[str, Any]) -> str:

@@ -289,7 +289,7 @@ def test_the_first_key_encrypts_and_every_key_decrypts():
         vault().seal(VALUE, owner="agent", name=NAME)
 
 
-@pytest.mark.parametrize("text", ["", "short", "ä" * 43 + "=", new_key()[:-4], "A" * 60])
+@pytest.mark.parametrize("text", ["", "short", "ä" * 43 + "=", "A" * 40, "A" * 60])
 def test_what_is_no_key_is_refused_without_being_cited(text: str):
     with pytest.raises(ValueError, match="encryption key") as caught:
         read_key(text)

@@ -280,3 +280,57 @@ def test_the_five_steps_of_the_morning_briefing():
     assert answer["steps"][0]["input"] == {"start": "2025-01-06T06:00:00Z", "end": "2025-01-07T06:00:00Z"}
     assert answer["steps"][3]["input"]["weather"] == {"t": 1}
     assert answer["steps"][4]["input"] == {"chat_id": 7, "text": "A calm day."}
+
+
+WATCHED = document(
+    {"id": "big", "if": "params.n > `3`", "set": {"a": "${params.n}", "b": "${long}".replace("long", "params.long")}},
+    {"id": "no", "if": "params.n > `30`", "set": {}},
+    {
+        "id": "each",
+        "for_each": "${params.names}",
+        "concurrency": 2,
+        "steps": [{"id": "up", "set": {"v": "${upper(item)}"}}],
+    },
+    {"id": "wrong", "continue_on_error": True, "set": {"a": "x ${params.missing.deep}", "b": "${to_number(params.n)}"}},
+    params={"n": 5, "names": ["a", "b"], "long": "l" * 3000, "missing": {}},
+    outputs={"last": "${steps.each[1].v}"},
+)
+
+
+def test_each_step_shows_what_it_evaluated_and_what_it_gave_where_that_is_asked_for():
+    answer = simulate(WATCHED, catalog=CATALOG, expressions=True)
+
+    seen = {step["path"]: step["expressions"] for step in answer["steps"]}
+    assert seen["big"][:2] == [
+        {"expression": "params.n > `3`", "value": True},
+        {"expression": "params.n", "value": 5},
+    ]
+    assert len(seen["big"][2]["value"]) < 1100
+    assert seen["no"] == [{"expression": "params.n > `30`", "value": False}]
+    assert seen["each[0].up"] == [{"expression": "upper(item)", "value": "A"}]
+    assert seen["each[1].up"] == [{"expression": "upper(item)", "value": "B"}]
+    assert seen["each"] == [{"expression": "params.names", "value": ["a", "b"]}]
+    assert seen["wrong"][0] == {"expression": "params.missing.deep", "value": None}
+    assert answer["expressions"] == [{"expression": "steps.each[1].v", "value": "B"}]
+
+
+def test_an_expression_that_fails_shows_its_error():
+    answer = simulate(document({"id": "s", "set": {"a": "${upper(params)}"}}), catalog=CATALOG, expressions=True)
+
+    assert answer["steps"][0]["expressions"] == [{"expression": "upper(params)", "error": answer["error"]["code"]}]
+
+
+def test_unasked_the_answer_has_no_expressions():
+    answer = simulate(WATCHED, catalog=CATALOG)
+
+    assert "expressions" not in answer
+    assert all("expressions" not in step for step in answer["steps"])
+
+
+def test_a_step_that_evaluates_without_end_in_sight_shows_the_first_and_counts_the_rest():
+    values = {f"k{number}": f"${{params.n}} {number}" for number in range(250)}
+
+    answer = simulate(document({"id": "s", "set": values}, params={"n": 1}), catalog=CATALOG, expressions=True)
+
+    assert len(answer["steps"][0]["expressions"]) == 201
+    assert answer["steps"][0]["expressions"][-1] == {"omitted": 50}
