@@ -324,7 +324,7 @@ class Execution:
 
     async def _cut_off(self) -> Ending:
         """What a cancellation means. That of a lost lease passes; one that nobody here has asked for is the doing of a
-        tool, which has canceled the task that it runs in: the run has failed by it, and must not keep its lease."""
+        tool, which has found the run's task behind its own: the run has failed by it, and must not keep its lease."""
         task = asyncio.current_task()
         if task is None or self._stop is Stop.LOST:
             raise asyncio.CancelledError

@@ -132,7 +132,8 @@ class NoSecrets:
 class Invoker(Protocol):
     async def __call__(self, call: ToolCall) -> Any:
         """Run the tool for real and return its result. Raises PipelineError for every failure of the tool, its
-        time-out included; asyncio.CancelledError when the run is canceled or handed back."""
+        time-out and a cancellation that it gave itself included; asyncio.CancelledError when the run is canceled or
+        handed back."""
         ...
 
 

@@ -1,8 +1,9 @@
 """What a simulated attempt answers: the step's fixture, else the tool's own simulation, its examples, its schema."""
 
-import inspect
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from pipelines.document.nodes import Fixture
@@ -12,6 +13,7 @@ from pipelines.engine.values import holds, render
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.expressions.durations import format_duration
 from pipelines.tools.base import Call, ToolContext
+from pipelines.tools.own_task import in_own_task, is_from_outside
 
 
 def choose_fixture(
@@ -65,11 +67,12 @@ async def call_in_place(function: Call, call: ToolCall, context: ToolContext) ->
     Raises PipelineError for whatever it raises.
     """
     try:
-        answer = function(context, **call.input)
-        return await answer if inspect.isawaitable(answer) else answer
+        return await in_own_task(partial(function, context, **call.input), name=call.spec.name)  # Note [Own task]
     except PipelineError:
         raise
-    except Exception as error:
+    except (Exception, asyncio.CancelledError) as error:
+        if is_from_outside(error):
+            raise
         # A tool's own code: whatever it raises is the step's failure and no fault of the engine.
         raise PipelineError(
             code="simulation_failed",

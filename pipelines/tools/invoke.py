@@ -1,7 +1,7 @@
 """Real calls of tools: the input checked, the time bounded, every failure a PipelineError.
 
-Where a tool runs follows from what it is. Asynchronous: on the worker's event loop. Synchronous and trusted: in a
-thread. Synchronous otherwise: in an isolated process.
+Where a tool runs follows from what it is. Asynchronous: on the worker's event loop, in a task of its own. Synchronous
+and trusted: in a thread. Synchronous otherwise: in an isolated process.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from pipelines.tools import tool_errors
 from pipelines.tools.base import Call, Catalog, ToolContext, ToolSpec
 from pipelines.tools.isolation import Isolation
 from pipelines.tools.json_schema import first_breach
+from pipelines.tools.own_task import in_own_task, is_from_outside
 from pipelines.tools.threads import in_a_thread
 
 logger = logging.getLogger(__name__)
@@ -53,8 +54,9 @@ class ToolInvoker:
     async def __call__(self, call: ToolCall) -> Any:
         """Run the tool and return what it returned, as it is: the engine judges the result.
 
-        Raises PipelineError for every failure of the tool, its time-out included. CancelledError passes at once; an
-        isolated tool is dead then, a trusted thread may still run to its own end.
+        Raises PipelineError for every failure of the tool, its time-out and a cancellation of its own included. A
+        CancelledError from outside passes at once; an isolated tool is dead then, a trusted thread may still run to its
+        own end.
         """
         # The host's own spec: the document's may come from a host where the tool is at another place.
         spec = self._catalog.get(call.spec.name) or call.spec
@@ -66,7 +68,7 @@ class ToolInvoker:
         except PipelineError:
             raise
         except BaseException as error:
-            if _is_from_outside(error):
+            if is_from_outside(error):
                 raise
             logger.exception("tool %s failed at %s of run %s", spec.name, call.path, self._run_id)
             raise tool_errors.from_exception(spec.name, error) from error
@@ -92,20 +94,6 @@ class ToolInvoker:
             lease_epoch=self._lease_epoch,
             hosts=call.hosts,
         )
-
-
-def _is_from_outside(error: BaseException) -> bool:
-    """True where this task is canceled, or ends with its loop: then the tool has not failed, it was cut off.
-
-    A CancelledError that nobody has asked this task for is the tool's own: something that it waited for was canceled.
-    """
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:  # no loop runs any more
-        return True
-    if task is None:
-        return True
-    return isinstance(error, asyncio.CancelledError) and task.cancelling() > 0
 
 
 def idempotency_key(run_id: str, path: str) -> str:
@@ -137,7 +125,7 @@ async def _on_the_loop(spec: ToolSpec, function: Callable[[], Any], call: ToolCa
     deadline = asyncio.timeout(call.timeout.total_seconds())
     try:
         async with deadline:
-            result = await function()
+            result = await in_own_task(function, name=spec.name)  # Note [Own task]
     except TimeoutError as error:
         if deadline.expired():
             raise tool_errors.timed_out(spec.name, call.timeout) from None

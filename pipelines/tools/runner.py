@@ -142,7 +142,7 @@ def _answer(request: dict[str, Any]) -> bytes:
 
     try:
         result = _call(request)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the worker logs the traceback and raises the error
+    except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - the worker logs and raises it
         return failure(tool_errors.from_exception(name, error), traceback.format_exc())
     try:
         frame = frames.encode({"call": request["call"], "result": result, "retire": _is_unclean()})

@@ -1,5 +1,6 @@
 """What an exception of a tool becomes, in a worker and in an isolated process alike, and how it crosses the pipe."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -14,10 +15,18 @@ def from_exception(name: str, error: BaseException) -> PipelineError:
     """The pipeline error for whatever the tool `name` raised.
 
     An exception that is no PipelineError is a fault of the tool: code `tool_error`, class `internal`, not retried by
-    default. The detail has its type and message, the traceback belongs in the log.
+    default. The detail has its type and message, the traceback belongs in the log. A CancelledError is the tool's own:
+    whoever knows of one from outside lets it pass.
     """
     if isinstance(error, PipelineError):
         return error
+    if isinstance(error, asyncio.CancelledError):
+        return PipelineError(
+            "canceled_by_tool",
+            ErrorClass.PERMANENT,
+            f"{name} canceled its own task, or what it waited for was canceled; nobody has canceled the run. "
+            "A tool that gives up raises an exception instead",
+        )
     if isinstance(error, TimeoutError):
         return PipelineError("timeout", ErrorClass.TIMEOUT, f"{name} waited in vain for something outside")
     if isinstance(error, MemoryError):

@@ -660,32 +660,3 @@ def test_a_lost_lease_ends_what_runs_last_too():
     run(lose_it())
 
     assert reload(work) is not None
-
-
-class CancelsItself(Tools):
-    async def call(self, context: Any, /, **given: Any) -> Any:
-        self.calls.append(given)
-        task = asyncio.current_task()
-        assert task is not None
-        task.cancel()
-        await asyncio.sleep(5)
-
-
-@pytest.mark.parametrize("around", ["nothing", "finally", "parallel"])
-def test_a_tool_that_cancels_its_own_task_fails_its_run_and_gives_the_lease_back(around: str):
-    tools, send = CancelsItself(), {"id": "send", "uses": "test.call", "with": {}}
-    document: dict[str, Any] = {"version": 1, "steps": [send]}
-    if around == "finally":
-        document["finally"] = [{"id": "last", "set": {"a": 1}}]
-    elif around == "parallel":
-        document["steps"] = [
-            {"id": "both", "parallel": {"branches": {"a": [send], "b": [{"id": "b", "set": {"a": 1}}]}}}
-        ]
-    work = due_work(document)
-
-    run_once(tools)
-
-    ended = run_of(work)
-    assert (ended.state, ended.cause, ended.error["code"]) == ("failed", "permanent", "canceled_by_tool")
-    assert (reload(work), len(tools.calls)) == (None, 1)
-    assert StepRun.objects.get(path="send").state == "interrupted"

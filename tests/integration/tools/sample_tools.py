@@ -190,8 +190,24 @@ def fork_and_crash(context: ToolContext, note: str, detached: bool) -> None:
     os._exit(3)
 
 
+async def _cancel_itself() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(600)
+
+
+@sample()
+def isolated_ends_oddly(context: ToolContext, kind: str) -> None:
+    if kind == "itself":
+        asyncio.run(_cancel_itself())
+    raise asyncio.CancelledError
+
+
 @sample()
 async def ends_oddly(context: ToolContext, kind: str) -> None:
+    if kind == "itself":
+        await _cancel_itself()
     if kind == "inner":
         inner = asyncio.ensure_future(asyncio.sleep(600))
         asyncio.get_running_loop().call_soon(inner.cancel)

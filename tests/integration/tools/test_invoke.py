@@ -133,18 +133,34 @@ def test_a_declared_tool_cannot_be_called_for_real(invoke):
     assert failure(invoke, declared).code == "unknown_tool"
 
 
-@pytest.mark.parametrize("kind", ["inner", "exit", "generator", "interrupt"])
+@pytest.mark.parametrize("kind", ["exit", "generator", "interrupt"])
 def test_an_asynchronous_tool_that_ends_oddly_has_failed(invoke, kind):
     error = failure(invoke, tools.ends_oddly, {"kind": kind})
 
     assert (error.code, error.error_class) == ("tool_error", ErrorClass.INTERNAL)
 
 
-@pytest.mark.parametrize("kind", ["next", "exit", "generator", "canceled"])
+@pytest.mark.parametrize("kind", ["next", "exit", "generator"])
 def test_a_trusted_tool_that_ends_oddly_has_failed(invoke, kind):
     error = failure(invoke, tools.trusted_ends_oddly, {"kind": kind}, seconds=5)
 
     assert (error.code, error.error_class) == ("tool_error", ErrorClass.INTERNAL)
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind"),
+    [
+        (tools.ends_oddly, "inner"),
+        (tools.ends_oddly, "itself"),
+        (tools.trusted_ends_oddly, "canceled"),
+        (tools.isolated_ends_oddly, "itself"),
+        (tools.isolated_ends_oddly, "canceled"),
+    ],
+)
+def test_a_cancellation_that_nobody_asked_for_is_the_tools_own_and_permanent(invoke, spec, kind):
+    error = failure(invoke, spec, {"kind": kind})
+
+    assert (error.code, error.error_class) == ("canceled_by_tool", ErrorClass.PERMANENT)
 
 
 def test_a_cancellation_from_outside_is_no_failure_of_the_tool(invoke):

@@ -11,7 +11,7 @@ from pipelines.engine import run_pipeline
 from pipelines.engine.ports import OpenedSecret, Outcome, Parked, RunContext, StepEntry, StepState, ToolCall
 from pipelines.engine.questions import Answers
 from pipelines.errors import ErrorClass, PipelineError
-from pipelines.tools.base import ANY_SECRET, InDoubt, SideEffect, ToolSpec
+from pipelines.tools.base import ANY_SECRET, Catalog, InDoubt, SideEffect, ToolSpec
 
 START = datetime(2025, 1, 6, 6, 0, tzinfo=UTC)
 
@@ -151,7 +151,9 @@ class World:
 
     # What tests do
 
-    async def go(self, document: Any, *, params: Mapping[str, Any] | None = None, event: Any = None) -> Outcome:
+    async def go(
+        self, document: Any, *, params: Mapping[str, Any] | None = None, event: Any = None, catalog: Catalog = CATALOG
+    ) -> Outcome:
         """One go of the engine over what the journal holds."""
         context = RunContext(
             run={"id": "r1", "attempt": self.run_attempt, "trigger": "manual", "simulated": self.simulated},
@@ -163,7 +165,7 @@ class World:
             simulated=self.simulated,
         )
         return await run_pipeline(
-            compile_document(document, catalog=CATALOG),
+            compile_document(document, catalog=catalog),
             context=context,
             history=tuple(self.entries),
             journal=self,
