@@ -5,13 +5,13 @@
     plan        what befalls when: the seed's decision, a value that is printed (pure)
     stack       PostgreSQL, Valkey, PgBouncer, clocks and worker hosts of the round, and their ends
     proxy       the network between them and PostgreSQL: cut, silent in one or both directions, slow
-    faults      how each kind of fault is done and undone
-    load        agents at the API: tasks, schedules, runs, cancellations, pauses, redrives, events
+    faults      how each kind of fault is done and undone; those of the database in `database_faults`
+    load        agents at the API: runs, cancellations, pauses, redrives, events; the tasks that they have, in `tasks`
     tools       what their pipelines call; each call writes to the ledger
     ledger      what really happened, outside of the database: one line at the beginning and the end of each call
     recorder    triggers in the round's database that keep every change of a lease, a step and a run's state
     history     all of the above as one value
-    invariants  the rules, each a function from a history to complaints (pure)
+    invariants  the rules, each a function from a history to complaints (pure); those about steps in `effects`
     planted     a sound history, and for each rule a violation of it: the judge is judged
 
 A seed decides faults, their times and targets, and the sequence of the load. What the machine's scheduler adds is not

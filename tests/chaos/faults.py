@@ -6,18 +6,16 @@ which also runs when the round is healed early. Everything runs in the main thre
 
 import contextlib
 import signal
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable
 from random import Random
 
-import psycopg
-
+from tests.chaos import database_faults
+from tests.chaos.befalling import POLL, Befalling
 from tests.chaos.plan import Fault
 from tests.chaos.stack import FAKETIME, Process, Stack, signal_to
 from tests.process_trees import is_stopped
 from workers.points import POINTS_OF_HOST, POINTS_OF_PROCESS, POINTS_OF_SHARED_CLAIM
 
-Befalling = Generator[float, None, None]
-_POLL = 0.1
 _CLOCK_POINTS = (
     "before-read", "after-read", "after-plan", "after-lock", "after-admit", "after-misses", "before-commit",
     "after-commit", "before-sleep", "end-taken", "end-acted-on", "ahead-planned", "ahead-due", "after-lock-alone",
@@ -25,8 +23,6 @@ _CLOCK_POINTS = (
 )  # fmt: skip
 # Where only the fence stands between a late process and the run of another: met as often as all others together.
 _BEFORE_A_WRITE = ("before-journal",) * 8 + ("before-call", "after-call") * 2
-_LOCKED_ROWS = ("scheduling_duework", "scheduling_task", "scheduling_schedule", "workers_worker")
-_LOCKED_TABLES = ("scheduling_duework", "scheduling_run", "workers_steprun", "workers_worker", "scheduling_task")
 
 
 def befall(stack: Stack, fault: Fault) -> Befalling:
@@ -104,7 +100,7 @@ def _end_of_host(stack: Stack, rng: Random, *, hurried: bool) -> Befalling:
         for _ in range(120):
             if not host.is_running:
                 break
-            yield _POLL
+            yield POLL
         else:
             stack.surprises.append(f"{host.name} did not end within 12 s of a SIGTERM")
             host.popen.kill()
@@ -127,7 +123,7 @@ def _host_point(stack: Stack, rng: Random, seconds: float) -> Befalling:
             stopped = [pid for pid in host.family() if is_stopped(pid)]
             if stopped or not host.is_running:
                 break
-            yield _POLL
+            yield POLL
         if deed == "stop" and host.is_running:
             frozen = stack.freeze(host.family())
             try:
@@ -181,7 +177,7 @@ def _clock_point(stack: Stack, rng: Random, seconds: float) -> Befalling:
         for _ in range(100):
             if is_stopped(clock.pid) or not clock.is_running:
                 break
-            yield _POLL
+            yield POLL
         yield seconds
         stack.send(clock, signal.SIGCONT)
         yield 1.0
@@ -207,134 +203,6 @@ def _clock_jump(stack: Stack, rng: Random, seconds: float) -> Befalling:
         yield seconds
     finally:
         stack.send(clock, signal.SIGTERM)
-
-
-# The database
-
-
-def _postgres(how: str) -> Callable[[Stack, Random, float], Befalling]:
-    def go_away(stack: Stack, rng: Random, seconds: float) -> Befalling:
-        child = stack.postgres_child
-        assert child is not None
-        if how == "kill":
-            child.kill()
-        else:
-            signal_to(child.pid, signal.SIGQUIT if how == "immediate" else signal.SIGINT)
-        try:
-            yield seconds
-            for _ in range(100):
-                if child.exit_code is not None:
-                    break
-                yield _POLL
-        finally:
-            if child.exit_code is None:
-                child.kill()
-            stack.start_postgres()
-
-    return go_away
-
-
-@contextlib.contextmanager
-def _connection(stack: Stack) -> Iterator[psycopg.Connection[tuple[object, ...]] | None]:
-    """Past the network; None where there is no database to speak to at this moment."""
-    try:
-        connection = psycopg.connect(
-            stack.url, connect_timeout=2, application_name="chaos", options="-c statement_timeout=0"
-        )
-    except psycopg.Error:
-        yield None
-        return
-    try:
-        yield connection
-    finally:
-        with contextlib.suppress(psycopg.Error):
-            connection.close()
-
-
-def _backends_terminate(stack: Stack, rng: Random, _: float) -> Befalling:
-    share = rng.choice((0.2, 0.5, 1.0))
-    with _connection(stack) as connection, contextlib.suppress(psycopg.Error):
-        if connection is not None:
-            pids = connection.execute(
-                "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() "
-                "AND application_name NOT LIKE 'chaos%' ORDER BY pid"
-            ).fetchall()
-            chosen = [pid for (pid,) in pids if rng.random() < share]
-            connection.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", [chosen])
-    yield 0
-
-
-def _rows_locked(stack: Stack, rng: Random, seconds: float) -> Befalling:
-    table, order = rng.choice(_LOCKED_ROWS), rng.choice(("", "DESC"))
-    statement = f"SELECT FROM {table} ORDER BY 1 {order} LIMIT {rng.choice((1, 5, 1000))} FOR UPDATE SKIP LOCKED"
-    with _connection(stack) as connection:
-        if connection is not None:
-            with contextlib.suppress(psycopg.Error):
-                key = "run_id" if table == "scheduling_duework" else "boot_id" if "worker" in table else "id"
-                connection.execute(statement.replace("ORDER BY 1", f"ORDER BY {key}").encode())
-        yield seconds
-
-
-def _table_locked(stack: Stack, rng: Random, seconds: float) -> Befalling:
-    mode = rng.choice(("ACCESS EXCLUSIVE", "SHARE ROW EXCLUSIVE"))
-    with _connection(stack) as connection:
-        if connection is not None:
-            with contextlib.suppress(psycopg.Error):
-                connection.execute("SET lock_timeout = '500ms'")
-                connection.execute(f"LOCK TABLE {rng.choice(_LOCKED_TABLES)} IN {mode} MODE".encode())
-        yield seconds
-
-
-def _schedule_hangs(stack: Stack, rng: Random, seconds: float) -> Befalling:
-    """Whoever starts a scheduled run of one task waits for as long as it lasts, whatever else the statement does."""
-    with _connection(stack) as connection, contextlib.suppress(psycopg.Error):
-        if connection is not None:
-            connection.execute(
-                "INSERT INTO chaos.hanging SELECT task_id, clock_timestamp() + make_interval(secs => %s)"
-                " FROM scheduling_schedule WHERE state = 'active' AND next_fire_at IS NOT NULL"
-                " ORDER BY id OFFSET %s LIMIT 1",
-                [seconds, rng.randrange(10)],
-            )
-            connection.commit()
-    yield seconds
-
-
-def _database_read_only(stack: Stack, _: Random, seconds: float) -> Befalling:
-    yield from _with_setting(stack, b"default_transaction_read_only = on", seconds)
-
-
-def _statements_timed_out(stack: Stack, rng: Random, seconds: float) -> Befalling:
-    """Statements that take longer are canceled by the server, wherever they are; so are those that wait for a lock."""
-    limit = rng.choice((b"3ms", b"10ms", b"40ms"))
-    yield from _with_setting(stack, b"statement_timeout = '%s'" % limit, seconds)
-
-
-def _with_setting(stack: Stack, setting: bytes, seconds: float) -> Befalling:
-    _alter_system(stack, b"SET " + setting)
-    try:
-        yield seconds
-    finally:
-        reset_settings(stack)
-
-
-def reset_settings(stack: Stack) -> bool:
-    """Undo what a fault has set of the whole server. False where the database did not hear it."""
-    return _alter_system(stack, b"RESET default_transaction_read_only") and _alter_system(
-        stack, b"RESET statement_timeout"
-    )
-
-
-def _alter_system(stack: Stack, change: bytes) -> bool:
-    with _connection(stack) as connection:
-        if connection is None:
-            return False
-        try:
-            connection.autocommit = True
-            connection.execute(b"ALTER SYSTEM " + change)
-            connection.execute("SELECT pg_reload_conf()")
-        except psycopg.Error:
-            return False
-    return True
 
 
 # The network
@@ -428,15 +296,15 @@ _FAULTS: dict[str, Callable[[Stack, Random, float], Befalling]] = {
     "clock.freeze": _clock_freeze,
     "clock.point": _clock_point,
     "clock.jump": _clock_jump,
-    "postgres.kill": _postgres("kill"),
-    "postgres.immediate": _postgres("immediate"),
-    "postgres.fast": _postgres("fast"),
-    "backends.terminate": _backends_terminate,
-    "rows.locked": _rows_locked,
-    "table.locked": _table_locked,
-    "database.read_only": _database_read_only,
-    "statements.timed_out": _statements_timed_out,
-    "schedule.hangs": _schedule_hangs,
+    "postgres.kill": database_faults.postgres("kill"),
+    "postgres.immediate": database_faults.postgres("immediate"),
+    "postgres.fast": database_faults.postgres("fast"),
+    "backends.terminate": database_faults.backends_terminate,
+    "rows.locked": database_faults.rows_locked,
+    "table.locked": database_faults.table_locked,
+    "database.read_only": database_faults.database_read_only,
+    "statements.timed_out": database_faults.statements_timed_out,
+    "schedule.hangs": database_faults.schedule_hangs,
     "network.reset": _network_reset,
     "network.half_open": _network_silent(up=True),
     "network.one_way": _network_silent(up=False),

@@ -6,35 +6,17 @@ The names in brackets are those of the project's design: its invariants, and I1 
 import re
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from tests.chaos import effects as _registered  # noqa: F401 (its rules are judged, too)
 from tests.chaos.history import History, Schedule
-from tests.chaos.recorder import Change
+from tests.chaos.rules import INVARIANTS, SLACK, changes_of_work, invariant, worker_of
+
+__all__ = ["INVARIANTS", "judge"]
 
 FINAL = frozenset({"succeeded", "failed", "canceled", "skipped"})
-_SLACK = 1.5  # seconds: a process that was told to stop may begin another call before its loop turns
-Check = Callable[[History], Iterable[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Invariant:
-    name: str
-    says: str
-    check: Check
-
-
-INVARIANTS: list[Invariant] = []
-
-
-def invariant(name: str, says: str) -> Callable[[Check], Check]:
-    def register(check: Check) -> Check:
-        INVARIANTS.append(Invariant(name, says, check))
-        return check
-
-    return register
 
 
 def judge(history: History, *, most: int = 10) -> dict[str, list[str]]:
@@ -135,7 +117,7 @@ def _ends_are_followed_once(history: History) -> Iterator[str]:
 def _one_lease_a_run(history: History) -> Iterator[str]:
     used: dict[int, str] = {}  # by whom: the runs of one claim have the same epoch
     had: set[tuple[str, int]] = set()
-    for change in _work(history):
+    for change in changes_of_work(history):
         if change.owner is None:
             continue
         if change.was_owner not in (None, change.owner):
@@ -154,7 +136,7 @@ def _one_lease_a_run(history: History) -> Iterator[str]:
 def _only_the_holder_writes(history: History) -> Iterator[str]:
     held_in = {
         (change.run, change.xid): change.was_owner
-        for change in reversed(_work(history))
+        for change in reversed(changes_of_work(history))
         if change.op != "INSERT" and change.was_owner is not None
     }
     owner: dict[str, str | None] = {}
@@ -162,7 +144,7 @@ def _only_the_holder_writes(history: History) -> Iterator[str]:
         if change.what == "work":
             owner[change.run] = change.owner
             continue
-        writer = _worker_of(change)
+        writer = worker_of(change)
         if writer is None:
             continue
         holder = held_in.get((change.run, change.xid), owner.get(change.run))
@@ -174,7 +156,7 @@ def _only_the_holder_writes(history: History) -> Iterator[str]:
 @invariant("one key, its limit", "the holders of a concurrency key never exceed its limit [design, I10]")
 def _keys_keep_their_limit(history: History) -> Iterator[str]:
     holders: defaultdict[str, set[str]] = defaultdict(set)
-    for change in _work(history):
+    for change in changes_of_work(history):
         if change.key is None:
             continue
         if change.is_live and change.gate in (None, "suspect"):
@@ -189,7 +171,7 @@ def _keys_keep_their_limit(history: History) -> Iterator[str]:
 @invariant("a rate is kept", "no queue starts more runs than its token bucket allows, whoever claims them [design]")
 def _rates_are_kept(history: History) -> Iterator[str]:
     moves: defaultdict[str, list[tuple[float, int, str]]] = defaultdict(list)
-    for change in _work(history):
+    for change in changes_of_work(history):
         queue = change.queue or ""
         if change.owner is not None and change.owner != change.was_owner and change.claimed_at is not None:
             moves[queue].append((change.claimed_at.timestamp(), -1, change.run))
@@ -202,7 +184,7 @@ def _rates_are_kept(history: History) -> Iterator[str]:
             tokens = min(at_once, tokens + (at - last) * a_second + max(move, 0)) + min(move, 0)
             last = at
             # A claim is dated to the beginning of its transaction: what it waited for was given back a little later.
-            soon = bisect_right(given_back, at + _SLACK) - bisect_right(given_back, at)
+            soon = bisect_right(given_back, at + SLACK) - bisect_right(given_back, at)
             if move < 0 and tokens + soon < -1e-3:
                 yield f"queue {queue}: run {run} started at {at:.3f} with {tokens + 1:.3f} tokens"
 
@@ -210,7 +192,7 @@ def _rates_are_kept(history: History) -> Iterator[str]:
 @invariant("no overlap", "a task that forbids overlap never has two runs live [design]")
 def _no_overlap(history: History) -> Iterator[str]:
     live: defaultdict[str, set[str]] = defaultdict(set)
-    for change in _work(history):
+    for change in changes_of_work(history):
         if change.task is None:
             continue
         if change.is_live and change.is_exclusive and change.gate != "overlap":
@@ -219,75 +201,6 @@ def _no_overlap(history: History) -> Iterator[str]:
                 yield f"task {change.task}: runs {sorted(live[change.task])} at change {change.id}"
         else:
             live[change.task].discard(change.run)
-
-
-# Steps and effects
-
-
-@invariant("finished steps stay finished", "no call begins for a step after its success was committed [design, I5]")
-def _finished_steps_stay_finished(history: History) -> Iterator[str]:
-    succeeded = Counter((step.run, step.path) for step in history.steps if step.state == "succeeded")
-    yield from (f"run {run} {path}: {n} successes" for (run, path), n in succeeded.items() if n > 1)
-    finished = _successes(history)
-    for line in history.ledger:
-        success = finished.get((line.run, line.path))
-        if line.what != "begin" or success is None or line.at <= success[0]:
-            continue
-        at, epoch = success
-        if line.epoch >= epoch:
-            earlier = f"finished by {epoch} {line.at - at:.2f} s before"
-            yield f"run {line.run} {line.path}: begun by epoch {line.epoch}, {earlier}"
-
-
-@invariant("zombies stop in time", "a worker that lost a run begins no call of it past its abort bound [rule 27]")
-def _zombies_stop_in_time(history: History) -> Iterator[str]:
-    lost_at: dict[tuple[str, int], float] = {}  # the runs of one claim share its epoch, not their ends
-    for change in _work(history):
-        if change.was_owner is not None and change.was_epoch is not None and change.owner != change.was_owner:
-            lost_at.setdefault((change.run, change.was_epoch), change.at.timestamp())
-    bound = history.abort_after.total_seconds() + _SLACK
-    for line in history.ledger:
-        lost = lost_at.get((line.run, line.epoch))
-        if line.what != "begin" or lost is None or line.at <= lost + bound:
-            continue
-        # A process that stood still has not lived through that time.
-        still = any(
-            pid == line.worker and until > lost and line.at <= until + bound for pid, _, until in history.stood_still
-        )
-        if not still:
-            yield f"run {line.run} {line.path}: epoch {line.epoch} began a call {line.at - lost:.1f} s after its loss"
-
-
-@invariant("at least once", "a step that succeeded had its effect, in the attempt that the journal names [design]")
-def _at_least_once(history: History) -> Iterator[str]:
-    ended = {(line.run, line.path, line.attempt) for line in history.ledger if line.what == "end"}
-    for step in history.steps:
-        is_real = step.state == "succeeded" and step.uses.startswith("chaos.") and not step.is_simulated
-        if is_real and (step.run, step.path, step.attempt) not in ended:
-            yield f"run {step.run} {step.path} attempt {step.attempt} succeeded and never ended"
-
-
-@invariant("at most once where it is forbidden", "a tool that forbids repeats in doubt is called once a run [rule 21]")
-def _at_most_once(history: History) -> Iterator[str]:
-    # A person who redrives a run in doubt has answered the question.
-    redrives = Counter(
-        action.reply.get("id") for action in history.actions if action.action == "run.retry" and action.is_accepted
-    )
-    calls = Counter((line.run, line.path) for line in history.ledger if line.kind == "once" and line.what == "begin")
-    for (run, path), n in calls.items():
-        if n > 1 + redrives[run]:
-            yield f"run {run} {path}: called {n} times"
-
-
-@invariant("keys are stable", "an idempotency key belongs to one step of one run, in all its attempts [I9]")
-def _keys_are_stable(history: History) -> Iterator[str]:
-    keys: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    steps: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
-    for line in history.ledger:
-        keys[line.run, line.path].add(line.key)
-        steps[line.key].add((line.run, line.path))
-    yield from (f"run {run} {path}: {sorted(found)}" for (run, path), found in keys.items() if len(found) > 1)
-    yield from (f"key {key}: {sorted(found)}" for key, found in steps.items() if len(found) > 1)
 
 
 # Ends of runs
@@ -343,9 +256,9 @@ def _failed_in_a_step(run: Mapping[str, Any]) -> bool:
 def _quarantine_is_for_poison(history: History) -> Iterator[str]:
     deaths: Counter[str] = Counter()  # those that it is charged with: of the process that tried it alone
     suspects: set[str] = set()
-    for change in _work(history):
+    for change in changes_of_work(history):
         is_taken = change.was_owner is not None and (change.gate == "suspect" or not change.is_live)
-        deaths[change.run] += is_taken and change.run in suspects and _worker_of(change) is None
+        deaths[change.run] += is_taken and change.run in suspects and worker_of(change) is None
         if change.op == "INSERT":
             deaths[change.run] = 0
         if change.gate == "suspect":
@@ -414,27 +327,3 @@ def _agents_are_kept_apart(history: History) -> Iterator[str]:
 @invariant("the database is whole", "the queries of tests/invariants.py find nothing [design]")
 def _the_database_is_whole(history: History) -> Iterator[str]:
     yield from (f"{name}: {row}" for name, rows in history.integrity.items() for row in rows)
-
-
-def _work(history: History) -> list[Change]:
-    return [change for change in history.changes if change.what == "work"]
-
-
-def _worker_of(change: Change) -> int | None:
-    """The pid of the worker process whose journal wrote this; None where another wrote it."""
-    words = change.app.split()
-    if words[:2] != ["ordinaut", "worker"] or words[3:] != ["journal"]:
-        return None
-    return int(words[2])
-
-
-def _successes(history: History) -> dict[tuple[str, str], tuple[float, int]]:
-    """When the success of each step was written, and under which epoch."""
-    epochs: dict[str, int] = {}
-    found: dict[tuple[str, str], tuple[float, int]] = {}
-    for change in history.changes:
-        if change.what == "work" and change.owner is not None and change.epoch is not None:
-            epochs[change.run] = change.epoch
-        if change.what == "step" and change.state == "succeeded":
-            found.setdefault((change.run, change.path), (change.at.timestamp(), epochs.get(change.run, 0)))
-    return found

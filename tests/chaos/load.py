@@ -13,155 +13,14 @@ from random import Random
 from typing import Any
 
 from tests.chaos.history import Action
-from tests.chaos.nested import NESTED, WAITING
+from tests.chaos.tasks import ALL, NOTE, OTHERS, PING, QUEUES, RECOMPUTE, SKIP, TASKS, call, every, pipeline
 
-PING = "chaos.ping"
 _TRIES = 4
 _MOST_TASKS = 40
 _MOST_WAITING = 120
 Reply = Mapping[str, Any]
 
 
-def _pipeline(*steps: dict[str, Any]) -> dict[str, Any]:
-    return {"version": 1, "steps": [{"id": f"s{number}", **step} for number, step in enumerate(steps)]}
-
-
-def _call(tool: str, **given: Any) -> dict[str, Any]:
-    return {"uses": f"chaos.{tool}", "with": given}
-
-
-def _every(seconds: int, **more: Any) -> dict[str, Any]:
-    return {"kind": "interval", "expression": f"PT{seconds}S", **more}
-
-
-_NOTE, _RECOMPUTE = _call("note"), _call("recompute")
-_RECOMPUTE_CHECKED = {"id": "s0", **_RECOMPUTE}
-_QUICKLY = {"max_attempts": 4, "backoff": "fixed", "initial": "PT0.3S", "max": "PT1S", "jitter": False}
-_ALL = {"policy": "all", "grace": "PT1S", "limit": 1000}
-_SKIP = {"policy": "skip", "grace": "PT1S"}
-
-# What is there from the start: by key, for the first agent. Nobody pauses `ticks`, `followed`, `follower`, `listener`.
-TASKS: dict[str, dict[str, Any]] = {
-    "ticks": {"pipeline": _pipeline(_NOTE, _RECOMPUTE, _NOTE), "schedules": [_every(1, misfire=_ALL)]},
-    "followed": {"pipeline": _pipeline(_NOTE), "schedules": [_every(3)]},
-    "follower": {
-        "pipeline": _pipeline(_RECOMPUTE, _NOTE),
-        "schedules": [{"kind": "after", "expression": "end", "after": "followed"}],
-    },
-    "listener": {"pipeline": _pipeline(_NOTE), "schedules": [{"kind": "event", "expression": PING}]},
-    "keyed-a": {
-        "pipeline": _pipeline(_call("slow", seconds=0.4), _NOTE),
-        "schedules": [_every(2)],
-        "concurrency": {"key": "shared", "limit": 2},
-    },
-    "keyed-b": {
-        "pipeline": _pipeline(_NOTE, _call("slow", seconds=0.3)),
-        "schedules": [_every(3, misfire=_ALL)],
-        "concurrency": {"key": "shared", "limit": 2},
-        "priority": 2,
-    },
-    "keyed-alone": {
-        "pipeline": _pipeline(_call("isolated", seconds=0.1)),
-        "concurrency": {"key": "one", "limit": 1},
-        "retry": _QUICKLY,
-    },
-    "skips": {"pipeline": _pipeline(_call("slow", seconds=0.7)), "schedules": [_every(1)], "overlap": "skip"},
-    "queues-one": {"pipeline": _pipeline(_call("slow", seconds=0.6)), "schedules": [_every(2)], "overlap": "queue_one"},
-    "queues-all": {"pipeline": _pipeline(_NOTE, _NOTE), "schedules": [_every(4, misfire=_ALL)], "overlap": "queue_all"},
-    "cancels": {
-        "pipeline": _pipeline(_call("slow", seconds=1.5), _NOTE),
-        "schedules": [_every(4)],
-        "overlap": "cancel_running",
-    },
-    "tries-again": {
-        "pipeline": _pipeline(_NOTE, {**_call("flaky", failures=2), "retry": _QUICKLY}),
-        "schedules": [_every(4, misfire=_SKIP)],
-    },
-    "runs-again": {"pipeline": _pipeline(_NOTE, _call("flaky", failures=2)), "retry": _QUICKLY},
-    "parks": {
-        "pipeline": _pipeline(
-            _NOTE, {**_call("flaky", failures=1), "retry": {**_QUICKLY, "initial": "PT3S", "max": "PT3S"}}
-        )
-    },
-    "nested": {"pipeline": NESTED, "schedules": [_every(1, misfire=_ALL)], "queue": "other"},
-    "nested-waits": {"pipeline": WAITING, "schedules": [_every(4, misfire=_ALL)]},
-    "repeats": {
-        "pipeline": _pipeline(_NOTE),
-        "schedules": [{"kind": "rrule", "expression": "FREQ=SECONDLY;INTERVAL=3", "misfire": _ALL}],
-    },
-    # True in every other minute, so that it becomes true now and then.
-    "checks": {
-        "pipeline": _pipeline(_NOTE),
-        "schedules": [
-            {
-                "kind": "condition",
-                "expression": "PT2S",
-                "check": {
-                    "version": 1,
-                    "steps": [_RECOMPUTE_CHECKED],
-                    "outputs": {"met": "${mod(to_number(format_date(now, '%M')), `2`) == `0`}"},
-                },
-                "misfire": _SKIP,
-            }
-        ],
-    },
-    "hears": {
-        "pipeline": _pipeline(
-            _NOTE,
-            {"wait_for_event": {"topic": "chaos.*", "buffered": "PT2S", "timeout": "PT8S", "on_timeout": "continue"}},
-            _NOTE,
-        ),
-        "schedules": [_every(3, misfire=_ALL)],
-    },
-    "calls": {
-        "pipeline": _pipeline(
-            {"run": "called", "params": {"n": 1}, "timeout": "PT20S", "retry": _QUICKLY, "continue_on_error": True},
-            _NOTE,
-            {"run": "called", "wait": False},
-        ),
-        "schedules": [_every(4, misfire=_ALL)],
-    },
-    "called": {"pipeline": _pipeline(_NOTE, _RECOMPUTE)},
-    "once": {"pipeline": _pipeline(_NOTE, _call("once", seconds=0.3), _NOTE), "schedules": [_every(2)]},
-    "isolated": {"pipeline": _pipeline(_call("isolated", seconds=0.3), _NOTE), "schedules": [_every(4)]},
-    "refused": {"pipeline": _pipeline(_NOTE, _call("refuse", times=1), _NOTE)},
-    "long": {"pipeline": _pipeline(*[_NOTE, _RECOMPUTE] * 5), "queue": "other", "priority": 1},
-    "poison": {"pipeline": _pipeline(_NOTE, _call("poison"))},
-    "block": {"pipeline": _pipeline(_NOTE, _call("block", seconds=6))},
-    "rated": {
-        "pipeline": _pipeline(_call("slow", seconds=0.1), _NOTE),
-        "schedules": [_every(1, misfire=_ALL)],
-        "queue": "rated",
-    },
-    "fair": {"pipeline": _pipeline(_NOTE, _RECOMPUTE), "schedules": [_every(2, misfire=_ALL)], "queue": "fair"},
-    "paused-a": {"pipeline": _pipeline(_NOTE), "schedules": [_every(1), _every(5, misfire=_ALL)]},
-    "paused-b": {
-        "pipeline": _pipeline(_call("slow", seconds=0.2)),
-        "schedules": [_every(2)],
-        "concurrency": {"key": "paused", "limit": 1},
-        "overlap": "queue_one",
-    },
-}
-# The second agent's; its key of the same name is another.
-OTHERS: dict[str, dict[str, Any]] = {
-    "fair": {
-        "pipeline": _pipeline(_NOTE, _call("slow", seconds=0.2)),
-        "schedules": [_every(1, misfire=_ALL)],
-        "queue": "fair",
-    },
-    "rated": {"pipeline": _pipeline(_NOTE), "queue": "rated", "schedules": [_every(3)], "priority": 2},
-    "ticks": {"pipeline": _pipeline(_NOTE), "schedules": [_every(2)], "queue": "other"},
-    "keyed": {
-        "pipeline": _pipeline(_call("slow", seconds=0.2)),
-        "schedules": [_every(2)],
-        "concurrency": {"key": "shared", "limit": 1},
-    },
-}
-# In every other pair of rounds these queues are operated: then no claim is a single statement.
-QUEUES: dict[str, dict[str, Any]] = {
-    "rated": {"rate": {"limit": 5, "period": "PT1S", "burst": 4}},
-    "fair": {"fair": True, "weight": 3},
-}
 _BY_HAND = (
     "rated",
     "fair",
@@ -322,7 +181,7 @@ class Load:
 
     def _deed_revise(self) -> None:
         key = self._rng.choice(("long", "ticks"))
-        steps = _pipeline(*[_NOTE, _RECOMPUTE] * self._rng.randint(1, 4))
+        steps = pipeline(*[NOTE, RECOMPUTE] * self._rng.randint(1, 4))
         changes = {"pipeline": steps, "description": f"revised {len(self.actions)}"}
         self._do("task.update", "PATCH", f"/tasks/{self.task_ids[key]}", changes)
 
@@ -331,7 +190,7 @@ class Load:
             return
         soon = datetime.now(UTC) + timedelta(seconds=self._rng.uniform(1, 4))
         schedules = [
-            _every(self._rng.randint(2, 6), misfire=self._rng.choice((_ALL, _SKIP, {"policy": "last"}))),
+            every(self._rng.randint(2, 6), misfire=self._rng.choice((ALL, SKIP, {"policy": "last"}))),
             {"kind": "once", "expression": soon.isoformat()},
         ]
         key = f"made-{len(self._made)}"
@@ -339,7 +198,7 @@ class Load:
             "task.create",
             "POST",
             "/tasks",
-            {"key": key, "pipeline": _pipeline(_NOTE, _call("slow", seconds=0.1)), "schedules": schedules},
+            {"key": key, "pipeline": pipeline(NOTE, call("slow", seconds=0.1)), "schedules": schedules},
         ).reply
         if "id" in reply:
             self._made.append(str(reply["id"]))

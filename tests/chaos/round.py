@@ -17,8 +17,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import faults, history, ledger, plan, recorder
-from tests.chaos.faults import Befalling
+from tests.chaos import database_faults, faults, history, ledger, plan, recorder
+from tests.chaos.befalling import Befalling
 from tests.chaos.invariants import INVARIANTS, judge
 from tests.chaos.stack import ABORT_AFTER, QUARANTINE_AFTER, REAP_AFTER, Stack, wait_for
 
@@ -171,7 +171,7 @@ class Round:
 
         def is_writable() -> bool:
             stack.start_postgres()
-            return faults.reset_settings(stack)
+            return database_faults.reset_settings(stack)
 
         if not wait_for(is_writable, _HEALS_WITHIN):
             raise AssertionError("PostgreSQL does not come back")

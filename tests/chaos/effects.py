@@ -1,0 +1,85 @@
+"""The rules about steps and what their tools did: see `invariants`."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from tests.chaos.history import History
+from tests.chaos.rules import SLACK, changes_of_work, invariant
+
+
+@invariant("finished steps stay finished", "no call begins for a step after its success was committed [design, I5]")
+def _finished_steps_stay_finished(history: History) -> Iterator[str]:
+    succeeded = Counter((step.run, step.path) for step in history.steps if step.state == "succeeded")
+    yield from (f"run {run} {path}: {n} successes" for (run, path), n in succeeded.items() if n > 1)
+    finished = _successes(history)
+    for line in history.ledger:
+        success = finished.get((line.run, line.path))
+        if line.what != "begin" or success is None or line.at <= success[0]:
+            continue
+        at, epoch = success
+        if line.epoch >= epoch:
+            earlier = f"finished by {epoch} {line.at - at:.2f} s before"
+            yield f"run {line.run} {line.path}: begun by epoch {line.epoch}, {earlier}"
+
+
+@invariant("zombies stop in time", "a worker that lost a run begins no call of it past its abort bound [rule 27]")
+def _zombies_stop_in_time(history: History) -> Iterator[str]:
+    lost_at: dict[tuple[str, int], float] = {}  # the runs of one claim share its epoch, not their ends
+    for change in changes_of_work(history):
+        if change.was_owner is not None and change.was_epoch is not None and change.owner != change.was_owner:
+            lost_at.setdefault((change.run, change.was_epoch), change.at.timestamp())
+    bound = history.abort_after.total_seconds() + SLACK
+    for line in history.ledger:
+        lost = lost_at.get((line.run, line.epoch))
+        if line.what != "begin" or lost is None or line.at <= lost + bound:
+            continue
+        # A process that stood still has not lived through that time.
+        still = any(
+            pid == line.worker and until > lost and line.at <= until + bound for pid, _, until in history.stood_still
+        )
+        if not still:
+            yield f"run {line.run} {line.path}: epoch {line.epoch} began a call {line.at - lost:.1f} s after its loss"
+
+
+@invariant("at least once", "a step that succeeded had its effect, in the attempt that the journal names [design]")
+def _at_least_once(history: History) -> Iterator[str]:
+    ended = {(line.run, line.path, line.attempt) for line in history.ledger if line.what == "end"}
+    for step in history.steps:
+        is_real = step.state == "succeeded" and step.uses.startswith("chaos.") and not step.is_simulated
+        if is_real and (step.run, step.path, step.attempt) not in ended:
+            yield f"run {step.run} {step.path} attempt {step.attempt} succeeded and never ended"
+
+
+@invariant("at most once where it is forbidden", "a tool that forbids repeats in doubt is called once a run [rule 21]")
+def _at_most_once(history: History) -> Iterator[str]:
+    # A person who redrives a run in doubt has answered the question.
+    redrives = Counter(
+        action.reply.get("id") for action in history.actions if action.action == "run.retry" and action.is_accepted
+    )
+    calls = Counter((line.run, line.path) for line in history.ledger if line.kind == "once" and line.what == "begin")
+    for (run, path), n in calls.items():
+        if n > 1 + redrives[run]:
+            yield f"run {run} {path}: called {n} times"
+
+
+@invariant("keys are stable", "an idempotency key belongs to one step of one run, in all its attempts [I9]")
+def _keys_are_stable(history: History) -> Iterator[str]:
+    keys: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    steps: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+    for line in history.ledger:
+        keys[line.run, line.path].add(line.key)
+        steps[line.key].add((line.run, line.path))
+    yield from (f"run {run} {path}: {sorted(found)}" for (run, path), found in keys.items() if len(found) > 1)
+    yield from (f"key {key}: {sorted(found)}" for key, found in steps.items() if len(found) > 1)
+
+
+def _successes(history: History) -> dict[tuple[str, str], tuple[float, int]]:
+    """When the success of each step was written, and under which epoch."""
+    epochs: dict[str, int] = {}
+    found: dict[tuple[str, str], tuple[float, int]] = {}
+    for change in history.changes:
+        if change.what == "work" and change.owner is not None and change.epoch is not None:
+            epochs[change.run] = change.epoch
+        if change.what == "step" and change.state == "succeeded":
+            found.setdefault((change.run, change.path), (change.at.timestamp(), epochs.get(change.run, 0)))
+    return found
