@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.tools.base import SideEffect, ToolContext, tool
+from tests import leftovers
 
 LEDGER = "ORDINAUT_TEST_LEDGER"
 ANYTHING: Mapping[str, Any] = {"type": "object"}
@@ -25,6 +26,8 @@ test.block = tests.worker_tools:block
 test.hold_isolated = tests.worker_tools:hold_isolated
 test.hold_trusted = tests.worker_tools:hold_trusted
 test.grow = tests.worker_tools:grow
+test.leave = tests.worker_tools:leave
+test.leave_isolated = tests.worker_tools:leave_isolated
 """
 
 
@@ -101,6 +104,24 @@ def hold_isolated(context: ToolContext, /, *, until: str) -> dict[str, Any]:
 def hold_trusted(context: ToolContext, /, *, until: str) -> dict[str, Any]:
     """As `hold`, in a thread of the worker."""
     return _hold(context, until)
+
+
+@tool(name="test.leave", input_schema=ANYTHING, output_schema=ANYTHING, side_effect=SideEffect.EFFECT)
+async def leave(context: ToolContext, /, *, what: str, folder: str) -> dict[str, Any]:
+    """Leave something behind; see `tests.leftovers`."""
+    leftovers.leave(what, Path(folder), worker=os.getpid())
+    write(context, "left")
+    return {}
+
+
+@tool(name="test.leave_isolated", input_schema=ANYTHING, output_schema=ANYTHING, side_effect=SideEffect.EFFECT)
+def leave_isolated(context: ToolContext, /, *, what: str, folder: str) -> dict[str, Any]:
+    """The same in a process of its own, and hold it."""
+    os.environ.setdefault(LEDGER, str(Path(folder).parent / "ledger"))
+    leftovers.leave(what, Path(folder), worker=os.getppid())
+    write(context, "left")
+    time.sleep(300)
+    return {}
 
 
 _GROWN: list[bytes] = []

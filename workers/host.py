@@ -24,6 +24,7 @@ from django.conf import settings
 from workers import conf, exits
 from workers.keeper import Keeper
 from workers.links import Link
+from workers.orphans import adopt_orphans, end_orphans, reap_orphans
 from workers.supervisor import Child, ChildSpec, Supervisor, describe_exit
 from workers.wear import Limits, Reason
 
@@ -63,7 +64,7 @@ class Host:
         self._made = options.processes
         self._replacement: _Replacement | None = None
         self._supervisor = Supervisor(
-            on_start=self._welcome, on_exit=self._ended, on_pass=self._replace, stops_together=True
+            on_start=self._welcome, on_exit=self._ended, on_pass=self._pass, stops_together=True
         )
         self._children: dict[UUID, Child] = {}
         self._loop = asyncio.new_event_loop()
@@ -72,6 +73,7 @@ class Host:
 
     def run(self) -> int:
         """Start everything, supervise, stop everything in order. Must run in the main thread."""
+        adopt_orphans()
         self._thread.start()
         self._call(self.keeper.start())
         logger.info(
@@ -86,6 +88,7 @@ class Host:
                 self._supervisor.start(self._spec(link))
             code = self._supervisor.run()
         finally:
+            end_orphans(self._living())
             self._say_last_words()
         logger.info("host.stopped", exit_code=code)
         return code
@@ -113,6 +116,7 @@ class Host:
 
     def _ended(self, child: Child, exit_code: int) -> None:
         """A process ended unasked, or was retired: what it leaves is handed over at once."""
+        end_orphans(self._living())
         link = self._links[child.spec.name]
         boot_id, reason, error = self._call(self.keeper.part(link, exit_words=describe_exit(exit_code)))
         if boot_id is not None:
@@ -126,6 +130,14 @@ class Host:
             self._supervisor.retire(link.name)
             self._drop_unwanted(replacement)
             self._bury(replacement)
+
+    def _living(self) -> set[int]:
+        """The pids of the processes that are supervised now."""
+        return {child.pid for child in self._supervisor.children.values()}
+
+    def _pass(self) -> None:
+        reap_orphans(self._living())
+        self._replace()
 
     def _replace(self) -> None:
         """Replace one process at a time that has served long enough: its follower first, then it drains.

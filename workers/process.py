@@ -47,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     with socket.socket(fileno=options.channel) as channel:
         channel.setblocking(False)
-        return asyncio.run(_run(channel, queues=options.queues.split(","), slots=options.concurrency))
+        # Not asyncio.run, which waits at its end for every task and thread of the loop: also for those that a tool has
+        # left behind, which need not end.
+        return asyncio.Runner().run(_run(channel, queues=options.queues.split(","), slots=options.concurrency))
 
 
 def _parser() -> argparse.ArgumentParser:

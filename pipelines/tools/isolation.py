@@ -7,8 +7,9 @@ with everything it started when the call's time is over or its run is canceled. 
 reused while they stay clean, and replaced when they die, and after so many calls or above so much memory where the
 settings say so.
 
-Limit: when the worker itself is killed its runners die with it, but a process that a tool started survives until it
-notices; only a control group or a PID namespace, which a container gives, ends those too.
+When the worker itself is killed its runners die with it, and what a tool had started falls to the worker's host, which
+ends it (`workers.orphans`). Limit: when the host is killed, too, that survives until it notices; only a control group or
+a PID namespace, which a container gives, ends those.
 """
 
 import asyncio
