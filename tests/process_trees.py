@@ -30,6 +30,11 @@ def is_stopped(pid: int) -> bool:
         return False
 
 
+def parent_of(pid: int) -> int:
+    """Raises FileNotFoundError where the process is gone."""
+    return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+
+
 def processes_marked(mark: str) -> list[int]:
     """The processes whose environment carries the mark: a whole tree, whatever became of its parents."""
     found = []

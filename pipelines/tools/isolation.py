@@ -2,14 +2,11 @@
 
 A tool may spin, hold the interpreter lock in C code, ignore signals, fork, or crash the interpreter. None of that may
 reach the worker, which renews the leases of other runs meanwhile. So such a tool runs in a long-lived runner process,
-one call at a time, without the worker's environment (no database address, no key), and the worker kills the runner
-with everything it started when the call's time is over or its run is canceled. Runners are started when first needed,
-reused while they stay clean, and replaced when they die, and after so many calls or above so much memory where the
-settings say so.
-
-When the worker itself is killed its runners die with it, and what a tool had started falls to the worker's host, which
-ends it (`workers.orphans`). Limit: when the host is killed, too, that survives until it notices; only a control group or
-a PID namespace, which a container gives, ends those.
+one call at a time, without the worker's environment (no database address, no key), and is killed with everything it
+started when the call's time is over, its run is canceled, it has crashed, or the worker has died (see
+`pipelines.tools.warden`). Runners are started when first needed, reused while they stay clean, and replaced when they
+die, and after so many calls or above so much memory where the settings say so. What outlives a worker and the warden
+falls to the worker's host, which ends it (`workers.orphans`).
 """
 
 import asyncio
@@ -75,8 +72,7 @@ class Isolation:
         """Kill every runner, also those in the middle of a call, and wait for their end. May be called twice."""
         self._is_closed = True
         self._idle.clear()
-        for runner in list(self._all):
-            await self._discard(runner)
+        await asyncio.gather(*(self._discard(runner) for runner in list(self._all)))
 
     async def _take(self) -> RunnerProcess:
         while self._idle:

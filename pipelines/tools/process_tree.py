@@ -1,63 +1,25 @@
-"""Killing a process together with all that it started, also what left its process group; and how much memory a process
-holds. Linux, by /proc."""
+"""Processes as the kernel shows them: who is whose child, and how much memory one holds. Linux, by /proc."""
 
 import os
-import signal
 from contextlib import suppress
 from pathlib import Path
 
-_ROUNDS = 100
 _DEAD_STATES = frozenset("ZX")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def kill_tree(root: int) -> None:
-    """SIGKILL `root` and every living descendant; nothing of the tree runs on afterwards.
-
-    The root is stopped first, so that it starts nothing new. It must be a child subreaper (see the runner): then what
-    a dead descendant leaves behind becomes the root's own child and is found in the next round.
-    """
-    with suppress(ProcessLookupError):
-        os.kill(root, signal.SIGSTOP)
-    for _ in range(_ROUNDS):
-        living = descendants(root)
-        if not living:
-            break
-        for pid in living:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(root, signal.SIGKILL)
-    with suppress(ProcessLookupError):
-        os.kill(root, signal.SIGKILL)
+def children(parent: int) -> list[int]:
+    """The pids of the children of a process of one thread, those that nobody has waited for included."""
+    try:
+        return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_bytes().split()]
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN: all processes are looked at instead
+        return [pid for pid in _pids() if _state_and_parent(pid)[1] == parent]
 
 
-def descendants(root: int) -> list[int]:
-    """The pids of the living processes below `root`, parents before children."""
-    children: dict[int, list[int]] = {}
-    for pid, parent in _parents():
-        children.setdefault(parent, []).append(pid)
-    found: list[int] = []
-    level = [root]
-    while level:
-        level = [child for pid in level for child in children.get(pid, [])]
-        found += level
-    return found
-
-
-def _parents() -> list[tuple[int, int]]:
-    """(pid, parent) of every process that is not dead."""
-    pairs = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        # A process may end between the listing and the reading.
-        with suppress(OSError):
-            # The name in parentheses may hold spaces and parentheses itself; what follows the last one does not.
-            state, parent, *_ = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            if state not in _DEAD_STATES:
-                pairs.append((int(entry.name), int(parent)))
-    return pairs
+def is_living_child(pid: int, parent: int) -> bool:
+    """True while the process runs and is a child of that parent. One that nobody has waited for has ended."""
+    state, its_parent = _state_and_parent(pid)
+    return its_parent == parent and state not in _DEAD_STATES
 
 
 def resident_memory(pid: int) -> int | None:
@@ -66,3 +28,17 @@ def resident_memory(pid: int) -> int | None:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
     except (OSError, IndexError, ValueError):
         return None
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _state_and_parent(pid: int) -> tuple[str, int]:
+    """("X", 0) where the process is gone."""
+    # A process may end between the opening and the reading.
+    with suppress(OSError):
+        # The name in parentheses may hold spaces and parentheses itself; what follows the last one does not.
+        state, parent, *_ = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return state, int(parent)
+    return "X", 0

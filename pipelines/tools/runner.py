@@ -1,13 +1,13 @@
 """The isolated tool process: `python -m pipelines.tools.runner PARENT_PID`, one call at a time, until its input ends.
 
-It is started by `pipelines.tools.isolation`. The first frame on standard input configures it, each further one is a
-call, and each gets one frame in answer. The protocol leaves the standard streams before a tool is imported, so that
-nothing a tool prints, reads or closes there can harm it.
+It is started by `pipelines.tools.isolation`, and is two processes: its warden (`pipelines.tools.warden`), which the
+worker knows as its child, and below it the one that runs the tools. The first frame on standard input configures it,
+each further one is a call, and each gets one frame in answer. The protocol leaves the standard streams before a tool
+is imported, so that nothing a tool prints, reads or closes there can harm it.
 """
 
 import asyncio
 import contextlib
-import ctypes
 import inspect
 import math
 import os
@@ -27,10 +27,7 @@ from typing import Any, BinaryIO
 from pipelines.errors import PipelineError
 from pipelines.tools import frames, tool_errors
 from pipelines.tools.base import ToolContext, ToolSpec
-
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
-
+from pipelines.tools.warden import watch_over_a_child
 
 _MOST_NEW_FILES = 16  # descriptors that a library may well keep: a pool, a cache
 _MOST_NEW_MEMORY = 512 * 1024 * 1024  # bytes of resident memory: modules that a tool imports stay, too
@@ -43,13 +40,13 @@ _weighed = (0, 0, 0)  # descriptors, bytes of address space, resident bytes befo
 
 
 def main() -> int:
+    watch_over_a_child(int(sys.argv[1]))
     requests, replies = _take_protocol()
-    _tie_to(int(sys.argv[1]))
     configuration = frames.read_blocking(requests)
     if configuration is None:
         return 0
     _configure(configuration)
-    replies.write(frames.encode({"ready": True}))
+    replies.write(frames.encode({"pid": os.getpid()}))
     # A child of a fork is a copy that would speak here, too, and answer for another run.
     os.register_at_fork(after_in_child=lambda: _leave(requests, replies))
     own = os.getpid()
@@ -107,16 +104,6 @@ def _take_protocol() -> tuple[BinaryIO, BinaryIO]:
     os.close(nothing)
     os.dup2(2, 1)
     return requests, replies
-
-
-def _tie_to(parent: int) -> None:
-    """Die with the worker, and be the one to whom a tool's orphans fall, so that they can be found and killed."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    if os.getppid() != parent:
-        # The worker died before the tie held.
-        sys.exit(1)
 
 
 def _configure(configuration: dict[str, Any]) -> None:

@@ -6,18 +6,20 @@ import logging
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 from pipelines import conf
 from pipelines.tools import frames
 from pipelines.tools.plain_text import neutralised
-from pipelines.tools.process_tree import kill_tree, resident_memory
+from pipelines.tools.process_tree import is_living_child, resident_memory
 
 logger = logging.getLogger(__name__)
 
 _START_SECONDS = 30.0
 _LOOK = 0.005
 _ENDS_WITHIN = 1.0
+_WARDEN_ENDS_WITHIN = 12.0  # it kills for ten seconds
 _PIPES_CLOSE_WITHIN = 0.5
 _KEPT_OUTPUT = 4096
 # What programs need to run at all. Everything else in the worker's environment (database address, keys) stays there.
@@ -29,7 +31,8 @@ class RunnerDiedError(Exception):
 
 
 class RunnerProcess:
-    """One child process in a session of its own. Not safe for two calls at a time; the pool sees to that."""
+    """One child process, the warden, in a session of its own, and below it the one that runs the tools. Not safe for
+    two calls at a time; the pool sees to that."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdin is not None
@@ -41,6 +44,7 @@ class RunnerProcess:
         self._output = bytearray()
         self._output_size = 0
         self._answers = 0
+        self._pid = 0  # of the process that runs the tools
         self._drain = asyncio.create_task(self._drain_output(process.stderr))
 
     @classmethod
@@ -58,7 +62,7 @@ class RunnerProcess:
         runner = cls(process)
         try:
             async with asyncio.timeout(_START_SECONDS):
-                await runner.ask(frames.encode({"settings": settings, "memory": memory}))
+                ready = await runner.ask(frames.encode({"settings": settings, "memory": memory}))
         except TimeoutError:
             runner.kill()
             await runner.wait()
@@ -68,25 +72,21 @@ class RunnerProcess:
             runner.kill()
             await runner.wait()
             raise
+        runner._pid = ready["pid"]
         return runner
 
     @property
     def is_alive(self) -> bool:
-        return self._process.returncode is None and not self._replies.at_eof() and not self._has_ended()
-
-    def _has_ended(self) -> bool:
-        """Asked of the kernel: the event loop hears of an end some time after it."""
-        try:
-            return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:  # somebody has waited for it
-            return True
+        """Asked of the kernel, too: the event loop hears of an end some time after it, the warden's even later."""
+        is_open = self._process.returncode is None and not self._replies.at_eof()
+        return is_open and is_living_child(self._pid, self._process.pid)
 
     @property
     def is_worn_out(self) -> bool:
         """True where it has served as many calls, or holds as much memory, as one process may."""
         calls, memory = conf.isolated_max_calls(), conf.isolated_max_memory()
         served = self._answers - 1  # the first answer was to its configuration
-        return bool(calls and served >= calls) or bool(memory and (resident_memory(self._process.pid) or 0) > memory)
+        return bool(calls and served >= calls) or bool(memory and (resident_memory(self._pid) or 0) > memory)
 
     async def ask(self, frame: bytes, *, call: str | None = None) -> dict[str, Any]:
         """Send a frame and return the answer, which is of this `call`. Raises RunnerDiedError; after any exception the
@@ -103,14 +103,16 @@ class RunnerProcess:
         return answer
 
     def kill(self) -> None:
-        """SIGKILL to the runner and everything it started. Returns at once; `wait` for the end.
+        """Have the warden kill the process and everything it started, and end. Returns at once; `wait` for the end.
 
-        Of one that has died, what is still in its process group: its number is nobody else's while that has members.
+        Of one whose warden has been killed, what is still in its process group: its number is nobody else's while that
+        has members.
         """
-        if self._process.returncode is None:
-            kill_tree(self._process.pid)
-        else:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if self._process.returncode is None:
+                os.kill(self._process.pid, signal.SIGTERM)
+                os.kill(self._process.pid, signal.SIGCONT)  # a tool may have stopped it
+            else:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     async def wait(self) -> None:
@@ -120,8 +122,12 @@ class RunnerProcess:
         self._drain.cancel()
 
     async def _gone(self) -> None:
-        """Return when the process has ended. asyncio waits for its pipes, too, which a child may hold for ever."""
+        """Return when the warden has ended. asyncio waits for its pipes, too, which a child may hold for ever."""
+        given_up_at = time.monotonic() + _WARDEN_ENDS_WITHIN
         while self._process.returncode is None:
+            if time.monotonic() > given_up_at:  # a tool has stopped it again
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
             await asyncio.sleep(_LOOK)
         try:
             async with asyncio.timeout(_PIPES_CLOSE_WITHIN):

@@ -12,6 +12,7 @@ from typing import Any
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.tools.base import InDoubt, SideEffect, ToolContext, tool
 from tests.chaos.ledger import Line, append, now
+from tests.process_trees import parent_of
 
 ANYTHING: Mapping[str, Any] = {"type": "object"}
 NAMES = ("note", "recompute", "slow", "once", "flaky", "refuse", "isolated", "poison", "block")
@@ -28,7 +29,8 @@ def _write(context: ToolContext, what: str, kind: str, *, isolated: bool = False
             key=context.idempotency_key,
             kind=kind,
             pid=os.getpid(),
-            worker=os.getppid() if isolated else os.getpid(),
+            # The parent of an isolated process is its warden.
+            worker=parent_of(os.getppid()) if isolated else os.getpid(),
             at=now(),
         )
     )

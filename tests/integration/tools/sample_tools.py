@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import fcntl
 import os
 import resource
 import signal
@@ -58,6 +59,13 @@ def hold_the_interpreter_lock(context: ToolContext) -> None:
 
 
 @sample()
+def stop_the_parent(context: ToolContext, note: str) -> None:
+    Path(note).write_text(str(os.getpid()))
+    os.kill(os.getppid(), signal.SIGSTOP)
+    time.sleep(600)
+
+
+@sample()
 def ignore_signals(context: ToolContext) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -106,6 +114,36 @@ def leave_children(context: ToolContext, note: str, detached: bool, wait: bool) 
     if wait:
         time.sleep(600)
     return Path(note).read_text()
+
+
+@sample()
+def detach(context: ToolContext, lock: str, links: int, end: str) -> None:
+    """Start a child that is in a session of its own and whose parents have gone. It holds `lock`, as does a chain of so
+    many that each start the next and end, for half a minute. Then `end` as it says: stay, crash or return."""
+    file = os.open(lock, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(file, fcntl.LOCK_EX)
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            _hand_on(links)
+        os._exit(0)
+    os.wait()
+    os.close(file)
+    Path(f"{lock}.begun").touch()
+    if end == "crash":
+        os._exit(3)
+    if end == "stay":
+        time.sleep(600)
+
+
+def _hand_on(links: int) -> None:
+    ends_at = time.monotonic() + 30
+    for _ in range(links):
+        if os.fork() or time.monotonic() > ends_at:
+            os._exit(0)
+        os.setsid()
+    time.sleep(30)
+    os._exit(0)
 
 
 @sample()
@@ -178,12 +216,10 @@ def fork_and_fall_through(context: ToolContext, how: str) -> str:
 
 
 @sample()
-def fork_and_crash(context: ToolContext, note: str, detached: bool) -> None:
-    """The interpreter ends while a child of it lives, in its process group or in another."""
+def fork_and_crash(context: ToolContext, note: str) -> None:
+    """The interpreter ends while a child of it lives in its process group."""
     pid = os.fork()
     if pid == 0:
-        if detached:
-            os.setsid()
         time.sleep(600)
         os._exit(0)
     Path(note).write_text(str(pid))

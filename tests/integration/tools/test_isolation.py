@@ -1,6 +1,8 @@
 """Synchronous tools in real processes: what a tool does there never reaches the worker."""
 
 import asyncio
+import fcntl
+import json
 import os
 import re
 import signal
@@ -190,9 +192,27 @@ def test_the_children_of_a_tool_die_with_it_at_the_time_out(isolated, tmp_path, 
 
     assert error.code == "timeout"
     child = int(note.read_text())
-    if detached:  # only a container ends what has left the group
-        os.kill(child, signal.SIGKILL)
     wait_until(lambda: not is_running(child))
+
+
+def is_free(lock: Path) -> bool:
+    """True once no process holds the lock any more that a tool's children were given."""
+    with lock.open() as file, suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+@pytest.mark.parametrize("links", [0, 1_000_000])
+@pytest.mark.parametrize(("end", "code"), [("stay", "timeout"), ("crash", "tool_crashed")])
+def test_what_has_left_the_session_of_a_tool_ends_with_it(isolated, tmp_path, links, end, code):
+    """Also a chain of processes that each start the next and end, of which no list is ever up to date."""
+    lock = tmp_path / "lock"
+
+    error = failure(isolated, tools.detach, timedelta(seconds=2), lock=str(lock), links=links, end=end)
+
+    assert error.code == code
+    wait_until(lambda: is_free(lock), seconds=2)
 
 
 @pytest.mark.parametrize("detached", [False, True])
@@ -357,7 +377,7 @@ def test_a_tool_sees_no_environment_of_the_worker_but_what_is_named(isolated, se
 def test_nothing_survives_the_death_of_the_worker(tmp_path):
     """The worker here is a process of its own that is killed while its tool spins."""
     note = tmp_path / "pid"
-    worker = subprocess.Popen([sys.executable, "-c", _WORKER, str(note)], cwd=Path(__file__).parents[3])
+    worker = worker_with_a_call(tools.spin, note=str(note))
     wait_until(lambda: note.exists() and note.read_text() != "")
 
     worker.kill()
@@ -366,8 +386,33 @@ def test_nothing_survives_the_death_of_the_worker(tmp_path):
     wait_until(lambda: not is_running(int(note.read_text())))
 
 
+def test_what_has_left_the_session_of_a_tool_ends_with_its_worker(tmp_path):
+    lock = tmp_path / "lock"
+    worker = worker_with_a_call(tools.detach, lock=str(lock), links=0, end="stay")
+    wait_until(Path(f"{lock}.begun").exists)
+
+    worker.kill()
+    worker.wait()
+
+    wait_until(lambda: is_free(lock), seconds=2)
+
+
+def test_a_tool_that_stops_its_watcher_is_killed_at_the_time_out(isolated, tmp_path):
+    note = tmp_path / "pid"
+
+    error = failure(isolated, tools.stop_the_parent, SHORT, note=str(note))
+
+    assert error.code == "timeout"
+    wait_until(lambda: not is_running(int(note.read_text())), seconds=2)
+
+
+def worker_with_a_call(spec: ToolSpec, **given: Any) -> subprocess.Popen[bytes]:
+    name = spec.name.removeprefix("test.")
+    return subprocess.Popen([sys.executable, "-c", _WORKER, name, json.dumps(given)], cwd=Path(__file__).parents[3])
+
+
 _WORKER = """
-import asyncio, sys
+import asyncio, json, sys
 from datetime import UTC, datetime, timedelta
 from django.conf import settings
 settings.configure()
@@ -378,7 +423,8 @@ from tests.integration.tools import sample_tools
 
 context = ToolContext(run_id="r", task_id="t", step_path="s", attempt=1, idempotency_key="k",
                       now=datetime.now(UTC), time_left=timedelta(minutes=1))
-asyncio.run(Isolation(size=1).call(sample_tools.spin, context, {"note": sys.argv[1]}, timedelta(minutes=1)))
+spec, given = getattr(sample_tools, sys.argv[1]), json.loads(sys.argv[2])
+asyncio.run(Isolation(size=1).call(spec, context, given, timedelta(minutes=1)))
 """
 
 
@@ -412,19 +458,16 @@ def test_an_answer_to_another_call_ends_the_runner(with_pool, monkeypatch):
     assert after["pid"] > 0
 
 
-@pytest.mark.parametrize("detached", [False, True])
-def test_a_crash_is_seen_at_once_and_ends_what_is_in_the_group_of_the_tool(isolated, tmp_path, detached):
+def test_a_crash_is_seen_at_once_and_ends_what_is_in_the_group_of_the_tool(isolated, tmp_path):
     note = tmp_path / "child"
     began = time.monotonic()
 
-    error = failure(isolated, tools.fork_and_crash, note=str(note), detached=detached)
+    error = failure(isolated, tools.fork_and_crash, note=str(note))
 
     assert error.code == "tool_crashed"
     assert "exit status 3" in error.detail
     assert time.monotonic() - began < 15
     child = int(note.read_text())
-    if detached:  # only a container ends what has left the group
-        os.kill(child, signal.SIGKILL)
     wait_until(lambda: not is_running(child))
 
 
