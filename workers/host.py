@@ -8,6 +8,7 @@ neither can be held up by it.
 """
 
 import asyncio
+import signal
 import sys
 import threading
 import uuid
@@ -22,15 +23,15 @@ import structlog
 from django.conf import settings
 
 from workers import conf, exits
-from workers.keeper import Keeper
+from workers.keeper import Keeper, Left
 from workers.links import Link
 from workers.orphans import adopt_orphans, end_orphans, reap_orphans
-from workers.supervisor import Child, ChildSpec, Supervisor, describe_exit
+from workers.supervisor import Child, ChildSpec, Supervisor
 from workers.wear import Limits, Reason
 
 logger = structlog.get_logger(__name__)
 
-LAST_WORDS_WITHIN = 3.0  # seconds for the hand-over of what the stopped processes left
+LAST_WORDS_WITHIN = 3.0  # seconds for the keeper to end
 _KILL_MARGIN = 4.0  # seconds past the grace until a process that does not end is killed
 
 
@@ -118,7 +119,7 @@ class Host:
         """A process ended unasked, or was retired: what it leaves is handed over at once."""
         end_orphans(self._living())
         link = self._links[child.spec.name]
-        boot_id, reason, error = self._call(self.keeper.part(link, exit_words=describe_exit(exit_code)))
+        boot_id, reason, error = self._call(self.keeper.part(link, exit_words=exits.exit_words(exit_code)))
         if boot_id is not None:
             self._children.pop(boot_id, None)
             is_drained = exit_code == exits.DRAINED
@@ -187,16 +188,13 @@ class Host:
         self._supervisor.retire(link.name)
 
     def _say_last_words(self) -> None:
-        """Hand over what was killed at the end of its grace, then end the loop."""
-        left = [
-            boot_id
-            for boot_id, child in self._children.items()
-            if child.exit_code not in (exits.DRAINED, exits.HURRIED)
-        ]
+        """Hand over what was killed at the end of its grace, and tell the rows of those that could not; then end the
+        loop."""
+        left = [_left(boot_id, child.exit_code) for boot_id, child in self._children.items()]
         try:
             self._submit(self.keeper.stop(left)).result(LAST_WORDS_WITHIN)
         except TimeoutError:
-            logger.warning("host.work_left_to_other_reapers", workers=[str(boot_id) for boot_id in left])
+            logger.warning("host.stopped_in_a_hurry")
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(LAST_WORDS_WITHIN)
 
@@ -205,6 +203,14 @@ class Host:
 
     def _submit(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+
+def _left(boot_id: UUID, exit_code: int | None) -> Left:
+    """None is the code of one that the kernel kills as soon as this host has ended, for it could not start."""
+    if exit_code is None or exit_code == -signal.SIGKILL:
+        return Left(boot_id=boot_id, reason="killed at the end of its grace", seems_orderly=False)
+    reason = f"ended with its host: {exits.exit_words(exit_code)}"
+    return Left(boot_id=boot_id, reason=reason, seems_orderly=exit_code in (exits.DRAINED, exits.HURRIED))
 
 
 def _is_worn(link: Link) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -25,6 +26,7 @@ from workers.outage import Outage
 from workers.points import reach
 from workers.reaper import Observations, Orphan, Reaper
 from workers.retention.turns import STATEMENT_LIMIT, Retention
+from workers.row_writes import LockedRows, RowLocked, RowWrite, outcome
 from workers.statements import BEAT, SAY_WHY
 from workers.tally import Tally
 from workers.wear import Limits, Reason
@@ -37,7 +39,19 @@ ANSWER_EVERY = 0.02  # a turn ends with the pause that is worth while
 SWEEP_EVERY = 60.0
 BLOAT_EVERY = 30.0
 RETENTION_EVERY = 20.0  # a host asks; each kind has a turn a minute, whichever host takes it
+LAST_TRIES_WITHIN = 2.0  # seconds for the hand-over of what the stopped processes left
+LOCKED_ROW_EVERY = 1.0
+SAYS_WHY_FOR = 10.0
 READY_WITHIN = 10.0  # seconds since the last beat that the database took
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A process that has ended with its host, and how: see `Reaper.hand_over`."""
+
+    boot_id: UUID
+    reason: str
+    seems_orderly: bool
 
 
 class Keeper:
@@ -68,6 +82,8 @@ class Keeper:
         self._retention = Retention(self._prunes)
         self.bloat = BloatWatch()
         self._reaping = asyncio.Lock()
+        self._locked = LockedRows()
+        self._handing_over: set[UUID] = set()
         self._observations = Observations(
             reap_after=conf.reap_after(), max_gap=timedelta(seconds=max(3 * self._look_every, 1.0))
         )
@@ -113,10 +129,21 @@ class Keeper:
         if url := direct_url():
             self._tasks.append(asyncio.create_task(listen(conninfo(url), hear=self._hear), name="listen"))
 
-    async def stop(self, left: Iterable[UUID]) -> None:
-        """Hand over the work of the processes in `left`, then end every task and connection."""
-        for boot_id in left:
-            await self.hand_over(boot_id, reason="killed at the end of its grace")
+    async def stop(self, left: Iterable[Left]) -> None:
+        """Hand over the work of the processes in `left`, for a limited time, then end every task and connection."""
+        handing = {
+            asyncio.create_task(
+                self.hand_over(each.boot_id, reason=each.reason, seems_orderly=each.seems_orderly)
+            ): each.boot_id
+            for each in left
+        }
+        if handing:
+            _, late = await asyncio.wait(handing, timeout=LAST_TRIES_WITHIN)
+            for task in late:
+                task.cancel()
+            if late:
+                logger.warning("host.work_left_to_other_reapers", workers=[str(handing[task]) for task in late])
+            await asyncio.gather(*handing, return_exceptions=True)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -142,9 +169,15 @@ class Keeper:
         link.close()
 
     async def say_why(self, boot_id: UUID, words: str) -> None:
-        """Note in the process's row why it is replaced. Where the database is away the log has to do."""
+        """Note in the process's row why it is replaced. Where the database is away, or the row locked for long, the log
+        has to do."""
+        given_up_at = boottime() + SAYS_WHY_FOR
         try:
-            await self._reaps.fetch(SAY_WHY, {"boot_id": boot_id, "reason": words})
+            while outcome(await self._reaps.fetch(SAY_WHY, {"boot_id": boot_id, "reason": words})) is RowWrite.LOCKED:
+                self._locked.note(boot_id, words)
+                if boottime() > given_up_at:
+                    return
+                await asyncio.sleep(LOCKED_ROW_EVERY)
         except DatabaseUnavailable as error:
             logger.warning("worker.cannot_say_why", worker=str(boot_id), reason=words, detail=str(error))
 
@@ -158,24 +191,35 @@ class Keeper:
         return link.part(), reason, error
 
     async def hand_over(self, boot_id: UUID, *, reason: str, error: str = "", seems_orderly: bool = False) -> None:
-        """Give away the work of a process that is known to be dead, however long the database is away. `seems_orderly`:
-        see `Reaper.hand_over`."""
+        """Give away the work of a process that is known to be dead, however long the database is away, and tell its
+        row, however long that is locked. `seems_orderly`: see `Reaper.hand_over`."""
         outage = Outage("hand_over.database_is_away")
-        while True:
-            try:
-                async with self._reaping:
-                    orphans = await self._reaper.hand_over(
-                        boot_id, reason=reason, error=error or reason, seems_orderly=seems_orderly
-                    )
-            except DatabaseUnavailable as error:
-                await outage.wait(error)
-            else:
+        self._handing_over.add(boot_id)
+        try:
+            while True:
+                try:
+                    async with self._reaping:
+                        handed = await self._reaper.hand_over(
+                            boot_id, reason=reason, error=error or reason, seems_orderly=seems_orderly
+                        )
+                except DatabaseUnavailable as unavailable:
+                    await outage.wait(unavailable)
+                    continue
                 outage.over()
-                self._release_gates_of(orphans)
-                return
+                self._release_gates_of(handed.orphans)
+                if not handed.is_row_locked:
+                    self._locked.over(boot_id)
+                    return
+                self._locked.note(boot_id, reason)
+                await asyncio.sleep(LOCKED_ROW_EVERY)
+        finally:
+            self._handing_over.discard(boot_id)
 
     async def beat_once(self) -> None:
-        """One beat for every process whose loop has turned since the last; and a look at how much each has served."""
+        """One beat for every process whose loop has turned since the last; and a look at how much each has served.
+
+        One whose row is locked has not beaten. If it stays locked that process gives up in time, and it alone.
+        """
         for link in self._links:
             if link.report.get("registered"):
                 counts = link.report.get("counts", {})
@@ -197,15 +241,21 @@ class Keeper:
             },
         )
         reach("after-beat")
-        living: dict[UUID, bool] = dict(rows)
-        self._beaten_at = boottime()
+        answers: dict[UUID, tuple[bool, bool]] = {boot_id: (drains, beaten) for boot_id, drains, beaten in rows}
+        if not answers or any(has_beaten for _, has_beaten in answers.values()):
+            self._beaten_at = boottime()
         for boot_id, link in wanting.items():
             if link.boot_id != boot_id:
                 continue  # it ended while the beat was written
-            if boot_id in living:
-                link.note_told(reports[boot_id])
-                link.acknowledge(reports[boot_id]["number"])
-                if living[boot_id]:
+            if boot_id in answers:
+                is_to_drain, has_beaten = answers[boot_id]
+                if has_beaten:
+                    self._locked.over(boot_id)
+                    link.note_told(reports[boot_id])
+                    link.acknowledge(reports[boot_id]["number"])
+                else:
+                    self._locked.note(boot_id, "its beat")
+                if is_to_drain:
                     self._drain(link)
             else:
                 logger.warning("worker.was_declared_lost", worker=str(boot_id))
@@ -224,7 +274,15 @@ class Keeper:
             async with self._reaping:
                 still = self._observations.look(await self._reaper.beats(), now=boottime())
                 for boot_id, beat_number in still:
-                    self._release_gates_of(await self._reaper.reap(boot_id, beat_number) or ())
+                    if boot_id in self._handing_over:
+                        continue  # this host knows better what has become of it
+                    try:
+                        orphans = await self._reaper.reap(boot_id, beat_number)
+                    except RowLocked:
+                        self._locked.note(boot_id, "that it is lost")
+                        continue
+                    self._locked.over(boot_id)
+                    self._release_gates_of(orphans or ())
         except DatabaseUnavailable:
             self._observations.forget()
             raise

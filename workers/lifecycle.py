@@ -1,6 +1,7 @@
 """The life of a worker process: register, work under its pulse, and end in one of four ways (see `workers.exits`)."""
 
 import asyncio
+import logging
 import os
 import platform
 import socket
@@ -31,6 +32,7 @@ from workers.outage import Outage
 from workers.pool import Pool
 from workers.pulse import Message, Pulse
 from workers.release import release_name
+from workers.row_writes import LockedRows, RowWrite, outcome
 from workers.secrets import SecretReader
 from workers.statements import CHANGE_STATE, REGISTER
 from workers.tally import Tally
@@ -39,6 +41,8 @@ logger = structlog.get_logger(__name__)
 
 CLOSE_WITHIN = 2.0  # seconds
 CLAIMING_ENDS_WITHIN = 2.0
+TRIES_TO_TELL_FOR = 1.0
+LOCKED_ROW_EVERY = 0.2
 _TOOLS_TOLD = 5
 _BY_SIGNAL = "its host told it to stop"
 _AT_ONCE = "its host told it to stop at once"
@@ -62,6 +66,7 @@ class WorkerProcess:
         self._queues = queues
         self._tally: Tally = Counter()
         self._faults = Faults()
+        self._locked = LockedRows()
         self._stops_asked = 0
         self._stop_asked = asyncio.Event()
         self._hurry_asked = asyncio.Event()
@@ -183,19 +188,27 @@ class WorkerProcess:
 
     async def _drain(self, claiming: asyncio.Task[None]) -> None:
         self._pool.stop_claiming()
+        telling = asyncio.create_task(self._tell_that_it_drains(), name="tell")
         try:
-            await self._change_state("draining", _BY_SIGNAL)
+            await asyncio.wait({claiming}, timeout=CLAIMING_ENDS_WITHIN)
+            await self._pool.drain(conf.grace())
+        finally:
+            telling.cancel()
+        await self._tell_the_end(_BY_SIGNAL)
+
+    async def _tell_that_it_drains(self) -> None:
+        """In the row, as soon as that is free. The drain waits for neither."""
+        try:
+            while await self._change_state("draining", _BY_SIGNAL) is RowWrite.LOCKED:
+                await asyncio.sleep(LOCKED_ROW_EVERY)
         except DatabaseUnavailable as error:
             logger.warning("worker.cannot_say_it_drains", detail=str(error))
-        await asyncio.wait({claiming}, timeout=CLAIMING_ENDS_WITHIN)
-        await self._pool.drain(conf.grace())
-        await self._change_state("stopped", _BY_SIGNAL)
 
     async def _hurry(self) -> int:
         logger.warning("worker.stops_at_once")
         try:
             await self._pool.release_all()
-            await self._change_state("stopped", _AT_ONCE)
+            await self._tell_the_end(_AT_ONCE)
         except (DatabaseUnavailable, TimeoutError) as error:
             logger.warning("worker.leases_left_to_the_reaper", detail=str(error))
             return await self._end(exits.ABORTED)
@@ -208,14 +221,30 @@ class WorkerProcess:
         self._pool.abort()
         return await self._end(exits.ABORTED)
 
-    async def _change_state(self, state: str, reason: str) -> None:
-        await self._claims.fetch(
-            CHANGE_STATE,
-            {"boot_id": self._identity.boot_id, "state": state, "reason": reason, "by_signal": _BY_SIGNAL},
-        )
+    async def _tell_the_end(self, reason: str) -> None:
+        """That it has stopped. A row that stays locked is told by the host later. Raises DatabaseUnavailable."""
+        given_up_at = boottime() + TRIES_TO_TELL_FOR
+        while await self._change_state("stopped", reason) is RowWrite.LOCKED:
+            if boottime() > given_up_at:
+                self._faults.note("it could not tell its row that it stopped", "another transaction holds the row")
+                self._pulse.tick()
+                return
+            await asyncio.sleep(LOCKED_ROW_EVERY)
+
+    async def _change_state(self, state: str, reason: str) -> RowWrite:
+        boot_id = self._identity.boot_id
+        told = {"boot_id": boot_id, "state": state, "reason": reason, "by_signal": _BY_SIGNAL}
+        written = outcome(await self._claims.fetch(CHANGE_STATE, told))
+        if written is RowWrite.LOCKED:
+            self._locked.note(boot_id, f"that it is {state}")
+        else:
+            self._locked.over(boot_id)
+        return written
 
     async def _end(self, code: int) -> int:
         """Close what can be closed quickly. Tools in processes of their own are killed."""
+        level = logging.INFO if code == exits.DRAINED else logging.WARNING
+        logger.log(level, "worker.ends", exit_code=code, meaning=exits.WORDS[code])
         try:
             async with asyncio.timeout(CLOSE_WITHIN):
                 await self._isolation.close()

@@ -21,6 +21,7 @@ from workers import conf
 from workers.columns import Uuids
 from workers.connection import Database, Row, fetch_within
 from workers.points import reach
+from workers.row_writes import RowLocked, RowWrite, outcome
 from workers.settlement import CANCELED
 from workers.statements import (
     BEATS,
@@ -53,6 +54,14 @@ class Orphan:
     @property
     def has_ended(self) -> bool:
         return self.is_quarantined or self.is_canceled
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """What a dead process left. `is_row_locked`: another transaction holds its row, which could not be told yet."""
+
+    orphans: list[Orphan]
+    is_row_locked: bool = False
 
 
 @dataclass(slots=True)
@@ -93,7 +102,8 @@ class Observations:
 
 
 class Reaper:
-    """Gives the work of dead processes away. Every method raises DatabaseUnavailable."""
+    """Gives the work of dead processes away. Every method raises DatabaseUnavailable, and none waits for a lock on the
+    row of a process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -103,10 +113,16 @@ class Reaper:
         return [(boot_id, beat_number) for boot_id, beat_number in await self._database.fetch(BEATS)]
 
     async def reap(self, boot_id: UUID, beat_number: int) -> list[Orphan] | None:
-        """Declare a process lost whose beat still is `beat_number`; None where it has beaten, or is dead already."""
+        """Declare a process lost whose beat still is `beat_number`; None where it has beaten, or is dead already.
+
+        Raises RowLocked: until the row is free nobody knows whether it has.
+        """
         async with self._database.transaction() as connection:
             seen = {"boot_id": boot_id, "beat_number": beat_number, "reason": _stood_still()}
-            if not await fetch_within(connection, DECLARE_LOST, seen):
+            declared = outcome(await fetch_within(connection, DECLARE_LOST, seen))
+            if declared is RowWrite.LOCKED:
+                raise RowLocked(str(boot_id))
+            if declared is RowWrite.UNWANTED:
                 return None
             reach("after-declare")
             orphans = await self._give_away(connection, [boot_id])
@@ -114,21 +130,22 @@ class Reaper:
         logger.warning("worker.lost", worker=str(boot_id), runs=len(orphans))
         return orphans
 
-    async def hand_over(
-        self, boot_id: UUID, *, reason: str, error: str = "", seems_orderly: bool = False
-    ) -> list[Orphan]:
+    async def hand_over(self, boot_id: UUID, *, reason: str, error: str = "", seems_orderly: bool = False) -> HandOver:
         """Give away the work of a process whose end its supervisor has seen. One that `seems_orderly` (its exit code is
-        that of a drain, which a tool may give, too) has none where it has said itself that it stopped."""
+        that of a drain, which a tool may give, too) has none where it has said itself that it stopped. It is dead
+        whatever its row says, so a row that is locked keeps no lease; it is to be told by another call."""
         async with self._database.transaction() as connection:
             told = {"boot_id": boot_id, "reason": reason, "error": error or reason}
-            declared = await fetch_within(connection, DECLARE_DEAD, told)
-            if seems_orderly and not declared:
-                return []
+            declared = outcome(await fetch_within(connection, DECLARE_DEAD, told))
+            if seems_orderly and declared is RowWrite.UNWANTED:
+                return HandOver([])
             reach("after-declare")
             orphans = await self._give_away(connection, [boot_id])
             reach("before-give-away-commit")
-        logger.warning("worker.died", worker=str(boot_id), reason=reason, runs=len(orphans))
-        return orphans
+        is_locked = declared is RowWrite.LOCKED
+        if orphans or not is_locked:
+            logger.warning("worker.died", worker=str(boot_id), reason=reason, runs=len(orphans))
+        return HandOver(orphans, is_locked)
 
     async def sweep(self) -> list[Orphan]:
         """Give away what processes hold that are dead, whenever they died; forget waits of runs that have ended."""

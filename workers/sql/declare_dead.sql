@@ -1,7 +1,18 @@
 /* ordinaut: declare_dead */
--- Purpose: the same for a process whose end its own supervisor has seen. Index: primary key. Locks: the worker's row.
-UPDATE workers_worker
-SET state = 'lost', stopped_at = now(), running_count = 0, doing = NULL,
-    state_reason = %(reason)s, last_error = %(error)s, last_error_at = now()
-WHERE boot_id = %(boot_id)s AND state IN ('running', 'draining')
-RETURNING boot_id
+-- Purpose: the same for a process whose end its own supervisor has seen. Returns what `workers.row_writes` reads.
+-- Index: primary key. Locks: the worker's row (SKIP LOCKED).
+WITH own AS MATERIALIZED (
+    SELECT boot_id FROM workers_worker
+    WHERE boot_id = %(boot_id)s AND state IN ('running', 'draining')
+    FOR NO KEY UPDATE SKIP LOCKED
+), written AS (
+    UPDATE workers_worker worker
+    SET state = 'lost', stopped_at = now(), running_count = 0, doing = NULL,
+        state_reason = %(reason)s, last_error = %(error)s, last_error_at = now()
+    FROM own
+    WHERE worker.boot_id = own.boot_id
+)
+SELECT EXISTS (SELECT FROM own), EXISTS (
+    SELECT FROM workers_worker
+    WHERE boot_id = %(boot_id)s AND state IN ('running', 'draining')
+)
