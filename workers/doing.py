@@ -14,19 +14,23 @@ from pipelines.engine.paths import shown_path
 
 MOST_TOLD = 40  # runs of one process; a tick has to fit into a datagram
 _LONGEST_PATH = 120
+_FOR_PROCESS = "process"
 
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """One run in a slot; `step` is the call that is open there, None between calls."""
+    """One run in a slot; `step` is the call that is open there, None between calls. `waits_for_process`: the call has
+    not begun, because every process for isolated tools is busy."""
 
     run_id: UUID
     step: str | None = None
     step_since: datetime | None = None
+    waits_for_process: bool = False
 
     def told(self) -> list[str | None]:
         since = None if self.step_since is None else self.step_since.isoformat()
-        return [str(self.run_id), None if self.step is None else self.step[:_LONGEST_PATH], since]
+        entry = [str(self.run_id), None if self.step is None else self.step[:_LONGEST_PATH], since]
+        return [*entry, _FOR_PROCESS] if self.waits_for_process else entry
 
 
 def told(doings: Iterable[Doing]) -> list[list[str | None]]:
@@ -39,8 +43,9 @@ def heard(value: Any) -> dict[UUID, Doing]:
     found: dict[UUID, Doing] = {}
     for entry in value if isinstance(value, list) else ():
         try:
-            run_id, step, since = entry
-            doing = Doing(UUID(run_id), step, None if since is None else datetime.fromisoformat(since))
+            run_id, step, since, *waits_for = entry
+            at = None if since is None else datetime.fromisoformat(since)
+            doing = Doing(UUID(run_id), step, at, waits_for == [_FOR_PROCESS])
         except (TypeError, ValueError):
             continue
         found[doing.run_id] = doing

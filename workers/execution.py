@@ -90,7 +90,10 @@ class Execution:
 
     def doing(self) -> Doing:
         """What this slot is at, for people."""
-        return Doing(self.claimed.run_id, *open_step(self._journal.calls))
+        run_id = self.claimed.run_id
+        step, since = open_step(self._journal.calls)
+        waits = step is not None and self._equipment.isolation.is_waiting(str(run_id), step)
+        return Doing(run_id, step, since, waits)
 
     def start(self, finished: Finished) -> None:
         """Run: at once where the run only computes, else in a task of its own. `finished` is called when it is over,

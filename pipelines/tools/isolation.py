@@ -10,8 +10,11 @@ falls to the worker's host, which ends it (`workers.orphans`).
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
+from collections import Counter
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -33,6 +36,7 @@ class Isolation:
         self._memory = memory if memory is not None else conf.isolated_memory()
         self._idle: list[RunnerProcess] = []
         self._all: set[RunnerProcess] = set()
+        self._waiting: Counter[tuple[str, str]] = Counter()  # by run and step path
         self._is_closed = False
 
     async def __aenter__(self) -> "Isolation":
@@ -51,7 +55,7 @@ class Isolation:
             raise RuntimeError("the isolation is closed")
         name = secrets.token_hex(16)
         request = _request(spec, context, input, call=name)
-        async with self._slots:
+        async with self._slot(context):
             runner = await self._take()
             try:
                 async with asyncio.timeout(timeout.total_seconds()):
@@ -68,11 +72,31 @@ class Isolation:
             await self._give_back(runner, reply)
         return _result(spec.name, reply)
 
+    def is_waiting(self, run_id: str, step_path: str) -> bool:
+        """True while a call of this step waits for a process that is free."""
+        return (run_id, step_path) in self._waiting
+
     async def close(self) -> None:
         """Kill every runner, also those in the middle of a call, and wait for their end. May be called twice."""
         self._is_closed = True
         self._idle.clear()
         await asyncio.gather(*(self._discard(runner) for runner in list(self._all)))
+
+    @contextlib.asynccontextmanager
+    async def _slot(self, context: ToolContext) -> AsyncIterator[None]:
+        """One of the pool's places, waited for in sight of `is_waiting`."""
+        place = (context.run_id, context.step_path)
+        self._waiting[place] += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._waiting[place] -= 1
+            if not self._waiting[place]:
+                del self._waiting[place]
+        try:
+            yield
+        finally:
+            self._slots.release()
 
     async def _take(self) -> RunnerProcess:
         while self._idle:

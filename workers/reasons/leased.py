@@ -66,6 +66,16 @@ def leased(standing: Standing, work: DueWork) -> Iterator[Reason]:
             facts={**facts, "busy": worker.running_count, "slots": worker.slots},
         )
         return
+    if doing is not None and doing.waits_for_process:
+        yield Reason(
+            code="waits_for_process",
+            sentence=f"It runs on {worker} since {moment(work.claimed_at)}, attempt {work.attempt}, and its step "
+            f"{step} waits since {moment(since)} for one of the worker's processes for isolated tools.",
+            hint="All are busy with other calls. The time of the step has not begun, that of the run has. More "
+            "processes: ORDINAUT_ISOLATED_PROCESSES.",
+            facts={**facts, "step": step, "step_since": shown(since), "is_suspect": work.is_suspect},
+        )
+        return
     at = f", in step {step} since {moment(since)}" if step else ", between two steps as of its last beat"
     alone = " It is a suspect: its last worker died, so it is tried alone." if work.is_suspect else ""
     yield Reason(

@@ -379,6 +379,20 @@ def test_a_claimed_run_that_has_no_slot_yet_is_not_said_to_run():
     assert (reason.facts["busy"], reason.facts["slots"]) == (4, 4)
 
 
+def test_a_step_that_waits_for_a_process_is_not_said_to_run():
+    worker = WorkerFactory(beat_at=now() + timedelta(seconds=1))
+    work = leased(worker)
+    worker.doing = [[str(work.pk), "compute", now().isoformat(), "process"]]
+    worker.save()
+
+    reason = reasons(work.run)["waits_for_process"]
+
+    assert codes(work.run) == ["waits_for_process"]
+    assert "its step compute waits since" in reason.sentence
+    assert "ORDINAUT_ISOLATED_PROCESSES" in reason.hint
+    assert reason.facts["step"] == "compute"
+
+
 def test_in_a_fair_queue_those_of_its_own_agent_come_before_it():
     Queue.objects.create(name="default", is_fair=True)
     WorkerFactory(slots=1, running_count=1)

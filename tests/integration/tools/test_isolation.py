@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,32 @@ def test_no_more_calls_run_at_a_time_than_the_pool_has_processes(with_pool):
         return await asyncio.gather(*(call(tools.echo) for _ in range(6)))
 
     assert len({result["pid"] for result in with_pool(use, size=2)}) <= 2
+
+
+def test_a_call_that_waits_for_a_process_is_known_until_it_has_one_or_is_canceled(context):
+    async def use():
+        async with Isolation(size=1) as isolation:
+
+            def call(path, spec, **given):
+                called = replace(context, step_path=path)
+                return asyncio.create_task(isolation.call(spec, called, given, LONG))
+
+            def waiting():
+                return [path for path in ("a", "b", "c") if isolation.is_waiting(context.run_id, path)]
+
+            calls = [call("a", tools.ignore_signals), call("b", tools.echo), call("b", tools.echo)]
+            calls.append(call("c", tools.echo))
+            await asyncio.sleep(0)
+            seen = [waiting()]
+            for canceled in (calls[1], calls[3]):
+                canceled.cancel()
+                await asyncio.wait({canceled})
+                seen.append(waiting())
+            calls[0].cancel()
+            await calls[2]
+            return [*seen, waiting()]
+
+    assert asyncio.run(use()) == [["b", "c"], ["b", "c"], ["b"], []]
 
 
 @pytest.mark.parametrize("spec", [tools.hold_the_interpreter_lock, tools.ignore_signals])

@@ -41,6 +41,7 @@ def test_the_same_error_twice_is_news_twice():
 
 def test_what_is_done_is_told_and_heard_the_same():
     doings = [Doing(uuid.uuid4(), "each[3]/send", datetime(2026, 3, 1, tzinfo=UTC)), Doing(uuid.uuid4())]
+    doings.append(Doing(uuid.uuid4(), "compute", datetime(2026, 3, 1, tzinfo=UTC), waits_for_process=True))
 
     assert list(heard(told(doings)).values()) == doings
 
