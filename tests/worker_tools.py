@@ -15,6 +15,7 @@ from typing import Any
 
 from pipelines.tools.base import SideEffect, ToolContext, tool
 from tests import leftovers
+from tests.process_trees import parent_of
 
 LEDGER = "ORDINAUT_TEST_LEDGER"
 ANYTHING: Mapping[str, Any] = {"type": "object"}
@@ -118,7 +119,8 @@ async def leave(context: ToolContext, /, *, what: str, folder: str) -> dict[str,
 def leave_isolated(context: ToolContext, /, *, what: str, folder: str) -> dict[str, Any]:
     """The same in a process of its own, and hold it."""
     os.environ.setdefault(LEDGER, str(Path(folder).parent / "ledger"))
-    leftovers.leave(what, Path(folder), worker=os.getppid())
+    # The parent of an isolated process is its warden.
+    leftovers.leave(what, Path(folder), worker=parent_of(os.getppid()))
     write(context, "left")
     time.sleep(300)
     return {}

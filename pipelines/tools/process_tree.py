@@ -16,6 +16,21 @@ def children(parent: int) -> list[int]:
         return [pid for pid in _pids() if _state_and_parent(pid)[1] == parent]
 
 
+def descendants(root: int) -> list[int]:
+    """The pids of the living processes below `root`, of whatever thread, parents before children."""
+    below: dict[int, list[int]] = {}
+    for pid in _pids():
+        state, parent = _state_and_parent(pid)
+        if state not in _DEAD_STATES:
+            below.setdefault(parent, []).append(pid)
+    found: list[int] = []
+    level = [root]
+    while level:
+        level = [child for pid in level for child in below.get(pid, [])]
+        found += level
+    return found
+
+
 def is_living_child(pid: int, parent: int) -> bool:
     """True while the process runs and is a child of that parent. One that nobody has waited for has ended."""
     state, its_parent = _state_and_parent(pid)
