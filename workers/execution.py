@@ -71,7 +71,8 @@ class Execution:
             run_id=brief.run.run_id,
             epoch=brief.run.lease_epoch,
             tally=equipment.tally,
-            wakes=bool(brief.run.was_waiting),
+            # Also where another took up the parked run and was lost, or handed it back: then it is queued.
+            wakes=bool(brief.run.was_waiting or brief.history),
         )
         self._invoke = TrackedInvoker(brief.run, equipment, self._journal)
         self.task: asyncio.Task[None] | None = None

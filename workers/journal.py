@@ -191,7 +191,7 @@ class RunJournal:
         self._run_id = run_id
         self._epoch = epoch
         self._tally = tally
-        self._wakes = wakes  # it was parked, or has a question out
+        self._wakes = wakes  # it may have been parked, or has a question out
         self._riding = self._entry()
         self.calls: dict[tuple[str, int], StepEntry] = {}
 

@@ -15,12 +15,12 @@ from scheduling.models import DueWork, Run
 from scheduling.runs.operations import cancel_run
 from tests.db.workers.test_execution import Tools, run_once
 from tests.db.workers.test_reaper import with_reaper
-from tests.factories import AgentFactory
+from tests.factories import AgentFactory, WorkerFactory
 from tests.races.workers.test_retention import in_a_thread
 from tests.workers_support import due_work, reload, run_of
 from workers.answering import events, turns
 from workers.explain import explain, explainable
-from workers.models import Question
+from workers.models import Question, Wait
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -173,6 +173,41 @@ def test_a_time_out_fails_the_step_or_gives_null():
     assert "no event of order.paid has come within PT1H" in run_of(failing).error["detail"]
     assert run_of(content).output == {"event": None}
     assert set(Question.objects.values_list("outcome", flat=True)) == {"expired"}
+
+
+def hold_and_die(work: DueWork) -> None:
+    """A process has claimed the parked run, and dies."""
+    dead = WorkerFactory()
+    DueWork.objects.filter(pk=work.pk).update(
+        lease_owner=dead.boot_id, lease_epoch=9, claimed_at=datetime.now(UTC), available_at=datetime.now(UTC)
+    )
+    with_reaper(lambda reaper: reaper.reap(dead.boot_id, dead.beat_number))
+
+
+def hold_and_hand_back(work: DueWork) -> None:
+    """A process has claimed the parked run, and drains."""
+    DueWork.objects.filter(pk=work.pk).update(available_at=datetime.now(UTC), handback_count=1)
+    Run.objects.filter(pk=work.pk).update(state="queued")
+
+
+@pytest.mark.parametrize("part_with", [hold_and_die, hold_and_hand_back])
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_a_question_is_closed_with_its_step_though_the_process_that_took_the_run_up_is_gone(part_with, is_answered):
+    work = work_of(waiting(timeout="PT1H", on_timeout="continue", steps=[]))
+    go_on()
+    if is_answered:
+        tell()
+    else:
+        make_over()
+    assert answer().answered == 1
+    part_with(work)
+
+    go_on()
+
+    question = Question.objects.get()
+    assert run_of(work).state == "succeeded"
+    assert (question.outcome, question.closed_at is None) == ("answered" if is_answered else "expired", False)
+    assert not Wait.objects.exists()
 
 
 def test_an_event_in_time_counts_though_nobody_was_there_to_judge_it():
