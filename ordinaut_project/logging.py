@@ -63,6 +63,8 @@ def logging_settings(*, level: str, form: str) -> dict[str, Any]:
             # Answers of the server are in the metrics; a line a request would bury what matters.
             "uvicorn.access": {"level": "WARNING"},
             "httpx2": {"level": "WARNING"},
+            # A line for each session, and for each notice of a server that nobody here reads.
+            "mcp": {"level": "ERROR"},
             "apscheduler": {"level": "WARNING"},
         },
     }

@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 import pipelines.api
+import pipelines.servers.api
 import scheduling.agents.api
 import scheduling.backfills.api
 import scheduling.bulk.api
@@ -33,6 +34,7 @@ _api: list[URLPattern | URLResolver] = [
     *scheduling.events.api.urlpatterns,
     *scheduling.agents.api.urlpatterns,
     *pipelines.api.urlpatterns,
+    *pipelines.servers.api.urlpatterns,
     *workers.api.urlpatterns,
     *workers.approvals.api.urlpatterns,
 ]

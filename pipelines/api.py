@@ -12,8 +12,8 @@ from rest_framework.response import Response
 from pipelines.document import document_schema
 from pipelines.port import PipelinePort
 from pipelines.secrets import api as secrets_api
+from pipelines.servers.offers import current_catalog
 from pipelines.tools.base import InDoubt, SideEffect, ToolSpec
-from pipelines.tools.registry import catalog
 from scheduling.api.access import READ_TASKS, READ_TOOLS
 from scheduling.api.finding import caller_of
 from scheduling.api.shapes import Shape
@@ -85,7 +85,7 @@ class ToolList(View):
     @extend_schema(operation_id="listTools", responses=ToolPage)
     def get(self, request: Request) -> Response:
         """List the tools that pipelines may use, by name."""
-        tools = catalog()
+        tools = current_catalog()
         items = [tool_document(spec) for name in tools.names() if (spec := tools.get(name)) is not None]
         return Response({"items": items, "next": None, "prev": None})
 
@@ -97,9 +97,9 @@ class ToolView(View):
     @extend_schema(operation_id="getTool", responses=ToolShape)
     def get(self, request: Request, name: str) -> Response:
         """Show a tool with its schemas and examples."""
-        spec = catalog().get(name)
+        spec = current_catalog().get(name)
         if spec is None:
-            raise NotFound(did_you_mean(name, catalog().names()) or "There is no such tool.")
+            raise NotFound(_absence(name))
         return Response(tool_document(spec))
 
 
@@ -136,6 +136,12 @@ class SchemaView(View):
     def get(self, request: Request) -> Response:
         """The JSON Schema of pipeline documents."""
         return Response(document_schema())
+
+
+def _absence(name: str) -> str:
+    known = current_catalog()
+    why = known.why_missing(name)
+    return f"{why[0].upper()}{why[1:]}." if why else did_you_mean(name, known.names()) or "There is no such tool."
 
 
 def judge(document: Any, *, agent_id: str | None) -> list[dict[str, Any]]:

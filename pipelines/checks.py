@@ -26,6 +26,8 @@ _READERS: tuple[tuple[str, Callable[[], Any], str], ...] = (
     ("pipelines.E004", conf.isolated_memory, "Give a number of mebibytes, 0 for no limit."),
     ("pipelines.E006", conf.isolated_max_calls, "Give a number of calls, 0 for never."),
     ("pipelines.E007", conf.isolated_max_memory, "Give a number of mebibytes, 0 for never."),
+    ("pipelines.E011", conf.mcp_commands, "Give the programs that tool servers may be started with, such as npx."),
+    ("pipelines.E012", conf.mcp_tokens, "Write entries as host=token."),
     ("pipelines.E005", conf.tool_environment, "Give the names of environment variables."),
 )
 

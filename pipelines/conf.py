@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from pipelines.secrets.vault import Vault, read_key
 from pipelines.tools.addresses import AllowList
+from pipelines.tools.bearer_tokens import BearerTokens
 from pipelines.tools.webhook_secrets import WebhookSecrets
 
 _MEBIBYTE = 1024 * 1024
@@ -119,6 +120,23 @@ def tool_environment() -> list[str]:
     if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
         raise SettingError("ORDINAUT_TOOL_ENVIRONMENT: must be a list of names")
     return list(names)
+
+
+def mcp_commands() -> frozenset[str]:
+    """The programs that may be started as tool servers on this host, each as a command names it; none where it is
+    empty. A server's command is code that an operator lets this host run."""
+    programs = getattr(settings, "ORDINAUT_MCP_COMMANDS", ())
+    if isinstance(programs, str) or not all(isinstance(program, str) and program for program in programs):
+        raise SettingError("ORDINAUT_MCP_COMMANDS: must be a list of programs")
+    return frozenset(programs)
+
+
+def mcp_tokens() -> BearerTokens:
+    """What `ORDINAUT_MCP_TOKENS` says: entries `host=token` or `host:port=token`."""
+    try:
+        return BearerTokens.parse(getattr(settings, "ORDINAUT_MCP_TOKENS", ()))
+    except ValueError as error:
+        raise SettingError(f"ORDINAUT_MCP_TOKENS: {error}") from None
 
 
 def settings_of_isolated_tools() -> dict[str, Any]:

@@ -127,10 +127,10 @@ class _SecretsOf(Mapping[str, Collection[str]]):
 
 
 def _catalog() -> Catalog:
-    # The registry reads settings, which are not ready while apps are imported.
-    from pipelines.tools.registry import catalog
+    # It reads settings and models, which are not ready while apps are imported.
+    from pipelines.servers.offers import current_catalog
 
-    return catalog()
+    return current_catalog()
 
 
 def _shown(problems: Sequence[Problem]) -> list[dict[str, Any]]:

@@ -5,8 +5,8 @@ from typing import Any
 
 from pipelines.engine.names import instant_text
 from pipelines.engine.ports import StepEntry, StepState
+from pipelines.servers.offers import current_catalog
 from pipelines.simulation.recording import record_fixtures
-from pipelines.tools.registry import catalog
 from scheduling.runs.models import Run
 from workers.models import StepRun
 from workers.selectors import result_of
@@ -25,7 +25,7 @@ class RunRecording:
 def record_run(run: Run) -> RunRecording:
     """Record a run, of however many steps. Raises DocumentInvalid where a tool that it used is not there any more."""
     steps = StepRun.objects.filter(run_id=run.pk).order_by("pk")
-    recorded = record_fixtures(run.revision.document, map(_entry, steps.iterator()), catalog=catalog())
+    recorded = record_fixtures(run.revision.document, map(_entry, steps.iterator()), catalog=current_catalog())
     event = None
     if run.event is not None:
         event = {

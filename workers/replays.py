@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from pipelines.document import DocumentInvalid, compile_document
 from pipelines.engine.ports import StepState
 from pipelines.engine.replaying import CannotReplay, kept_paths
-from pipelines.tools.registry import catalog
+from pipelines.servers.offers import current_catalog
 from scheduling.audit.operations import Actor, record
 from scheduling.errors import Conflict, IllegalTransition, NotValid
 from scheduling.runs.admission import Start, admit
@@ -73,8 +73,8 @@ def replay_run(*, actor: Actor, run: Run, from_step: str = "", newest: bool = Fa
 
 def _kept(old: Run, document: Any, from_step: str) -> Any:
     try:
-        before = compile_document(old.revision.document, catalog=catalog())
-        return kept_paths(before, compile_document(document, catalog=catalog()), from_step)
+        before = compile_document(old.revision.document, catalog=current_catalog())
+        return kept_paths(before, compile_document(document, catalog=current_catalog()), from_step)
     except CannotReplay as error:
         raise NotValid.at("/from", "unknown_step", f"{str(error)[:1].upper()}{str(error)[1:]}.", error.hint) from error
     except DocumentInvalid as error:

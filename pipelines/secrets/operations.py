@@ -12,7 +12,7 @@ from pipelines import conf
 from pipelines.models import Secret
 from pipelines.secrets.definition import NameDefinition, SecretDefinition
 from pipelines.secrets.vault import NoKey, Sealed, Vault, VaultError
-from pipelines.tools.registry import catalog
+from pipelines.servers.offers import current_catalog
 from scheduling.agents.models import Agent
 from scheduling.audit.operations import Actor, record
 from scheduling.audit.snapshots import difference, snapshot
@@ -134,7 +134,7 @@ def _apply(secret: Secret, values: Mapping[str, Any]) -> None:
 
 def _require_tools_take_it(secret: Secret) -> None:
     """A tool that this host lacks may be another's; one that shows or stores its input is none for secrets."""
-    tools = catalog()
+    tools = current_catalog()
     for index, name in enumerate(secret.tools):
         spec = tools.get(name)
         if spec is not None and not spec.takes_secret(secret.name):

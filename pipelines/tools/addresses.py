@@ -111,3 +111,11 @@ def canonical_host(host: str) -> str:
         return str(ipaddress.ip_address(host))
     except ValueError:
         return host.lower().rstrip(".")
+
+
+def canonical_target(target: str) -> str:
+    """`host` or `host:port`, the host as `canonical_host` spells it; an IPv6 address with a port is in brackets."""
+    host, colon, port = target.rpartition(":")
+    if colon and port.isdigit() and (":" not in host or host.endswith("]")):
+        return f"{canonical_host(host.strip('[]'))}:{port}"
+    return canonical_host(target.strip("[]"))

@@ -107,11 +107,17 @@ class ToolSpec:
 
 
 class Catalog(Protocol):
-    """Where the tools of this host are looked up by name."""
+    """Where the tools of this host are looked up by name. `generation` is another number whenever it has changed."""
+
+    generation: int = 0
 
     def get(self, name: str) -> ToolSpec | None: ...
 
     def names(self) -> Sequence[str]: ...
+
+    def why_missing(self, name: str) -> str | None:
+        """Why there is no tool of that name, where that is known, for people."""
+        return None
 
 
 def tool(

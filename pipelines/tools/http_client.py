@@ -27,7 +27,7 @@ _BODY_HEADERS = frozenset({"content-type", "content-encoding", "content-language
 # What a stranger may see after a redirect to another origin. Everything else a caller gave may be a credential, under
 # whatever name (authorization, cookie, x-api-key, ...).
 _HARMLESS_HEADERS = _BODY_HEADERS | {"accept", "accept-encoding", "accept-language", "user-agent"}
-_TRANSPORT_FAILURES = (
+TRANSPORT_FAILURES = (
     httpcore2.TimeoutException,
     httpcore2.NetworkError,
     httpcore2.ProtocolError,
@@ -95,7 +95,7 @@ async def exchange(
         raise PipelineError(
             "timeout", ErrorClass.TIMEOUT, f"{what} did not finish within {seconds:g} seconds"
         ) from None
-    except _TRANSPORT_FAILURES as error:
+    except TRANSPORT_FAILURES as error:
         raise transport_error(what, error) from error
 
 
@@ -178,7 +178,7 @@ async def _read(response: httpx2.Response, what: str, max_bytes: int) -> bytes:
 
 def _client() -> httpx2.AsyncClient:
     return httpx2.AsyncClient(
-        transport=_GuardedTransport(),
+        transport=GuardedTransport(),
         trust_env=False,
         follow_redirects=False,
         timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS),
@@ -191,7 +191,7 @@ def tls_context() -> SSLContext:
     return httpcore2.default_ssl_context()
 
 
-class _GuardedTransport(httpx2.AsyncBaseTransport):
+class GuardedTransport(httpx2.AsyncBaseTransport):
     """httpcore2's pool behind httpx2's interface, on the guarded network. Failures pass as httpcore2 raises them."""
 
     def __init__(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipelines import conf
 from pipelines.tools import frames
+from pipelines.tools.environment import clean_environment
 from pipelines.tools.plain_text import neutralised
 from pipelines.tools.process_tree import is_living_child, resident_memory
 
@@ -22,8 +23,6 @@ _ENDS_WITHIN = 1.0
 _WARDEN_ENDS_WITHIN = 12.0  # it kills for ten seconds
 _PIPES_CLOSE_WITHIN = 0.5
 _KEPT_OUTPUT = 4096
-# What programs need to run at all. Everything else in the worker's environment (database address, keys) stays there.
-_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class RunnerDiedError(Exception):
@@ -170,6 +169,5 @@ class RunnerProcess:
 
 
 def _environment() -> dict[str, str]:
-    names = (*_ENVIRONMENT, *conf.tool_environment())
-    given = {name: os.environ[name] for name in names if name in os.environ}
-    return given | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONUNBUFFERED": "1"}
+    own = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONUNBUFFERED": "1"}
+    return clean_environment() | own

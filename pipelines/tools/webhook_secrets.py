@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from standardwebhooks import Webhook
 
-from pipelines.tools.addresses import canonical_host
+from pipelines.tools.addresses import canonical_host, canonical_target
 
 _PREFIX = "whsec_"
 _SHORTEST = 24  # bytes; the standard asks for 24 to 64
@@ -31,7 +31,7 @@ class WebhookSecrets:
                 raise ValueError(f"entry {number} is not of the form host=whsec_...")
             if not secret.startswith(_PREFIX):
                 raise ValueError(f"the secret of {receiver} does not begin with {_PREFIX}")
-            found.setdefault(_canonical(receiver), []).append(_signer(receiver, secret))
+            found.setdefault(canonical_target(receiver), []).append(_signer(receiver, secret))
         return cls(found)
 
     def of(self, host: str, port: int) -> Sequence[Webhook]:
@@ -48,11 +48,3 @@ def _signer(receiver: str, secret: str) -> Webhook:
     if not _SHORTEST <= length <= _LONGEST:
         raise ValueError(f"the secret of {receiver} has {length} bytes; {_SHORTEST} to {_LONGEST} are allowed")
     return Webhook(secret)
-
-
-def _canonical(receiver: str) -> str:
-    """`host` or `host:port`, the host as `canonical_host` spells it; an IPv6 address with a port is in brackets."""
-    host, colon, port = receiver.rpartition(":")
-    if colon and port.isdigit() and (":" not in host or host.endswith("]")):
-        return f"{canonical_host(host.strip('[]'))}:{port}"
-    return canonical_host(receiver.strip("[]"))

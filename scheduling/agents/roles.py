@@ -64,7 +64,7 @@ _VIEWED = {
             "auditentry",
         ]
     ),
-    "pipelines": ["secret", "toolserver"],
+    "pipelines": ["secret", "toolserver", "toolservertool"],
     "workers": ["worker", "steprun", "wait", "question", "artifact", "retention"],
     "django_apscheduler": ["djangojob", "djangojobexecution"],
 }

@@ -18,6 +18,7 @@ SCOPES: dict[str, str] = {
     "events:write": "Publish events.",
     "tools:read": "See the catalog of tools and the schema of pipelines.",
     "secrets:write": "Set, limit and delete secrets, which nobody reads back.",
+    "tools:admin": "Register MCP servers over HTTP, and refresh, disable and remove any.",
     "workers:read": "See workers and queues.",
     "queues:operate": "Pause and resume queues for everybody; set their rates, fairness and weight.",
     "workers:write": "Drain workers.",

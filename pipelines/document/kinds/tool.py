@@ -62,7 +62,8 @@ def _find(step: WrittenStep) -> ToolSpec | None:
     has_fixture = step.source.get("simulate", "real") != "real"
     if name in compilation.simulated or (compilation.accepts_fixtures and has_fixture):
         return ToolSpec(name=name, description="Not installed here.", input_schema={}, output_schema={})
-    hint = did_you_mean(name, compilation.catalog.names()) or "the catalog lists the tools of this host"
+    known = compilation.catalog
+    hint = known.why_missing(name) or did_you_mean(name, known.names()) or "the catalog lists the tools of this host"
     step.refuse("uses", "unknown_tool", f"there is no tool {name!r}", hint=hint)
     return None
 

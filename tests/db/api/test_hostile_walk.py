@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from ordinaut_project.documentation import openapi_document
+from pipelines.models import ToolServer
 from scheduling.agents.scopes import SCOPES
 from scheduling.audit.models import AuditEntry
 from tests.db.api.gateway import Gateway, gateway_of
@@ -52,6 +53,7 @@ def ids_of(agent: Any) -> dict[str, str]:
         "approval_id": str(QuestionFactory(run=work.run).pk),
         "operation_id": str(BulkOperationFactory(agent=agent).pk),
         "calendar_id": str(CalendarFactory(agent=agent).pk),
+        "server_id": str(ToolServer.objects.create(name="near", url="http://127.0.0.1:9/").pk),  # which is refused
         "worker_id": str(WorkerFactory().pk),
         "digest": "d" * 64,
         "name": "default",

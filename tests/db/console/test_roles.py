@@ -8,6 +8,7 @@ from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import reverse
 
+from pipelines.models import ToolServer
 from scheduling.agents.roles import Role, assign, permissions_of, role_of
 from scheduling.audit.models import AuditEntry
 from scheduling.models import Operator
@@ -42,6 +43,7 @@ SEEN_BY_ALL_ROLES = [
     "/admin/scheduling/duework/",
     "/admin/pipelines/toolserver/",
     "/admin/pipelines/toolserver/catalog/",
+    "/admin/pipelines/toolservertool/",
     "/admin/pipelines/secret/",
     "/admin/scheduling/queue/",
     "/admin/workers/worker/",
@@ -52,12 +54,19 @@ SEEN_BY_ADMINS = [
     "/admin/scheduling/agenttoken/",
     "/admin/scheduling/idempotencyrecord/",
     "/admin/scheduling/agent/add/",
+    "/admin/pipelines/toolserver/add/",
 ]
 WRITTEN_BY_AUTHORS = [
     "/admin/scheduling/task/add/",
     "/admin/scheduling/schedule/add/",
     "/admin/scheduling/calendar/add/",
 ]
+
+
+def refused_server() -> ToolServer:
+    """A tool server that nobody reaches: the guard refuses its address."""
+    return ToolServer.objects.create(name="near", url="http://127.0.0.1:9/")
+
 
 # Every deed: the object it is tried on, and the lowest role that may do it.
 DEEDS: list[tuple[str, Callable[[], object], Role]] = [
@@ -79,6 +88,10 @@ DEEDS: list[tuple[str, Callable[[], object], Role]] = [
     ("scheduling_run:again", lambda: RunFactory(dead=True), Role.OPERATOR),
     ("workers_worker:drain", WorkerFactory, Role.OPERATOR),
     ("workers_worker:drain-host", WorkerFactory, Role.OPERATOR),
+    ("pipelines_toolserver:refresh", refused_server, Role.ADMIN),
+    ("pipelines_toolserver:enable", refused_server, Role.ADMIN),
+    ("pipelines_toolserver:disable", refused_server, Role.ADMIN),
+    ("pipelines_toolserver:delete", refused_server, Role.ADMIN),
     ("scheduling_agent:disable", AgentFactory, Role.ADMIN),
     ("scheduling_agent:enable", AgentFactory, Role.ADMIN),
     ("scheduling_agenttoken:revoke", AgentTokenFactory, Role.ADMIN),

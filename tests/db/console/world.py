@@ -5,7 +5,7 @@ from typing import Any
 
 from django_apscheduler.models import DjangoJob, DjangoJobExecution
 
-from pipelines.models import Secret, ToolServer
+from pipelines.models import Secret, ToolServer, ToolServerTool
 from scheduling.audit.models import AuditEntry, IdempotencyRecord
 from scheduling.events.models import Event, Outbox
 from scheduling.queues.models import Queue, RateBucket
@@ -38,6 +38,8 @@ def make_world() -> dict[str, Any]:
     job = DjangoJob.objects.create(id="relay", next_run_time=now, job_state=b"")
     entry = {"actor_kind": "system", "action": "task.pause", "object_kind": "task", "object_id": str(task.pk)}
     reply = {"actor_id": "1", "key": "k", "fingerprint": "f", "status": 200, "expires_at": now}
+    # An address that the guard refuses: nobody is asked for tools.
+    server = ToolServer.objects.create(name="files", url="http://127.0.0.1:9/")
     made: list[Any] = [
         work,
         run,
@@ -66,7 +68,10 @@ def make_world() -> dict[str, Any]:
         RateBucket.objects.create(key="queue:default", tokens=1, refilled_at=now),
         RunEnd.objects.create(run=run, task=task),
         Secret.objects.create(agent=task.agent, name="mail", ciphertext=b"", key_id="1"),
-        ToolServer.objects.create(name="files", url="https://tools.example/"),
+        server,
+        ToolServerTool.objects.create(
+            server=server, name="read", input_schema={}, side_effect="effect", discovered_at=now
+        ),
         Wait.objects.create(run=run, path="nap", kind="timer", wake_at=now + timedelta(hours=1)),
         QuestionFactory(run=run),
         Retention.objects.create(kind="executions", turn_host="worker-7"),

@@ -45,7 +45,7 @@ class Web:
                 with suppress(ConnectionError):
                     web.answers[self.path.partition("?")[0]](self)
 
-            do_GET = do_HEAD = do_POST = do_PUT = _receive  # noqa: N815 - names that the library calls
+            do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _receive  # noqa: N815 - names that the library calls
 
             def log_message(self, *_: object) -> None:
                 """Say nothing: the test reads `received`."""

@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 
 from pipelines.document import DocumentInvalid
 from pipelines.port import PipelinePort, TemplateRefused
+from pipelines.servers import offers
 from scheduling.ports import pipeline_port
 
 
@@ -162,6 +163,13 @@ def test_validatepipeline_prints_each_problem_with_its_place(call, write):
     assert call("validatepipeline", "/nowhere/at/all")[1] == 2
 
 
+@pytest.fixture
+def no_servers(monkeypatch):
+    """A port whose catalog is that of the host alone: no tool server is looked for."""
+    monkeypatch.setattr(offers, "look_again", lambda _catalog: None)
+
+
+@pytest.mark.usefixtures("no_servers")
 def test_scheduling_finds_the_port_by_its_path():
     port = pipeline_port()
 
@@ -173,6 +181,7 @@ def test_scheduling_finds_the_port_by_its_path():
     assert port.render("${params.city}-x", {"params": {"city": "B"}}) == "B-x"
 
 
+@pytest.mark.usefixtures("no_servers")
 def test_the_port_refuses_by_value_errors_with_problems():
     port = PipelinePort()
 
@@ -185,6 +194,7 @@ def test_the_port_refuses_by_value_errors_with_problems():
         port.render("a ${params.x}", {"params": {}})
 
 
+@pytest.mark.usefixtures("no_servers")
 def test_the_port_checks_params():
     written = {"version": 1, "steps": [{"set": {}}], "params_schema": {"required": ["city"]}}
 

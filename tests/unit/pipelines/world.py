@@ -18,7 +18,7 @@ START = datetime(2025, 1, 6, 6, 0, tzinfo=UTC)
 Behaviour = Callable[[ToolCall], Any]
 
 
-class FakeCatalog:
+class FakeCatalog(Catalog):
     def __init__(self, *specs: ToolSpec) -> None:
         self._specs = {spec.name: spec for spec in specs}
 
