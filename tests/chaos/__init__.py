@@ -8,6 +8,7 @@
     faults      how each kind of fault is done and undone; those of the database in `database_faults`
     load        agents at the API: runs, cancellations, pauses, redrives, events; the tasks that they have, in `tasks`
     tools       what their pipelines call; each call writes to the ledger
+    bereft      what those tools have left behind, and whether it ends with its worker
     ledger      what really happened, outside of the database: one line at the beginning and the end of each call
     recorder    triggers in the round's database that keep every change of a lease, a step and a run's state
     history     all of the above as one value

@@ -12,6 +12,8 @@ from tests.chaos.stack import Stack, signal_to
 
 _LOCKED_ROWS = ("scheduling_duework", "scheduling_task", "scheduling_schedule", "workers_worker")
 _LOCKED_TABLES = ("scheduling_duework", "scheduling_run", "workers_steprun", "workers_worker", "scheduling_task")
+_TABLES_OF_WORKERS = ("scheduling_duework", "workers_worker")
+_TRIES_TO_LOCK = 10
 
 
 def postgres(how: str) -> Callable[[Stack, Random, float], Befalling]:
@@ -85,6 +87,33 @@ def table_locked(stack: Stack, rng: Random, seconds: float) -> Befalling:
                 connection.execute("SET lock_timeout = '500ms'")
                 connection.execute(f"LOCK TABLE {rng.choice(_LOCKED_TABLES)} IN {mode} MODE".encode())
         yield seconds
+
+
+def table_locked_long(stack: Stack, rng: Random, seconds: float) -> Befalling:
+    """A migration, say, of a table that every worker needs, while they work."""
+    with own_connection(stack) as connection:
+        yield from lock_a_workers_table(connection, rng)
+        yield seconds
+
+
+def lock_a_workers_table(connection: psycopg.Connection[tuple[object, ...]] | None, rng: Random) -> Befalling:
+    """Until the end of the connection's transaction. Asked for again where others are in the way, which wait in line
+    behind it meanwhile; given up after some seconds."""
+    table = rng.choice(_TABLES_OF_WORKERS)
+    if connection is None:
+        return
+    for _ in range(_TRIES_TO_LOCK):
+        try:
+            connection.execute("SET lock_timeout = '300ms'")
+            connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
+        except psycopg.errors.LockNotAvailable:
+            with contextlib.suppress(psycopg.Error):
+                connection.rollback()
+            yield POLL
+        except psycopg.Error:
+            return
+        else:
+            return
 
 
 def schedule_hangs(stack: Stack, rng: Random, seconds: float) -> Befalling:

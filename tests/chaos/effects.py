@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
+from pipelines.engine.paths import shown_path
 from tests.chaos.history import History
 from tests.chaos.rules import SLACK, changes_of_work, invariant
 
@@ -11,9 +12,9 @@ from tests.chaos.rules import SLACK, changes_of_work, invariant
 def _finished_steps_stay_finished(history: History) -> Iterator[str]:
     succeeded = Counter((step.run, step.path) for step in history.steps if step.state == "succeeded")
     yield from (f"run {run} {path}: {n} successes" for (run, path), n in succeeded.items() if n > 1)
-    finished = _successes(history)
+    finished, bodies = _successes(history), _paths(history)
     for line in history.ledger:
-        success = finished.get((line.run, line.path))
+        success = finished.get((line.run, bodies.get((line.run, line.path, line.attempt), line.path)))
         if line.what != "begin" or success is None or line.at <= success[0]:
             continue
         at, epoch = success
@@ -46,7 +47,7 @@ def _at_least_once(history: History) -> Iterator[str]:
     ended = {(line.run, line.path, line.attempt) for line in history.ledger if line.what == "end"}
     for step in history.steps:
         is_real = step.state == "succeeded" and step.uses.startswith("chaos.") and not step.is_simulated
-        if is_real and (step.run, step.path, step.attempt) not in ended:
+        if is_real and (step.run, shown_path(step.path), step.attempt) not in ended:
             yield f"run {step.run} {step.path} attempt {step.attempt} succeeded and never ended"
 
 
@@ -71,6 +72,33 @@ def _keys_are_stable(history: History) -> Iterator[str]:
         steps[line.key].add((line.run, line.path))
     yield from (f"run {run} {path}: {sorted(found)}" for (run, path), found in keys.items() if len(found) > 1)
     yield from (f"key {key}: {sorted(found)}" for key, found in steps.items() if len(found) > 1)
+
+
+@invariant("a tool cancels only itself", "a tool that cancels its own task fails its step, in every attempt [design]")
+def _a_tool_cancels_only_itself(history: History) -> Iterator[str]:
+    for step in history.steps:
+        if step.uses == "chaos.cancel_itself" and step.state == "succeeded" and not step.is_simulated:
+            yield f"run {step.run} {step.path} attempt {step.attempt} canceled itself and {step.state}"
+
+
+@invariant("what runs last runs", "a run that succeeded, or failed by a step, has run its `finally` [design]")
+def _what_runs_last_runs(history: History) -> Iterator[str]:
+    has_run = {step.run for step in history.steps if step.path == "last" and step.state == "succeeded"}
+    for run in history.runs:
+        is_over = run.state == "succeeded" or run.cause in ("permanent", "exhausted")
+        if run.task in history.tidying and is_over and run.id not in has_run:
+            yield f"run {run.id} {run.state} ({run.cause}) without what runs last"
+
+
+@invariant("nothing outlives its worker", "what a tool leaves behind ends with the worker that called it [design]")
+def _nothing_outlives_its_worker(history: History) -> Iterator[str]:
+    yield from history.outlived
+
+
+def _paths(history: History) -> dict[tuple[str, str, int], str]:
+    """Where the journal keeps each attempt: a container that is tried again begins another body, whose steps have the
+    same name for tools and people, and whose attempts go on counting."""
+    return {(step.run, shown_path(step.path), step.attempt): step.path for step in history.steps}
 
 
 def _successes(history: History) -> dict[tuple[str, str], tuple[float, int]]:

@@ -84,26 +84,44 @@ def _host_hurry(stack: Stack, rng: Random, _: float) -> Befalling:
     yield from _end_of_host(stack, rng, hurried=True)
 
 
+def _host_drain_locked(stack: Stack, rng: Random, seconds: float) -> Befalling:
+    """With a table locked that it needs for its end."""
+    host = _one_of(stack.hosts, rng)
+    if host is None:
+        return
+    with database_faults.own_connection(stack) as connection:
+        yield from database_faults.lock_a_workers_table(connection, rng)
+        if not host.is_running:
+            return
+        stack.send(host, signal.SIGTERM)
+        yield seconds
+    yield from _replace(stack, host)
+
+
 def _end_of_host(stack: Stack, rng: Random, *, hurried: bool) -> Befalling:
-    """A deploy: the new host starts beside the one that ends."""
     host = _one_of(stack.hosts, rng)
     if host is None:
         return
     stack.send(host, signal.SIGTERM)
+    if hurried:
+        yield rng.uniform(0.05, 0.8)
+        if host.is_running:
+            host.popen.send_signal(signal.SIGTERM)
+    yield 0.2
+    yield from _replace(stack, host)
+
+
+def _replace(stack: Stack, ending: Process) -> Befalling:
+    """A deploy: the new host starts beside the one that ends, which has to end in time."""
     try:
-        if hurried:
-            yield rng.uniform(0.05, 0.8)
-            if host.is_running:
-                host.popen.send_signal(signal.SIGTERM)
-        yield 0.2
         stack.start_host()
         for _ in range(120):
-            if not host.is_running:
+            if not ending.is_running:
                 break
             yield POLL
         else:
-            stack.surprises.append(f"{host.name} did not end within 12 s of a SIGTERM")
-            host.popen.kill()
+            stack.surprises.append(f"{ending.name} did not end within 12 s of a SIGTERM")
+            ending.popen.kill()
     finally:
         fill_up(stack)
 
@@ -292,6 +310,7 @@ _FAULTS: dict[str, Callable[[Stack, Random, float], Befalling]] = {
     "host.drain": _host_drain,
     "host.hurry": _host_hurry,
     "host.point": _host_point,
+    "host.drain_locked": _host_drain_locked,
     "clock.kill": _clock_kill,
     "clock.freeze": _clock_freeze,
     "clock.point": _clock_point,
@@ -302,6 +321,7 @@ _FAULTS: dict[str, Callable[[Stack, Random, float], Befalling]] = {
     "backends.terminate": database_faults.backends_terminate,
     "rows.locked": database_faults.rows_locked,
     "table.locked": database_faults.table_locked,
+    "table.locked_long": database_faults.table_locked_long,
     "database.read_only": database_faults.database_read_only,
     "statements.timed_out": database_faults.statements_timed_out,
     "schedule.hangs": database_faults.schedule_hangs,

@@ -119,7 +119,9 @@ class History:
     """`workers`: the pid of each boot id. `limits`: of each concurrency key. `rates`: of each queue
     that has one, the starts a second and at once. `stood_still`: from and until when a pid
     was frozen. `integrity`: what the queries of `tests.invariants` found. `late_marks`: schedules that nobody fired
-    although they were due, once all was healed. `surprises`: processes that ended, or would not end, by themselves."""
+    although they were due, once all was healed. `surprises`: processes that ended, or would not end, by themselves.
+    `outlived`: what tools had left behind and was there when its worker was not. `tidying`: tasks whose pipelines run a
+    step `last` at their end."""
 
     runs: Sequence[Run] = ()
     tasks: Sequence[Task] = ()
@@ -139,6 +141,8 @@ class History:
     integrity: Mapping[str, Sequence[object]] = field(default_factory=dict)
     late_marks: Sequence[str] = ()
     surprises: Sequence[str] = ()
+    outlived: Sequence[str] = ()
+    tidying: frozenset[str] = frozenset()
     followed: str = ""
     follower: str = ""
     listener: str = ""

@@ -29,6 +29,11 @@ class Line:
     at: float
 
 
+def left_in(ledger: Path) -> Path:
+    """The folder of what tools have left behind, see `tests.leftovers`: beside the ledger."""
+    return ledger.parent / "left"
+
+
 def append(line: Line) -> None:
     """Write and wait until it is on disk."""
     content = json.dumps(asdict(line)).encode() + b"\n"

@@ -35,6 +35,9 @@ _BY_HAND = (
     "ticks",
     "queues-all",
     "isolated",
+    "leaves",
+    "leaves-isolated",
+    "cancels-itself",
 )
 _PAUSABLE = ("paused-a", "paused-b")
 _DEEDS = {

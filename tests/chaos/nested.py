@@ -50,3 +50,34 @@ WAITING: dict[str, Any] = {
         _call("after", "note"),
     ],
 }
+# Each of these cancels its own task, the last one for good; all that runs last runs all the same.
+CANCELING_ITSELF: dict[str, Any] = {
+    "version": 1,
+    "steps": [
+        {
+            "id": "caught",
+            "try": [_call("one", "cancel_itself", waits=True)],
+            "catch": [{"on": ["canceled_by_tool"], "steps": [_call("seen", "note")]}],
+            "finally": [_call("tidy", "note")],
+        },
+        {
+            "id": "each",
+            "for_each": [1, 2],
+            "concurrency": 2,
+            "max_failures": 1,
+            "steps": [{**_call("risky", "cancel_itself", waits=False), "if": "item == `2`"}],
+        },
+        {
+            "id": "both",
+            "parallel": {
+                "branches": {
+                    "short": [_call("own", "cancel_itself", waits=True)],
+                    "long": [
+                        {"id": "held", "try": [_call("do", "slow", seconds=3)], "finally": [_call("let", "note")]}
+                    ],
+                }
+            },
+        },
+    ],
+    "finally": [_call("last", "note")],
+}

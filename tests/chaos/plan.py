@@ -15,6 +15,7 @@ LANES: dict[str, dict[str, int]] = {
         "host.drain": 4,
         "host.hurry": 3,
         "host.point": 6,
+        "host.drain_locked": 3,
     },
     "clocks": {"clock.kill": 4, "clock.freeze": 3, "clock.point": 4, "clock.jump": 3},
     "database": {
@@ -24,6 +25,7 @@ LANES: dict[str, dict[str, int]] = {
         "backends.terminate": 5,
         "rows.locked": 4,
         "table.locked": 3,
+        "table.locked_long": 3,
         "database.read_only": 2,
         "statements.timed_out": 4,
         "schedule.hangs": 3,
@@ -48,6 +50,7 @@ _LASTS = {
     "host.freeze": (0.8, 1.8),
     "host.kill": (0.05, 0.4),
     "host.point": (1.1, 1.9),
+    "host.drain_locked": (0.67, 1.78),  # 3 to 8 s
     "clock.kill": (0.05, 0.6),
     "clock.freeze": (0.2, 1.2),
     "clock.point": (0.3, 1.0),
@@ -57,6 +60,7 @@ _LASTS = {
     "postgres.fast": (0.05, 0.8),
     "rows.locked": (0.1, 1.2),
     "table.locked": (0.1, 0.9),
+    "table.locked_long": (0.67, 1.78),
     "database.read_only": (0.1, 0.9),
     "statements.timed_out": (0.2, 1.2),
     "schedule.hangs": (0.5, 3.0),

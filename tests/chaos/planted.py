@@ -146,6 +146,14 @@ PLANTED: dict[str, dict[str, Plant]] = {
         "another key in another attempt": _set("ledger", 1, key="r1:other"),
         "one key for two steps": _add("ledger", _line("begin", 2.5, path="s1", kind="note")),
     },
+    "a tool cancels only itself": {
+        "a success of one that did": _set("steps", 0, uses="chaos.cancel_itself"),
+    },
+    "what runs last runs": {
+        "a success without it": lambda history: setattr(history, "tidying", frozenset({"t1"})),
+        "a failure without it": lambda history: _fail_untidied(history),
+    },
+    "nothing outlives its worker": {"a daemon": _add("outlived", "daemon of worker 71 (host 70)")},
     "every run ends": {
         "due work that is left": _add("work", Work("r9", "t1", None, None, _AT)),
         "a run that nothing takes up": _set("runs", 0, state="queued", finished_at=None),
@@ -184,6 +192,11 @@ PLANTED: dict[str, dict[str, Plant]] = {
         "a row that a query found": lambda history: setattr(history, "integrity", {"a rule": [("r1",)]})
     },
 }  # fmt: skip
+
+
+def _fail_untidied(history: History) -> None:
+    _set("runs", 0, state="failed", cause="permanent")(history)
+    history.tidying = frozenset({"t1"})
 
 
 def _deaths_beside_others(run: str, count: int) -> list[Change]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from tests.chaos import database_faults, faults, history, ledger, plan, recorder
 from tests.chaos.befalling import Befalling
+from tests.chaos.bereft import Bereft
 from tests.chaos.invariants import INVARIANTS, judge
 from tests.chaos.stack import ABORT_AFTER, QUARANTINE_AFTER, REAP_AFTER, Stack, wait_for
 
@@ -67,6 +68,7 @@ class Round:
         self._log: list[dict[str, Any]] = []
         self._began_at = time.monotonic()
         self._late_marks: list[str] = []
+        self._bereft = Bereft(ledger.left_in(stack.ledger))
 
     def run(self) -> int:
         stack, options = self._stack, self._options
@@ -92,6 +94,7 @@ class Round:
         found = self._read_history()
         self._stop_in_order()
         found.surprises = [*stack.surprises, *load.failures]
+        found.outlived = self._bereft.outlived()
         return self._report(found, left_out)
 
     # The beginning
@@ -143,6 +146,7 @@ class Round:
         try:
             while (now := self._now()) < self._options.seconds:
                 self._stack.forget_ended()
+                self._bereft.look(self._stack.killed)
                 if not waiting or waiting[0][0] > now:
                     due = waiting[0][0] if waiting else self._options.seconds
                     time.sleep(max(0.01, min(0.1, due - now)))
@@ -188,6 +192,7 @@ class Round:
 
     def _is_quiet(self) -> bool:
         self._stack.forget_ended()
+        self._bereft.look(self._stack.killed)
         time.sleep(0.3)
         outbox = "scheduling_outbox" if self._stack.valkey is not None else "scheduling_outbox WHERE false"
         return not any(self._count(table) for table in ("scheduling_duework", "scheduling_runend", outbox))
@@ -202,6 +207,8 @@ class Round:
             process.is_ended_by_us = True
             process.popen.terminate()
         wait_for(lambda: not any(process.is_running for process in last), 20)
+        stack.forget_ended()
+        wait_for(lambda: not self._bereft.look(stack.killed), 3)
         stack.surprises.extend(
             f"{process.name} answered the last SIGTERM with {process.popen.poll()}"
             for process in last
@@ -225,6 +232,7 @@ class Round:
             followed=load.task_ids["followed"],
             follower=load.task_ids["follower"],
             listener=load.task_ids["listener"],
+            tidying=frozenset(load.task_ids[key] for key in ("nested", "cancels-itself")),
             topic="chaos.ping",
             abort_after=timedelta(seconds=ABORT_AFTER),
             quarantine_after=QUARANTINE_AFTER,

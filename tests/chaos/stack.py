@@ -86,6 +86,7 @@ class Stack:
     clocks: list[Process] = field(default_factory=list)
     surprises: list[str] = field(default_factory=list)
     freezes: list[Freeze] = field(default_factory=list)
+    killed: set[int] = field(default_factory=set)  # processes that could tidy up nothing any more
     started: int = 0
 
     def __post_init__(self) -> None:
@@ -230,6 +231,8 @@ class Stack:
         for group in (self.hosts, self.clocks):
             for process in [process for process in group if not process.is_running]:
                 group.remove(process)
+                if process.popen.returncode == -signal.SIGKILL:
+                    self.killed.add(process.pid)
                 if not process.is_ended_by_us:
                     self.surprises.append(f"{process.name} ended by itself with {process.popen.returncode}")
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from tests.chaos.nested import NESTED, WAITING
+from tests.chaos.nested import CANCELING_ITSELF, NESTED, WAITING
+from tests.leftovers import IN_A_PROCESS, ON_A_LOOP
 
 PING = "chaos.ping"
 
@@ -111,6 +112,12 @@ TASKS: dict[str, dict[str, Any]] = {
     "isolated": {"pipeline": pipeline(call("isolated", seconds=0.3), NOTE), "schedules": [every(4)]},
     "refused": {"pipeline": pipeline(NOTE, call("refuse", times=1), NOTE)},
     "long": {"pipeline": pipeline(*[NOTE, RECOMPUTE] * 5), "queue": "other", "priority": 1},
+    "leaves": {"pipeline": pipeline(*(call("leave", what=what) for what in ON_A_LOOP)), "schedules": [every(7)]},
+    "leaves-isolated": {
+        "pipeline": pipeline(*(call("leave_isolated", what=what, seconds=0.5) for what in IN_A_PROCESS)),
+        "schedules": [every(11)],
+    },
+    "cancels-itself": {"pipeline": CANCELING_ITSELF, "schedules": [every(5, misfire=ALL)]},
     "poison": {"pipeline": pipeline(NOTE, call("poison"))},
     "block": {"pipeline": pipeline(NOTE, call("block", seconds=6))},
     "rated": {

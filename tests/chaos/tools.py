@@ -11,11 +11,15 @@ from typing import Any
 
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.tools.base import InDoubt, SideEffect, ToolContext, tool
-from tests.chaos.ledger import Line, append, now
+from tests import leftovers
+from tests.chaos.ledger import PLACE, Line, append, left_in, now
 from tests.process_trees import parent_of
 
 ANYTHING: Mapping[str, Any] = {"type": "object"}
-NAMES = ("note", "recompute", "slow", "once", "flaky", "refuse", "isolated", "poison", "block")
+NAMES = (
+    "note", "recompute", "slow", "once", "flaky", "refuse", "isolated", "poison", "block", "leave", "leave_isolated",
+    "cancel_itself",
+)  # fmt: skip
 
 
 def _write(context: ToolContext, what: str, kind: str, *, isolated: bool = False) -> None:
@@ -118,6 +122,37 @@ async def block(context: ToolContext, /, *, seconds: float) -> dict[str, Any]:
     if context.attempt == 1:
         time.sleep(seconds)
     _write(context, "end", "block")
+    return {}
+
+
+@_sample("leave", SideEffect.EFFECT)
+async def leave(context: ToolContext, /, *, what: str) -> dict[str, Any]:
+    """Leave something behind in the worker process; see `tests.leftovers`."""
+    _write(context, "begin", "leave")
+    leftovers.leave(what, left_in(Path(os.environ[PLACE])), worker=os.getpid())
+    _write(context, "end", "leave")
+    return {}
+
+
+@_sample("leave_isolated", SideEffect.EFFECT, timeout=timedelta(seconds=20))
+def leave_isolated(context: ToolContext, /, *, what: str, seconds: float) -> dict[str, Any]:
+    """The same in a process of its own, and stay for a while, in which the worker may die."""
+    _write(context, "begin", "leave_isolated", isolated=True)
+    leftovers.leave(what, left_in(Path(os.environ[PLACE])), worker=parent_of(os.getppid()))
+    time.sleep(seconds)
+    _write(context, "end", "leave_isolated", isolated=True)
+    return {}
+
+
+@_sample("cancel_itself", SideEffect.EFFECT)
+async def cancel_itself(context: ToolContext, /, *, waits: bool) -> dict[str, Any]:
+    """Cancel the task that it runs in, and wait for that, or leave it to whatever is awaited next."""
+    _write(context, "begin", "cancel_itself")
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    if waits:
+        await asyncio.sleep(60)
     return {}
 
 

@@ -36,6 +36,20 @@ def test_a_redriven_run_that_no_step_has_failed_has_nothing_to_try_again(step, i
     assert (judge(history)["a redrive tries again"] == []) is is_accepted
 
 
+@pytest.mark.parametrize(("attempt", "is_accepted"), [(1, False), (2, True)])
+def test_a_container_that_is_tried_again_begins_its_steps_anew(attempt, is_accepted):
+    history = deepcopy(sound())
+    history.steps = [*history.steps, replace(history.steps[0], path="both~2.s0", attempt=2)]
+    history.ledger = [replace(line, kind="slow") for line in history.ledger]
+    later = [replace(line, at=line.at + 5, attempt=attempt) for line in history.ledger]
+    history.ledger = [*history.ledger, *later]
+
+    verdict = judge(history)
+
+    assert (verdict["finished steps stay finished"] == []) is is_accepted
+    assert (verdict["at least once"] == []) is is_accepted
+
+
 def test_every_invariant_has_something_planted_against_it():
     assert {each.name for each in INVARIANTS} == set(PLANTED)
     assert judge_the_judge() == []
