@@ -74,6 +74,7 @@ class Briefing:
         self._database = database
         self._catalog = catalog
         self._pipelines: Recent[UUID, Compiled] = Recent(conf.compiled_pipelines())
+        self._generation = catalog.generation
         self._tasks: Recent[tuple[UUID, int], TaskFacts] = Recent(_REMEMBERED_TASKS)
 
     async def prepare(self, claimed: Sequence[ClaimedRun]) -> list[Brief]:
@@ -132,6 +133,7 @@ class Briefing:
 
     async def _compiled(self, claimed: Sequence[ClaimedRun]) -> dict[UUID | None, Compiled]:
         known: dict[UUID | None, Compiled] = {}
+        self._heed_catalog()
         for revision_id in {run.revision_id for run in claimed if run.revision_id is not None}:
             if (remembered := self._pipelines.get(revision_id)) is not None:
                 known[revision_id] = remembered
@@ -142,6 +144,12 @@ class Briefing:
                 self._pipelines.put(revision_id, compiled)
                 known[revision_id] = compiled
         return known
+
+    def _heed_catalog(self) -> None:
+        """Forget what is compiled with tools as they are no more."""
+        if self._generation != self._catalog.generation:
+            self._generation = self._catalog.generation
+            self._pipelines = Recent(conf.compiled_pipelines())
 
     async def _facts(self, claimed: Sequence[ClaimedRun]) -> dict[UUID, TaskFacts]:
         known: dict[UUID, TaskFacts] = {}

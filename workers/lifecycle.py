@@ -13,8 +13,8 @@ from uuid import UUID
 import structlog
 
 from pipelines.conf import isolated_processes, vault
+from pipelines.servers.offers import host_catalog
 from pipelines.tools.isolation import Isolation
-from pipelines.tools.registry import catalog
 from pipelines.tools.threads import overstayed
 from scheduling.instants import boottime
 from workers import conf, exits
@@ -28,6 +28,7 @@ from workers.equipment import Equipment
 from workers.faults import Faults
 from workers.gates import GateKeeper
 from workers.journal import JournalWriter
+from workers.offer_watch import OfferWatch
 from workers.outage import Outage
 from workers.pool import Pool
 from workers.pulse import Message, Pulse
@@ -90,15 +91,16 @@ class WorkerProcess:
         )
         self._isolation = Isolation(size=isolated_processes() or slots)
         self._gates = GateKeeper()
+        self._offers = OfferWatch(self._claims, host_catalog())
         self._pool = Pool(
             boot_id=identity.boot_id,
             slots=slots,
             claimer=Claimer(self._claims, boot_id=identity.boot_id, queues=queues),
-            briefing=Briefing(self._claims, catalog=catalog()),
+            briefing=Briefing(self._claims, catalog=host_catalog()),
             database=self._claims,
             equipment=Equipment(
                 writer=self._writer,
-                catalog=catalog(),
+                catalog=host_catalog(),
                 isolation=self._isolation,
                 clock=DatabaseClock(),
                 gates=self._gates,
@@ -125,12 +127,15 @@ class WorkerProcess:
             registering.cancel()
             return await self._end(exits.ABORTED if pulse.done() else exits.DRAINED)
         registering.result()
+        # Before the first claim: without the tools of servers, runs that need them would be handed back.
+        await self._offers.look()
         logger.info("worker.started", queues=self._queues, slots=self._pool.slots)
         claiming = asyncio.create_task(self._pool.run(), name="claim")
         tasks = {
             claiming,
             asyncio.create_task(self._pool.watch(), name="watch"),
             asyncio.create_task(self._writer.run(), name="journal"),
+            asyncio.create_task(self._offers.run(), name="offers"),
         }
         await asyncio.wait({pulse, stop, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:

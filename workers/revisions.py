@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from pipelines.document import DocumentInvalid, Pipeline, compile_document
+from pipelines.document import DocumentInvalid, Pipeline, Problem, compile_document
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.tools.base import Catalog
 
@@ -31,7 +31,7 @@ def compile_revision(document: bytes, *, catalog: Catalog) -> Compiled:
     except DocumentInvalid as error:
         errors = [problem for problem in error.problems if problem.severity == "error"]
         if errors and all(problem.code == _UNKNOWN_TOOL for problem in errors):
-            return ToolsMissing("; ".join(problem.detail for problem in errors))
+            return ToolsMissing("; ".join(_with_hint(problem) for problem in errors))
         return _invalid("; ".join(f"{problem.pointer}: {problem.detail}" for problem in errors))
     except Exception as error:  # noqa: BLE001 - whatever a damaged document does to the compiler, it fails its runs only
         return _invalid(f"the stored document cannot be compiled: {type(error).__name__}: {error}")
@@ -39,6 +39,11 @@ def compile_revision(document: bytes, *, catalog: Catalog) -> Compiled:
 
 def missing_revision() -> PipelineError:
     return PipelineError("revision_missing", ErrorClass.INTERNAL, "the revision that this run is pinned to is gone")
+
+
+def _with_hint(problem: Problem) -> str:
+    """With what the catalog knows of it: a tool server may be disabled."""
+    return f"{problem.detail} ({problem.hint})" if problem.hint else problem.detail
 
 
 def _invalid(detail: str) -> PipelineError:

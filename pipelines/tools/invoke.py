@@ -60,6 +60,9 @@ class ToolInvoker:
         """
         # The host's own spec: the document's may come from a host where the tool is at another place.
         spec = self._catalog.get(call.spec.name) or call.spec
+        if spec is call.spec and (why := self._catalog.why_missing(spec.name)) is not None:
+            # It was taken away while the run was at work: its server is disabled, say.
+            raise PipelineError("tool_unavailable", ErrorClass.TRANSIENT, f"{spec.name}: {why}")
         if spec.call is None:
             raise PipelineError("unknown_tool", ErrorClass.PERMANENT, f"{spec.name} is not installed on this worker")
         _check_input(spec, call)

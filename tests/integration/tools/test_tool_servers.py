@@ -1,6 +1,9 @@
 """Discovery and calls of tools of real MCP servers, over HTTP and as started programs."""
 
 import asyncio
+import os
+import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -19,12 +22,14 @@ from pipelines.errors import ErrorClass, PipelineError
 from pipelines.servers.addresses import ServerAddress, tool_name
 from pipelines.servers.calls import ServerTool
 from pipelines.servers.discovery import discover
+from pipelines.servers.offers import HostCatalog
 from pipelines.tools.base import SideEffect, ToolSpec
 from pipelines.tools.invoke import ToolInvoker
 from pipelines.tools.isolation import Isolation
 from pipelines.tools.registry import ToolCatalog
 from tests.integration.tools.web import Web, reply
 from tests.process_trees import is_alive
+from tests.processes import ROOT, inherited_env
 from tests.tool_servers import STDIO, HttpServer, http_server
 from tests.waiting import wait_until
 
@@ -251,6 +256,28 @@ def test_a_second_cancellation_in_the_middle_of_the_end_leaves_no_program(settin
     wait_until(lambda: not any(map(is_alive, found)), what="the end of the program")
 
 
+def test_a_program_dies_with_a_worker_that_is_killed(tmp_path: Path):
+    own, child = tmp_path / "own", tmp_path / "child"
+    call = (
+        "import asyncio, sys, django; django.setup();"
+        "from tests.integration.tools.test_tool_servers import invoked;"
+        "from pipelines.servers.addresses import ServerAddress;"
+        f"address = ServerAddress(name='test', command={(*STDIO, str(own))!r});"
+        f"asyncio.run(invoked(address, 'slow', {{'child': {str(child)!r}}}, seconds=600))"
+    )
+    settings = {"DJANGO_SETTINGS_MODULE": "ordinaut_project.settings", "ORDINAUT_MCP_COMMANDS": sys.executable}
+    worker = subprocess.Popen(
+        [sys.executable, "-c", call], cwd=ROOT, env={**inherited_env(), **settings}, start_new_session=True
+    )
+    found = pids(own, child)
+
+    worker.kill()
+    worker.wait()
+
+    wait_until(lambda: not is_alive(found[0]), what="the end of the program")
+    os.kill(found[1], signal.SIGKILL)
+
+
 def test_a_private_address_is_refused_where_it_is_not_opened(settings: Settings, served: HttpServer):
     settings.ORDINAUT_HTTP_ALLOW = []
     address = ServerAddress(name="test", url=served.url)
@@ -397,6 +424,27 @@ def test_a_program_that_floods_its_error_output_still_answers(settings: Settings
     noisy = f"head -c 3000000 /dev/zero >&2; exec {' '.join(STDIO)}"
 
     assert result(ServerAddress(name="test", command=("/bin/sh", "-c", noisy)), "add", a=1, b=2) == {"sum": 3}
+
+
+def test_a_tool_that_is_disabled_while_its_run_is_at_work_is_not_called(address: ServerAddress):
+    catalog = HostCatalog()
+    described = (address.name, address.url, list(address.command), True, "add", "", "{}", None, "effect", "")
+    catalog.take([(1, 1)], [described])
+    spec = catalog.get("mcp:test/add")
+    assert spec is not None
+    catalog.take([(1, 2)], [(*described[:3], False, *described[4:])])
+
+    async def once() -> Any:
+        async with Isolation(size=1) as isolation:
+            invoke = ToolInvoker(catalog, isolation, run_id=RUN, task_id="t", now=datetime(2025, 6, 2, tzinfo=UTC))
+            call = ToolCall(spec=spec, input={"a": 1, "b": 2}, path="sum", attempt=1, timeout=timedelta(seconds=30))
+            return await invoke(call)
+
+    with pytest.raises(PipelineError) as caught:
+        asyncio.run(once())
+
+    assert (caught.value.code, caught.value.error_class) == ("tool_unavailable", ErrorClass.TRANSIENT)
+    assert "disabled" in caught.value.detail
 
 
 def test_a_session_is_of_one_call(address: ServerAddress):
