@@ -1,16 +1,12 @@
 """Discovery and calls of tools of real MCP servers, over HTTP and as started programs."""
 
 import asyncio
-import os
-import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -19,21 +15,16 @@ from pytest_django import Settings
 
 from pipelines.engine.ports import ToolCall
 from pipelines.errors import ErrorClass, PipelineError
-from pipelines.servers.addresses import ServerAddress, tool_name
-from pipelines.servers.calls import ServerTool
+from pipelines.servers.addresses import ServerAddress
 from pipelines.servers.discovery import discover
 from pipelines.servers.offers import HostCatalog
-from pipelines.tools.base import SideEffect, ToolSpec
+from pipelines.tools.base import SideEffect
 from pipelines.tools.invoke import ToolInvoker
 from pipelines.tools.isolation import Isolation
-from pipelines.tools.registry import ToolCatalog
+from tests.integration.tools.calling import RUN, failure, invoked, refusal, result
 from tests.integration.tools.web import Web, reply
-from tests.process_trees import is_alive
-from tests.processes import ROOT, inherited_env
 from tests.tool_servers import STDIO, HttpServer, http_server
 from tests.waiting import wait_until
-
-RUN = "0197a0b2-0000-7000-8000-000000000001"
 
 
 @pytest.fixture(scope="module")
@@ -50,47 +41,6 @@ def address(request, settings: Settings, served: HttpServer) -> ServerAddress:
     if request.param == "http":
         return ServerAddress(name="test", url=served.url)
     return ServerAddress(name="test", command=STDIO)
-
-
-@pytest.fixture
-def program(settings: Settings):
-    """`program(code)`: a server that is this Python program."""
-    settings.ORDINAUT_MCP_COMMANDS = [sys.executable]
-    return lambda code: ServerAddress(name="odd", command=(sys.executable, "-c", code))
-
-
-async def invoked(address: ServerAddress, tool: str, given: dict[str, Any], *, seconds: float = 30) -> Any:
-    """One call as a worker makes it."""
-    name = tool_name(address.name, tool)
-    spec = ToolSpec(
-        name=name,
-        description="",
-        input_schema={},
-        output_schema={},
-        call=ServerTool(address, tool, has_output_schema=tool == "mute"),
-    )
-    async with Isolation(size=1) as isolation:
-        invoke = ToolInvoker(
-            ToolCatalog([spec]), isolation, run_id=RUN, task_id="t", now=datetime(2025, 6, 2, tzinfo=UTC)
-        )
-        call = ToolCall(spec=spec, input=given, path="send", attempt=1, timeout=timedelta(seconds=seconds))
-        return await invoke(call)
-
-
-def result(address: ServerAddress, tool: str, /, seconds: float = 30, **given: Any) -> Any:
-    return asyncio.run(invoked(address, tool, given, seconds=seconds))
-
-
-def failure(address: ServerAddress, tool: str, /, seconds: float = 30, **given: Any) -> PipelineError:
-    with pytest.raises(PipelineError) as caught:
-        result(address, tool, seconds, **given)
-    return caught.value
-
-
-def refusal(address: ServerAddress, seconds: float = 20) -> PipelineError:
-    with pytest.raises(PipelineError) as caught:
-        discover(address, seconds=seconds)
-    return caught.value
 
 
 def test_all_pages_of_tools_are_read_with_schemas_hints_and_what_cannot_be_used(address: ServerAddress):
@@ -211,73 +161,6 @@ def test_the_time_out_of_the_step_ends_a_call(address: ServerAddress):
     assert (error.code, error.error_class) == ("timeout", ErrorClass.TIMEOUT)
 
 
-def pids(*files: Path) -> list[int]:
-    return [int(wait_until(lambda file=file: file.exists() and file.read_text())) for file in files]
-
-
-@pytest.mark.parametrize("is_canceled", [False, True], ids=["timed out", "canceled"])
-def test_a_started_program_is_killed_with_all_that_it_started(settings: Settings, tmp_path: Path, is_canceled: bool):
-    settings.ORDINAUT_MCP_COMMANDS = [sys.executable]
-    own, child = tmp_path / "own", tmp_path / "child"
-    address = ServerAddress(name="test", command=(*STDIO, str(own)))
-    found: list[int] = []
-
-    async def cut_off() -> None:
-        call = asyncio.create_task(invoked(address, "slow", {"child": str(child)}, seconds=600 if is_canceled else 6))
-        found.extend(await asyncio.to_thread(pids, own, child))
-        assert all(map(is_alive, found))
-        if is_canceled:
-            call.cancel()
-        with pytest.raises(asyncio.CancelledError if is_canceled else PipelineError):
-            await call
-
-    asyncio.run(cut_off())
-
-    assert [pid for pid in found if is_alive(pid)] == []
-
-
-def test_a_second_cancellation_in_the_middle_of_the_end_leaves_no_program(settings: Settings, tmp_path: Path):
-    settings.ORDINAUT_MCP_COMMANDS = [sys.executable]
-    own, child = tmp_path / "own", tmp_path / "child"
-    address = ServerAddress(name="test", command=(*STDIO, str(own)))
-    found: list[int] = []
-
-    async def cut_off() -> None:
-        call = asyncio.create_task(invoked(address, "slow", {"child": str(child)}))
-        found.extend(await asyncio.to_thread(pids, own, child))
-        call.cancel()
-        await asyncio.sleep(0)
-        call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await call
-
-    asyncio.run(cut_off())
-
-    wait_until(lambda: not any(map(is_alive, found)), what="the end of the program")
-
-
-def test_a_program_dies_with_a_worker_that_is_killed(tmp_path: Path):
-    own, child = tmp_path / "own", tmp_path / "child"
-    call = (
-        "import asyncio, sys, django; django.setup();"
-        "from tests.integration.tools.test_tool_servers import invoked;"
-        "from pipelines.servers.addresses import ServerAddress;"
-        f"address = ServerAddress(name='test', command={(*STDIO, str(own))!r});"
-        f"asyncio.run(invoked(address, 'slow', {{'child': {str(child)!r}}}, seconds=600))"
-    )
-    settings = {"DJANGO_SETTINGS_MODULE": "ordinaut_project.settings", "ORDINAUT_MCP_COMMANDS": sys.executable}
-    worker = subprocess.Popen(
-        [sys.executable, "-c", call], cwd=ROOT, env={**inherited_env(), **settings}, start_new_session=True
-    )
-    found = pids(own, child)
-
-    worker.kill()
-    worker.wait()
-
-    wait_until(lambda: not is_alive(found[0]), what="the end of the program")
-    os.kill(found[1], signal.SIGKILL)
-
-
 def test_a_private_address_is_refused_where_it_is_not_opened(settings: Settings, served: HttpServer):
     settings.ORDINAUT_HTTP_ALLOW = []
     address = ServerAddress(name="test", url=served.url)
@@ -380,50 +263,6 @@ def test_a_session_that_the_server_has_lost_is_a_transient_failure(web: Web):
     error = failure(ServerAddress(name="old", url=web.url("/mcp")), "any")
 
     assert (error.code, error.error_class) == ("session_expired", ErrorClass.TRANSIENT)
-
-
-def test_only_programs_that_the_host_allows_are_started(program, settings: Settings, tmp_path: Path):
-    address = program(f"open({str(tmp_path / 'ran')!r}, 'w')")
-    settings.ORDINAUT_MCP_COMMANDS = ["npx"]
-
-    assert refusal(address).code == "command_refused"
-    assert not (tmp_path / "ran").exists()
-
-
-def test_a_program_that_is_not_there_fails_for_good(settings: Settings):
-    settings.ORDINAUT_MCP_COMMANDS = ["/nowhere/server"]
-    error = refusal(ServerAddress(name="odd", command=("/nowhere/server",)))
-
-    assert (error.code, error.error_class) == ("server_not_started", ErrorClass.PERMANENT)
-
-
-@pytest.mark.parametrize(
-    "code",
-    ["print('hello')", "import sys; sys.exit(4)", "import os; os.kill(os.getpid(), 9)", "import os; os.close(1)"],
-)
-def test_a_program_that_speaks_no_mcp_has_died(program, code: str):
-    error = refusal(program(code))
-
-    assert (error.code, error.error_class) == ("server_died", ErrorClass.TRANSIENT)
-
-
-def test_a_program_that_says_nothing_is_given_up(program):
-    error = refusal(program("import time; time.sleep(600)"), seconds=1)
-
-    assert (error.code, error.error_class) == ("timeout", ErrorClass.TIMEOUT)
-
-
-def test_a_program_that_prints_without_end_is_cut_off(program):
-    endless = "import sys\nwhile True: sys.stdout.write('x' * 65536)"
-
-    assert refusal(program(endless)).code == "too_large"
-
-
-def test_a_program_that_floods_its_error_output_still_answers(settings: Settings):
-    settings.ORDINAUT_MCP_COMMANDS = ["/bin/sh"]
-    noisy = f"head -c 3000000 /dev/zero >&2; exec {' '.join(STDIO)}"
-
-    assert result(ServerAddress(name="test", command=("/bin/sh", "-c", noisy)), "add", a=1, b=2) == {"sum": 3}
 
 
 def test_a_tool_that_is_disabled_while_its_run_is_at_work_is_not_called(address: ServerAddress):
