@@ -16,18 +16,14 @@ _READERS: tuple[tuple[str, Callable[[], Any], str], ...] = (
     ("pipelines.E001", conf.http_allow, "Write entries as host:port, for example 127.0.0.1:8099."),
     ("pipelines.E009", conf.llm_endpoint, "Name the endpoint, for example https://api.openai.com/v1."),
     ("pipelines.E010", conf.webhook_secrets, "Write entries as host=whsec_ and 24 to 64 random bytes in base64."),
-    (
-        "pipelines.E011",
-        conf.vault,
-        "Make a key by `manage.py newkey`; of several the first encrypts.",
-    ),
+    ("pipelines.E011", conf.vault, "Make a key by `manage.py newkey`; of several the first encrypts."),
     ("pipelines.E002", conf.simulated_tools, "Give a JSON object of tool name to example output, or its file's path."),
     ("pipelines.E003", conf.isolated_processes, "Give the number of isolated tool calls that run at a time."),
     ("pipelines.E004", conf.isolated_memory, "Give a number of mebibytes, 0 for no limit."),
     ("pipelines.E006", conf.isolated_max_calls, "Give a number of calls, 0 for never."),
     ("pipelines.E007", conf.isolated_max_memory, "Give a number of mebibytes, 0 for never."),
-    ("pipelines.E011", conf.mcp_commands, "Give the programs that tool servers may be started with, such as npx."),
-    ("pipelines.E012", conf.mcp_tokens, "Write entries as host=token."),
+    ("pipelines.E012", conf.mcp_commands, "Give the programs that tool servers may be started with, such as npx."),
+    ("pipelines.E013", conf.mcp_tokens, "Write entries as host=token."),
     ("pipelines.E005", conf.tool_environment, "Give the names of environment variables."),
 )
 

@@ -134,9 +134,7 @@ class Stack:
             "ORDINAUT_ENV": "development",
             "ORDINAUT_METRICS_TOKEN": kept.get("ORDINAUT_METRICS_TOKEN") or secrets.token_urlsafe(32),
             "ORDINAUT_SECRET_KEY": kept.get("ORDINAUT_SECRET_KEY") or secrets.token_urlsafe(50),
-            "ORDINAUT_ENCRYPTION_KEYS": given.get("ORDINAUT_ENCRYPTION_KEYS")
-            or kept.get("ORDINAUT_ENCRYPTION_KEYS")
-            or new_key(),
+            _KEYS: given.get(_KEYS) or kept.get(_KEYS) or new_key(),
             "ORDINAUT_MAIL_DIR": str(self._state.mail),
             "ORDINAUT_CALENDAR_DIR": str(self._state.calendar),
             "ORDINAUT_HTTP_ALLOW": ",".join(part for part in allowed if part),
@@ -294,14 +292,7 @@ Ordinaut is up ({took:.1f} s).
 def _given_variables(state: State) -> Iterator[tuple[str, str]]:
     """What the person set, as against what the settings took from a file that an `up` left behind."""
     left_behind = [state.read_env(), read_env(settings.STATE_DIR / "env")]
-    for name in (
-        "DATABASE_URL",
-        "DATABASE_DIRECT_URL",
-        "REDIS_URL",
-        "ORDINAUT_HTTP_ALLOW",
-        "ORDINAUT_ALLOWED_HOSTS",
-        "ORDINAUT_ENCRYPTION_KEYS",
-    ):
+    for name in _GIVEN:
         value = os.environ.get(name, "")
         if value and value not in [file.get(name) for file in left_behind]:
             yield name, value

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
+from django.core.management import call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -287,6 +288,15 @@ def test_the_first_key_encrypts_and_every_key_decrypts():
         vault(new).open(sealed, owner="agent", name=NAME)
     with pytest.raises(NoKey):
         vault().seal(VALUE, owner="agent", name=NAME)
+
+
+def test_the_command_prints_a_key_that_can_be_used_and_never_the_same_twice(capsys: pytest.CaptureFixture[str]):
+    call_command("newkey")
+    call_command("newkey")
+
+    first, second = capsys.readouterr().out.split()
+    assert first != second
+    assert vault(first).seal(VALUE, owner="agent", name=NAME).ciphertext
 
 
 @pytest.mark.parametrize("text", ["", "short", "ä" * 43 + "=", "A" * 40, "A" * 60])

@@ -132,6 +132,9 @@ def test_a_broken_declaration_leaves_the_installed_tools(settings):
         ("ORDINAUT_ISOLATED_PROCESSES", -1, "pipelines.E003"),
         ("ORDINAUT_ISOLATED_MEMORY_MB", "much", "pipelines.E004"),
         ("ORDINAUT_TOOL_ENVIRONMENT", "PATH", "pipelines.E005"),
+        ("ORDINAUT_ENCRYPTION_KEYS", ["too short"], "pipelines.E011"),
+        ("ORDINAUT_MCP_COMMANDS", "npx", "pipelines.E012"),
+        ("ORDINAUT_MCP_TOKENS", ["no token"], "pipelines.E013"),
         ("ORDINAUT_CALENDAR_DIR", "/no/such/folder", "pipelines.W001"),
     ],
 )
