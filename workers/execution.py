@@ -30,7 +30,6 @@ from workers.revisions import ToolsMissing
 from workers.run_context import context_of
 from workers.settlement import (
     CANCELED,
-    TOOLS_MISSING,
     Canceled,
     Ending,
     HandedBack,
@@ -38,12 +37,12 @@ from workers.settlement import (
     refused,
     settle,
     timed_out,
+    tools_missing,
 )
 from workers.telling import tell
 
 logger = structlog.get_logger(__name__)
 
-TOOLS_MISSING_DELAY = timedelta(seconds=30)
 _SWALLOWED_AFTER = 1.0  # seconds: a run that goes on after its cancellation is canceled again
 _FOR_EVER = timedelta(days=100_000)  # longer than any policy tries
 MOST_STEPS_AT_ONCE = 20  # of a run that is carried out between two looks at the loop
@@ -209,7 +208,7 @@ class Execution:
                 return Failed(error)
             case ToolsMissing(detail=detail):
                 logger.warning("run.tools_missing", detail=detail, hint="Handed back; another host may have them.")
-                return HandedBack(TOOLS_MISSING_DELAY, _tools_missing(detail))
+                return tools_missing(platform.node(), detail)
             case pipeline:
                 return await self._guarded(pipeline)
 
@@ -393,10 +392,3 @@ class Execution:
         if settlement.name != "succeeded" or conf.logs_every_run():
             with structlog.contextvars.bound_contextvars(run=self.brief.run_text, task=self.brief.task_text):
                 tell(settlement, run)
-
-
-def _tools_missing(detail: str) -> PipelineError:
-    """Kept with the run, so that whoever asks why it does not start is told."""
-    return PipelineError(
-        TOOLS_MISSING, ErrorClass.TRANSIENT, f"the worker host {platform.node()} lacks it: {detail}"[:1000]
-    )

@@ -14,6 +14,7 @@ from scheduling.runs.states import FailureCause, RunState
 
 IN_DOUBT = "in_doubt"
 TOOLS_MISSING = "tools_missing"
+_TOOLS_MISSING_DELAY = timedelta(seconds=30)
 CANCELED = PipelineError("canceled", ErrorClass.CANCELED, "the run was canceled")
 
 
@@ -155,6 +156,12 @@ def refused(attempt: int, error: Exception) -> Settlement:
         cause=FailureCause.PERMANENT,
         error={**refusal.as_dict(), "detail": refusal.detail.encode("ascii", "replace").decode()[:1000]},
     )
+
+
+def tools_missing(host: str, detail: str) -> HandedBack:
+    """For another host. Why is kept with the run, so that whoever asks why it does not start is told."""
+    error = PipelineError(TOOLS_MISSING, ErrorClass.TRANSIENT, f"the worker host {host} lacks it: {detail}"[:1000])
+    return HandedBack(_TOOLS_MISSING_DELAY, error)
 
 
 def timed_out() -> TimedOut:
