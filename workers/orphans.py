@@ -17,11 +17,10 @@ import os
 import signal
 import sys
 from collections.abc import Collection
-from pathlib import Path
 
 import structlog
 
-from pipelines.tools.process_tree import descendants
+from pipelines.tools.process_tree import children, descendants
 
 logger = structlog.get_logger(__name__)
 
@@ -37,7 +36,7 @@ def adopt_orphans() -> None:
 
 def reap_orphans(own: Collection[int]) -> None:
     """Take notice of orphans that have ended; `own` are the children that somebody else waits for."""
-    for pid in _children():
+    for pid in children(os.getpid()):
         if pid not in own:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
@@ -48,7 +47,9 @@ def end_orphans(own: Collection[int]) -> None:
     reap_orphans(own)
     ended: set[int] = set()
     for _ in range(_ROUNDS):  # what a killed one had started is an orphan in the next
-        orphans = [pid for pid in _children() if pid not in own and pid not in ended and _session_of(pid) not in own]
+        orphans = [
+            pid for pid in children(os.getpid()) if pid not in own and pid not in ended and _session_of(pid) not in own
+        ]
         if not orphans:
             break
         for pid in orphans:
@@ -59,15 +60,6 @@ def end_orphans(own: Collection[int]) -> None:
     if ended:
         logger.warning("host.leftovers_ended", processes=sorted(ended), hint="A tool had left them behind.")
     reap_orphans(own)
-
-
-def _children() -> list[int]:
-    """Of all threads: an orphan falls to any of them. Empty where the kernel does not tell."""
-    found: list[int] = []
-    for path in Path("/proc/self/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += map(int, path.read_text(encoding="ascii").split())
-    return found
 
 
 def _session_of(pid: int) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.document.nodes import ToolBody
 from pipelines.document.problems import pointer_to
 from pipelines.engine.ports import OpenedSecret
-from pipelines.engine.values import check_schema, portable
+from pipelines.engine.values import portable
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.expressions import SECRETS, CompiledValue, ExpressionError
 from pipelines.secrets.redaction import Redaction
@@ -50,21 +50,6 @@ def open_input(
         raise _hidden("bad_argument", pointer_to(pointer, *breach.path), ErrorClass.VALIDATION)
     limited = [secret.hosts for secret in secrets.values() if secret.hosts is not None]
     return OpenedInput(given, Redaction(values, derived), frozenset.intersection(*limited) if limited else None)
-
-
-def check_shown(body: ToolBody, given: Any, pointer: str) -> None:
-    """Check the input as it is shown, but for the places where a secret would stand. Raises PipelineError."""
-    if not body.given.secrets:
-        check_schema(given, body.input_schema, code="bad_argument", what="the input", pointer=pointer)
-        return
-    hidden = {path for path, template in body.given.templates.items() if template.secrets}
-    for breach in body.input_schema.breaches(given):
-        if tuple(breach.path) not in hidden:
-            place = pointer_to("", *breach.path)
-            detail = f"the input{f' at {place}' if place else ''}: {breach.detail}"
-            raise PipelineError(
-                "bad_argument", ErrorClass.VALIDATION, detail, pointer=pointer_to(pointer, *breach.path)
-            )
 
 
 def _derived(given: CompiledValue, context: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -11,11 +11,21 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def children(parent: int) -> list[int]:
-    """The pids of the children of a process of one thread, those that nobody has waited for included."""
+    """The pids of the children of a process, of whichever of its threads, those that nobody has waited for included."""
     try:
-        return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_bytes().split()]
+        found = _children_of(parent, parent)
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN: all processes are looked at instead
         return [pid for pid in _pids() if _state_and_parent(pid)[1] == parent]
+    with suppress(OSError):  # a thread, or the process, may end meanwhile
+        for entry in Path(f"/proc/{parent}/task").iterdir():
+            if (thread := int(entry.name)) != parent:
+                with suppress(OSError):
+                    found += _children_of(parent, thread)
+    return found
+
+
+def _children_of(process: int, thread: int) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{process}/task/{thread}/children").read_bytes().split()]
 
 
 def descendants(root: int) -> list[int]:

@@ -19,7 +19,11 @@ async def run_tool(body: ToolBody, attempt: Attempt) -> Any:
     attempt.is_simulated = _is_simulated(body, attempt)
     attempt.input = render(body.shown, attempt.names, pointer)
     if attempt.is_simulated:
-        sealed.check_shown(body, attempt.input, pointer)
+        # Where a secret would stand is a word for it, which the tool need not take.
+        hidden = {path for path, template in body.given.templates.items() if template.secrets}
+        check_schema(
+            attempt.input, body.input_schema, code="bad_argument", what="the input", pointer=pointer, hidden=hidden
+        )
         return await _simulate(_call(body, attempt, attempt.input), attempt)
     if body.given.secrets:
         return await _call_with_secrets(body, attempt, pointer)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,16 @@ def test_a_child_is_found_also_where_the_kernel_keeps_no_lists_of_children(sleep
 
     assert sleeper.pid in children(os.getpid())
     assert os.getpid() not in children(os.getpid())
+
+
+def test_a_child_of_another_thread_is_found():
+    with ThreadPoolExecutor(1) as threads:
+        process = threads.submit(subprocess.Popen, [sys.executable, "-c", "import time; time.sleep(60)"]).result()
+        try:
+            assert process.pid in children(os.getpid())
+        finally:
+            process.kill()
+            process.wait()
 
 
 def test_a_process_lives_as_a_child_until_it_has_ended(sleeper):
