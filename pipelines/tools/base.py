@@ -50,7 +50,7 @@ class ToolContext:
     `now` is the run's fixed instant (aware, UTC). `time_left` is how long the call may take. `lease_epoch` is a fencing
     token: each claim of a run has a higher one, so that a service which remembers the highest can refuse the late call
     of a worker that has lost the run. None outside of a worker. `hosts` are the only ones that the secrets in the input
-    may be sent to, None where that is not limited.
+    may be sent to, None where that is not limited; only `http.request` is given such.
     """
 
     run_id: str

@@ -15,7 +15,7 @@ from scheduling.audit.operations import Actor
 from scheduling.models import AuditEntry, Run
 from scheduling.runs.operations import start_run
 from tests.factories import AgentFactory, TaskFactory
-from tests.integration.tools.web import Web, reply
+from tests.integration.tools.web import Web, reply, serving
 from tests.workers_support import bench, run
 from workers.models import StepRun
 
@@ -34,12 +34,8 @@ def key(settings: Settings) -> str:
 
 @pytest.fixture
 def web(settings: Settings) -> Iterator[Web]:
-    made = Web()
-    server = made.start()
-    settings.ORDINAUT_HTTP_ALLOW = [made.target]
-    yield made
-    server.shutdown()
-    server.server_close()
+    with serving(settings) as made:
+        yield made
 
 
 def asking(url: str, **fields: Any) -> dict[str, Any]:

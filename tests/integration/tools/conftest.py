@@ -7,18 +7,13 @@ import pytest
 from pytest_django import Settings
 
 from pipelines.tools.base import ToolContext, ToolSpec
-from tests.integration.tools.web import Web
+from tests.integration.tools.web import Web, serving
 
 
 @pytest.fixture
 def web(settings: Settings) -> Iterator[Web]:
-    """A running server on the loopback interface, opened for tools."""
-    web = Web()
-    server = web.start()
-    settings.ORDINAUT_HTTP_ALLOW = [web.target]
-    yield web
-    server.shutdown()
-    server.server_close()
+    with serving(settings) as web:
+        yield web
 
 
 @pytest.fixture

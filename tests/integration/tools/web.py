@@ -1,10 +1,11 @@
 """A small web server of the test's own, on a real socket, whose answers each test scripts."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import Any
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -54,6 +55,19 @@ class Web:
         self.port = server.server_address[1]
         Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         return server
+
+
+@contextmanager
+def serving(settings: Any) -> Iterator[Web]:
+    """A running server on the loopback interface, opened for tools."""
+    web = Web()
+    server = web.start()
+    settings.ORDINAUT_HTTP_ALLOW = [web.target]
+    try:
+        yield web
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def reply(status: int = 200, body: bytes = b"", /, **headers: str) -> Answer:
