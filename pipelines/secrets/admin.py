@@ -20,14 +20,13 @@ from scheduling.errors import KeyTaken
 
 class SecretForm(OperationForm):
     name = forms.CharField(
-        help_text="What steps name it by: secrets.<name>. Letters, digits and underscores.",
+        help_text="Steps name it secrets.NAME. Letters, digits and underscores.",
         widget=UnfoldAdminTextInputWidget,
     )
     value = forms.CharField(
-        required=False,
         strip=False,
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-        help_text="It cannot be read again. Empty: it stays what it is.",
+        help_text="At least 8 characters. It cannot be read again. One of several lines is set by the API.",
     )
     tools = forms.CharField(
         widget=UnfoldAdminTextareaWidget({"rows": 2}),
@@ -50,6 +49,8 @@ class SecretForm(OperationForm):
             written = {"tools": "\n".join(self.instance.tools), "hosts": "\n".join(self.instance.hosts)}
             self.initial = {**self.initial, **written, "name": self.instance.name}
             self.fields["name"].disabled = True
+            self.fields["value"].required = False
+            self.fields["value"].help_text = "Cannot be read. Empty: it stays what it is."
 
     def carry_out(self, given: dict[str, Any]) -> Secret:
         definition: dict[str, Any] = {"tools": given["tools"].split(), "hosts": given["hosts"].split()}

@@ -27,7 +27,7 @@ REMOVE_SERVERS = "pipelines.delete_toolserver"
 
 class ToolServerForm(OperationForm):
     name = forms.CharField(
-        help_text="Unique; pipelines name its tools mcp:<name>/<tool>. It stays.", widget=UnfoldAdminTextInputWidget
+        help_text="Unique; pipelines name its tools mcp:NAME/TOOL. It stays.", widget=UnfoldAdminTextInputWidget
     )
     url = forms.CharField(
         required=False,

@@ -99,3 +99,16 @@ def test_authors_see_that_it_exists_and_change_nothing(author: Client, secret: S
     assert author.post(page_of(secret), {"value": "other-value", "tools": "http.request"}).status_code == 403
     assert author.post(f"/admin/pipelines/secret/{secret.pk}/do/delete/").status_code == 403
     assert value_of(secret) == VALUE
+
+
+def test_the_words_beside_a_field_are_seen_whole_by_who_reads_the_page(admin: Client, secret: Secret):
+    """Django takes them for markup: what stands in angle brackets would be gone."""
+    for page in (ADD, page_of(secret), "/admin/pipelines/toolserver/add/"):
+        fields = admin.get(page).context["adminform"].form.fields.values()
+        assert [field.help_text for field in fields if "<" in str(field.help_text)] == []
+    assert "named in steps as" in admin.get(page_of(secret)).content.decode()
+
+
+def test_a_new_secret_must_have_a_value_and_an_old_one_keeps_its_own(admin: Client, secret: Secret):
+    assert admin.get(ADD).context["adminform"].form.fields["value"].required is True
+    assert admin.get(page_of(secret)).context["adminform"].form.fields["value"].required is False
