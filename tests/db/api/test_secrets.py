@@ -1,9 +1,9 @@
 """Secrets through the API: values go in, and never come out."""
 
-import json
 from hashlib import sha256
 from typing import Any
 
+import orjson
 import pytest
 from pytest_django import Settings
 
@@ -143,6 +143,6 @@ def test_the_same_idempotency_key_repeats_the_answer_and_keeps_no_guessable_trac
     record = IdempotencyRecord.objects.get()
     assert (first.status_code, second.status_code) == (201, 201)
     assert VALUE not in repr((record.body, record.headers))
-    body = sha256(json.dumps(SET).encode()).hexdigest()
+    body = sha256(orjson.dumps(SET)).hexdigest()
     guessed = {sha256(f"PUT\n/api/v1/secrets/token\n{each}".encode()).hexdigest() for each in (body, "")}
     assert record.fingerprint not in guessed | {body}
