@@ -60,14 +60,16 @@ def go_on() -> None:
 
 
 def all_rows() -> str:
-    """Every row of every table, as text."""
+    """Every row of every table, as text; bytes, in which most JSON is kept, as the characters that they are."""
     with connection.cursor() as cursor:
+        cursor.execute("SET bytea_output = 'escape'")
         cursor.execute("SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'")
         tables = [name for (name,) in cursor.fetchall()]
         found = []
         for table in tables:
             cursor.execute(f"SELECT each::text FROM {table} AS each")
             found += [text for (text,) in cursor.fetchall()]
+        cursor.execute("RESET bytea_output")
     return "\n".join(found)
 
 
