@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from scheduling.management.options import at_least_one
 from tests.chaos.__main__ import main as torture
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,7 +31,7 @@ def repeat(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog=f"make torture: {REPEAT}", description=__doc__)
     parser.add_argument("--seed", type=int, default=None, help="of the first round; each next one adds 1")
     parser.add_argument("--minutes", type=float, default=5.0, help="start no round after this time (default: 5)")
-    parser.add_argument("--rounds", type=int, default=sys.maxsize, help="stop after so many rounds")
+    parser.add_argument("--rounds", type=at_least_one, default=sys.maxsize, help="stop after so many rounds")
     parser.add_argument("tests", nargs="*", default=TESTS, help=f"what to run (default: {' '.join(TESTS)})")
     options = parser.parse_args(arguments)
     seed = random.randrange(1_000_000) if options.seed is None else options.seed

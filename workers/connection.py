@@ -15,6 +15,7 @@ from psycopg.conninfo import make_conninfo
 
 from scheduling.conf import prepares_statements
 from workers import columns
+from workers.points import BEFORE_ANY_STATEMENT, reach
 
 Row = tuple[Any, ...]
 
@@ -121,6 +122,7 @@ class Database:
 async def _fetch(
     connection: psycopg.AsyncConnection[Row], statement: bytes, parameters: Mapping[str, Any] | None
 ) -> list[Row]:
+    reach(BEFORE_ANY_STATEMENT)
     cursor = connection.cursor(binary=True)
     await cursor.execute(statement, parameters)
     return await cursor.fetchall() if cursor.description else []

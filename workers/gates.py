@@ -15,6 +15,7 @@ from scheduling.runs.gates import release_gated
 from workers import conf
 from workers.connection import LIMIT_OF_SILENCE, DatabaseUnavailable
 from workers.daemon_thread import DaemonThread
+from workers.points import reaching
 from workers.statements import HELD_BACK
 
 logger = structlog.get_logger(__name__)
@@ -66,7 +67,7 @@ def sweep_gates() -> int:
 
 
 def _release(tasks: Iterable[UUID], keys: Iterable[str]) -> int:
-    with transaction.atomic(), connection.cursor() as cursor:
+    with connection.execute_wrapper(reaching), transaction.atomic(), connection.cursor() as cursor:
         # A process that stands still in the middle of this must not keep tasks and keys locked.
         cursor.execute(LIMIT_OF_SILENCE, [f"{conf.abort_after().total_seconds():.3f}s"])
         return release_gated(cursor, task_ids=tasks, keys=keys)

@@ -2,11 +2,13 @@
 
 Armed by ORDINAUT_TEST_WORKER_POINT, as `kill:after-claim` (SIGKILL to itself) or `stop:after-claim` (SIGSTOP, and
 somebody sends SIGCONT), once in the life of a process; `stop:after-claim:5` at the fifth time that it gets there.
-Unarmed, a point costs one comparison.
+Unarmed, a point costs one comparison. `statement` comes before every statement that a process sends, whichever it is.
 """
 
 import os
 import signal
+from collections.abc import Callable
+from typing import Any
 
 from workers import conf
 
@@ -25,7 +27,8 @@ POINTS_OF_PROCESS = (
 POINTS_OF_SHARED_CLAIM = ("claim-dealt", "bucket-locked", "before-spend")
 # Of the supervisor.
 POINTS_OF_HOST = ("before-beat", "after-beat", "after-declare", "before-give-away-commit")
-POINTS = (*POINTS_OF_PROCESS, *POINTS_OF_SHARED_CLAIM, *POINTS_OF_HOST)
+BEFORE_ANY_STATEMENT = "statement"
+POINTS = (BEFORE_ANY_STATEMENT, *POINTS_OF_PROCESS, *POINTS_OF_SHARED_CLAIM, *POINTS_OF_HOST)
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 _armed: dict[str, tuple[signal.Signals, int]] = {}
@@ -42,6 +45,12 @@ def arm(order: str | None = None) -> None:
     if deed not in _SIGNALS or point not in POINTS or not (times or "1").isdigit():
         raise ValueError(f"{given!r} is not kill: or stop:, one of {', '.join(POINTS)}, and perhaps :times")
     _armed[point] = _SIGNALS[deed], int(times or "1")
+
+
+def reaching(execute: Callable[..., Any], *given: Any) -> Any:
+    """For `execute_wrapper`: reach the point before every statement of a connection of Django's."""
+    reach(BEFORE_ANY_STATEMENT)
+    return execute(*given)
 
 
 def reach(point: str) -> None:

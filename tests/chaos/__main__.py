@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from scheduling.management.options import at_least_one
+from tests.chaos.plan import KINDS
 from tests.chaos.planted import PLANTED, judge_the_judge
 from tests.chaos.stack import pooler_program
 from tests.process_trees import tie_to_this_process
@@ -20,13 +22,15 @@ _SETTLES_WITHIN = 600.0  # seconds that a round may take beyond its load
 
 def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
+    if unknown := [only for only in options.only if not any(kind.startswith(only) for kind in KINDS)]:
+        parser().error(f"--only: no kind of fault begins with {', '.join(unknown)}; there are {', '.join(KINDS)}")
     if options.self_test:
         return _self_test()
     seed = random.randrange(1_000_000) if options.seed is None else options.seed
     kept = Path(options.keep or tempfile.mkdtemp(prefix="ordinaut-torture-"))
     ends_at = time.monotonic() + options.minutes * 60
     done = 0
-    while done == 0 or (time.monotonic() < ends_at and done < (options.rounds or sys.maxsize)):
+    while done == 0 or (time.monotonic() < ends_at and done < options.rounds):
         code = _round(seed + done, kept / f"seed-{seed + done}", options)
         done += 1
         if code != 0:
@@ -41,17 +45,23 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="make torture", description=__doc__)
     made.add_argument("--seed", type=int, default=None, help="of the first round; each next one adds 1")
     made.add_argument("--minutes", type=float, default=5.0, help="start no round after this time (default: 5)")
-    made.add_argument("--rounds", type=int, default=None, help="stop after so many rounds")
+    made.add_argument("--rounds", type=at_least_one, default=sys.maxsize, help="stop after so many rounds")
     made.add_argument("--seconds", type=float, default=90.0, help="of load and faults in each round (default: 90)")
     made.add_argument("--hosts", type=int, default=2, help="worker hosts (default: 2)")
     made.add_argument("--processes", type=int, default=2, help="worker processes of each (default: 2)")
     made.add_argument(
         "--pooler", choices=("seed", "yes", "no"), default="seed", help="PgBouncer in between; odd seeds have it"
     )
-    made.add_argument("--only", default="", metavar="KINDS", help="fault kinds by their beginning: worker,network.slow")
+    made.add_argument(
+        "--only", type=_kinds, default=(), metavar="KINDS", help="fault kinds by their beginning: worker,network.slow"
+    )
     made.add_argument("--keep", default="", metavar="FOLDER", help="keep ledgers and logs there, also of good rounds")
     made.add_argument("--self-test", action="store_true", help="see that the judge catches what is planted for it")
     return made
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _self_test() -> int:
@@ -65,16 +75,17 @@ def _self_test() -> int:
 
 
 def _round(seed: int, folder: Path, options: argparse.Namespace) -> int:
+    shutil.rmtree(folder, ignore_errors=True)  # of the same seed, tried before
     folder.mkdir(parents=True)
     has_pooler = _has_pooler(seed, options)
     again = [f"--seed {seed}", "--rounds 1", f"--seconds {options.seconds:g}", f"--hosts {options.hosts}"]
     again += [f"--processes {options.processes}", f"--pooler {'yes' if has_pooler else 'no'}"]
-    again += [f"--only {options.only}"] if options.only else []
+    again += [f"--only {','.join(options.only)}"] if options.only else []
     sys.stdout.write(f"seed {seed} begins\n")
     sys.stdout.flush()
     command = [sys.executable, "-m", "tests.chaos.round", f"--seed={seed}", f"--folder={folder}"]
     command += [f"--seconds={options.seconds}", f"--hosts={options.hosts}", f"--processes={options.processes}"]
-    command += [f"--only={options.only}"] + ["--pooler"] * has_pooler
+    command += [f"--only={','.join(options.only)}"] + ["--pooler"] * has_pooler
     with (folder / "round.log").open("wb") as log:
         child = subprocess.Popen(command, cwd=ROOT, stderr=log, preexec_fn=tie_to_this_process)
         try:

@@ -14,13 +14,16 @@ from tests.chaos.befalling import POLL, Befalling
 from tests.chaos.plan import Fault
 from tests.chaos.stack import FAKETIME, Process, Stack, signal_to
 from tests.process_trees import is_stopped
-from workers.points import POINTS_OF_HOST, POINTS_OF_PROCESS, POINTS_OF_SHARED_CLAIM
+from workers.points import BEFORE_ANY_STATEMENT, POINTS_OF_HOST, POINTS_OF_PROCESS, POINTS_OF_SHARED_CLAIM
 
 _CLOCK_POINTS = (
     "before-read", "after-read", "after-plan", "after-lock", "after-admit", "after-misses", "before-commit",
     "after-commit", "before-sleep", "end-taken", "end-acted-on", "ahead-planned", "ahead-due", "after-lock-alone",
     "before-commit-alone",
 )  # fmt: skip
+# How often a host stands still before some statement, whichever, and how far from its start.
+_AT_ANY_STATEMENT = 0.4
+_STATEMENTS = 300
 # Where only the fence stands between a late process and the run of another: met as often as all others together.
 _BEFORE_A_WRITE = ("before-journal",) * 8 + ("before-call", "after-call") * 2
 
@@ -131,10 +134,13 @@ def _host_point(stack: Stack, rng: Random, seconds: float) -> Befalling:
     deed = "stop" if rng.random() < 0.7 else "kill"
     points = POINTS_OF_PROCESS + POINTS_OF_HOST + _BEFORE_A_WRITE
     point = rng.choice(points + POINTS_OF_SHARED_CLAIM * 2 if stack.has_operated_queues else points)
+    times = rng.choice((1, 1, 3, 8))
+    if rng.random() < _AT_ANY_STATEMENT:
+        point, times = BEFORE_ANY_STATEMENT, rng.randint(1, _STATEMENTS)
     victim = _one_of(stack.hosts, rng)
     if victim is not None:
         stack.send(victim, signal.SIGKILL)
-    host = stack.start_host(f"{deed}:{point}:{rng.choice((1, 1, 3, 8))}")
+    host = stack.start_host(f"{deed}:{point}:{times}")
     host.is_ended_by_us = True  # at such a point the host itself may die
     try:
         for _ in range(150):
