@@ -79,6 +79,13 @@ class Compilation:
         if length < timedelta():
             self.refuse(pointer_to(pointer, name), "bad_duration", f"{text!r} is negative")
             return None
+        if length > MAX_WAIT:
+            self.refuse(
+                pointer_to(pointer, name),
+                "bad_duration",
+                f"{text!r} is longer than {MAX_WAIT.days} days, which is the longest that there is here",
+            )
+            return None
         return length
 
     def longest_wait(self, source: Mapping[str, Any], pointer: str) -> timedelta | None:
@@ -88,8 +95,6 @@ class Compilation:
             return None
         if length == timedelta():
             self.refuse(f"{pointer}/timeout", "bad_duration", "a time-out must be longer than nothing")
-        if length > MAX_WAIT:
-            self.refuse(f"{pointer}/timeout", "bad_duration", f"a time-out has at most {MAX_WAIT.days} days")
         return length
 
     def _check(self, references: Iterable[tuple[str, Reference]], names: Names) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipelines.document.kinds import Keys
 from pipelines.document.layout import list_at
+from pipelines.document.limits import MAX_WAIT
 from pipelines.document.problems import Problem, Severity, pointer_to
 from pipelines.document.steps import blocks_inside
 from pipelines.expressions.durations import format_duration
@@ -131,7 +132,7 @@ def _take_retries(step: dict[str, Any], pointer: str, problems: list[Problem]) -
 
 
 _MOST_RETRIES = 100
-_LONGEST_SECONDS = 10**9
+_LONGEST_SECONDS = MAX_WAIT.total_seconds()
 
 
 def _wrong(pointer: str, name: str, requirement: str) -> Problem:

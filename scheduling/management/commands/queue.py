@@ -54,6 +54,8 @@ class Command(BaseCommand):
                 until = database_now() + parse_duration(options["span"])
             except ValueError as error:
                 raise CommandError(f"--for: {error}") from error
+            except OverflowError:
+                raise CommandError(f"--for: {options['span']} ends beyond the last year that there is") from None
         operations.pause_queue(actor=actor, name=name, reason=given["reason"], until=until)
         end = "until it is resumed" if until is None else f"until {until:%Y-%m-%d %H:%M:%S} UTC"
         self.stdout.write(f"{name} is paused {end}. What workers hold is finished.")

@@ -216,6 +216,7 @@ def test_the_command_pauses_shows_and_resumes():
         (["show", "no queue"], "no queue"),
         (["pause", "email", "--until", "tomorrow"], "an ISO 8601"),
         (["pause", "email", "--for", "a while"], "--for"),
+        (["pause", "email", "--for", "P2999999D"], "beyond the last year"),
         (["pause", "email", "--until", "2020-01-01T00:00:00Z"], "must lie ahead"),
     ],
 )

@@ -8,7 +8,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from prometheus_client import REGISTRY
 
 from scheduling.checks import OURS, require_service_settings
+from scheduling.definitions.strict import parse
+from scheduling.errors import NotValid
 from scheduling.management.options import at_least_one, start_probe
+from scheduling.queues.definition import QueueName
 from scheduling.tasks.models import DEFAULT_QUEUE
 from workers import conf, points
 from workers.host import Host, HostOptions
@@ -107,4 +110,9 @@ def _queues(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if not names:
         raise ArgumentTypeError("names no queue")
+    for name in names:
+        try:
+            parse(QueueName, {"name": name})
+        except NotValid as error:
+            raise ArgumentTypeError(f"{name!r} is no name of a queue: {error.problems[0].detail}") from error
     return names
