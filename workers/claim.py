@@ -14,7 +14,7 @@ from workers.connection import Database
 from workers.controls import Controls, are_alike
 from workers.floors import Floors
 from workers.shared_claim import SharedClaim
-from workers.statements import CLAIM, CLAIM_SUSPECT, NEXT_DUE, RELEASE_UNKNOWN
+from workers.statements import CLAIM, CLAIM_SUSPECT, NEXT_DUE, RELEASE_UNKNOWN, SEE_SUSPECT
 
 
 class Claimer:
@@ -70,6 +70,12 @@ class Claimer:
         parameters = {"queues": probes["queues"], "priorities": probes["priorities"], "horizon": within}
         ((seconds,),) = await self._database.fetch(NEXT_DUE, parameters)
         return None if seconds is None else max(0.0, seconds)
+
+    async def sees_suspect(self) -> bool:
+        """Whether there is a suspect to claim, but perhaps for a rate. Raises DatabaseUnavailable."""
+        queues = Texts(await self._controls.current(now=time.monotonic()))
+        ((is_there,),) = await self._database.fetch(SEE_SUSPECT, {"queues": queues})
+        return bool(is_there)
 
     async def claim_suspect(self) -> ClaimedRun | None:
         """Lease one run whose last worker died; None where there is none. Ask only while holding none."""

@@ -1,5 +1,6 @@
-"""Where the probes of a claim begin."""
+"""Where the probes of a claim begin, and how many slots runs of the lowest priority may take."""
 
+import math
 from collections.abc import Container, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +11,7 @@ from workers.columns import Instants, Smallints, Texts
 
 _NO_FLOOR = datetime(1970, 1, 1, tzinfo=UTC)
 _FULL_PROBE_EVERY = 1.0  # seconds
+LEFT_TO_OTHERS = 0.25  # of the slots: runs of the lowest priority, which backfills have, do not take them
 
 
 class Floors:
@@ -56,3 +58,8 @@ class Floors:
 def lowest_among(claimed: Iterable[ClaimedRun]) -> int:
     """How many are of the lowest priority."""
     return sum(run.priority == LOWEST_PRIORITY for run in claimed)
+
+
+def slots_for_lowest(slots: int) -> int:
+    """Of a process's slots those that runs of the lowest priority may take: at least one, and never all of several."""
+    return slots - min(slots - 1, math.ceil(slots * LEFT_TO_OTHERS))

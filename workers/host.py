@@ -123,7 +123,7 @@ class Host:
         if boot_id is not None:
             self._children.pop(boot_id, None)
             is_drained = exit_code == exits.DRAINED
-            work = self.keeper.hand_over(boot_id, reason=reason, error=error, seems_orderly=is_drained)
+            work = self.keeper.hand_over(boot_id, reason=reason, error=error, seems_orderly=is_drained, place=link)
             self._submit(work).add_done_callback(_log_failure)
         replacement = self._replacement
         if replacement is not None and replacement.old is link:

@@ -190,9 +190,12 @@ class Keeper:
         reason, error = link.reason_of_end(exit_words)
         return link.part(), reason, error
 
-    async def hand_over(self, boot_id: UUID, *, reason: str, error: str = "", seems_orderly: bool = False) -> None:
+    async def hand_over(
+        self, boot_id: UUID, *, reason: str, error: str = "", seems_orderly: bool = False, place: Link | None = None
+    ) -> None:
         """Give away the work of a process that is known to be dead, however long the database is away, and tell its
-        row, however long that is locked. `seems_orderly`: see `Reaper.hand_over`."""
+        row, however long that is locked. `seems_orderly`: see `Reaper.hand_over`. Where somebody wanted it to drain,
+        whoever has followed it at its `place` drains instead."""
         outage = Outage("hand_over.database_is_away")
         self._handing_over.add(boot_id)
         try:
@@ -207,6 +210,8 @@ class Keeper:
                     continue
                 outage.over()
                 self._release_gates_of(handed.orphans)
+                if handed.is_drained and place is not None:
+                    self._drain(place)
                 if not handed.is_row_locked:
                     self._locked.over(boot_id)
                     return

@@ -51,6 +51,7 @@ class Worker(models.Model):
     state_reason = models.TextField(blank=True, db_default="", help_text="Why it drains, has stopped or is lost.")
     drain_requested_at = models.DateTimeField(null=True)
     drain_requested_by = models.CharField(max_length=160, blank=True, db_default="", help_text="The actor, as text.")
+    drains_host = models.BooleanField(db_default=False, help_text="All of its supervisor, later ones too.")
     started_at = models.DateTimeField(db_default=Now())
     stopped_at = models.DateTimeField(null=True)
 
@@ -63,6 +64,7 @@ class Worker(models.Model):
         indexes: ClassVar[list[Any]] = [
             # Those that live, among the rows of all that ever did. Beats change nothing in it, so they stay HOT.
             models.Index(F("boot_id"), condition=Q(state__in=LIVE_WORKER_STATES), name="worker_live_idx"),
+            models.Index(F("supervisor_id"), condition=Q(drains_host=True), name="worker_drains_host_idx"),
         ]
 
     def __str__(self) -> str:
@@ -232,8 +234,9 @@ class Retention(models.Model):
     """How far the walk of one kind of rows has come, and its last turn. Written by whichever host has the turn."""
 
     kind = models.CharField(primary_key=True, max_length=20)
-    cursor = models.CharField(max_length=64, blank=True, help_text="Where the walk goes on; empty: at the beginning.")
-    lap_start = models.CharField(max_length=64, blank=True, help_text="Where the next lap begins: nothing is before.")
+    # An id or a name of the kind, as text: of any length.
+    cursor = models.TextField(blank=True, help_text="Where the walk goes on; empty: at the beginning.")
+    lap_start = models.TextField(blank=True, help_text="Where the next lap begins: nothing is before.")
     lap_at = models.DateTimeField(db_default=Now())
     is_resting = models.BooleanField(default=True, help_text="The lap has come to what is too young.")
     turn_at = models.DateTimeField(db_default=Now())

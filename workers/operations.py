@@ -18,8 +18,9 @@ from workers.selectors import worker_actions
 def drain_worker(*, actor: Actor, worker: Worker, reason: str = "", whole_host: bool = False) -> Worker:
     """Have a process claim nothing more, finish what fits into its grace, hand back the rest and end for good.
 
-    Its supervisor acts on it within a beat and starts no other in its place; with `whole_host` the same holds for every
-    process of that supervisor. Asking again changes nothing. IllegalTransition where it has ended.
+    Its supervisor acts on it within a beat, or when it finds the process dead, and starts no other in its place; with
+    `whole_host` the same holds for every process of that supervisor, also for one that is just starting. Asking again
+    changes nothing. IllegalTransition where it has ended.
     """
     require_storable(reason=reason)
     # Locked in the order of their ids, as a beat locks them; a reaper that is declaring one lost comes first or later.
@@ -38,4 +39,7 @@ def drain_worker(*, actor: Actor, worker: Worker, reason: str = "", whole_host: 
             each.state_reason = f"asked to drain by {actor}{f': {reason[:500]}' if reason else ''}"
             each.save(update_fields=["drain_requested_at", "drain_requested_by", "state_reason"])
             record(actor=actor, action="worker.drain", target=each, after={"reason": reason[:500], "host": each.host})
+        if whole_host:
+            each.drains_host = True
+            each.save(update_fields=["drains_host"])
     return held[worker.pk]

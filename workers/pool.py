@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import math
 import random
 import time
 from collections import Counter
@@ -23,7 +22,7 @@ from workers.connection import Database, DatabaseUnavailable
 from workers.doing import Doing
 from workers.equipment import Equipment
 from workers.execution import Execution, Stop
-from workers.floors import lowest_among
+from workers.floors import lowest_among, slots_for_lowest
 from workers.outage import Outage
 from workers.points import reach
 from workers.prefetch import Prefetch
@@ -37,7 +36,6 @@ WATCH_EVERY = 0.5  # seconds between looks for cancellations
 SHORTEST_PAUSE = 0.005
 SUSPECTS_EVERY = 1.0
 STRAYS_EVERY = 60.0
-LEFT_TO_OTHERS = 0.25  # of the slots: runs of the lowest priority, which backfills have, do not take them
 LONGEST_TURN = 0.05  # seconds of starting runs until the loop looks at everything else
 HURRY = timedelta(seconds=1)
 
@@ -71,6 +69,7 @@ class Pool:
         self._is_hungry = True
         self._is_full_of_lowest = False
         self._suspects_at = 0.0
+        self._kept_slots = 0  # 1 while a slot is kept for a suspect
         self._strays_at = time.monotonic()
 
     @property
@@ -123,10 +122,8 @@ class Pool:
         self._wake.clear()
         await self._give_back(self._waiting.take_late(now=time.monotonic()))
         pause = random.uniform(*POLL)  # noqa: S311  # nosec B311 - jitter is no secret
-        if self._may_claim_suspect():
-            suspect = await self._claimer.claim_suspect()
-            if suspect is not None:
-                await self._take([suspect])
+        if self._is_to_look_for_suspect():
+            await self._look_for_suspect()
         room = self._room()
         if not room:
             late_in = self._waiting.seconds_to_late(now=time.monotonic())
@@ -248,38 +245,60 @@ class Pool:
         places = self._waiting.places(time.monotonic())
         if self._is_draining or len(self._waiting) > places // 2:
             return 0
-        return max(0, self.free_slots + places - len(self._waiting))
+        return max(0, self.free_slots - self._kept_slots + places - len(self._waiting))
 
     def _room_for_lowest(self) -> int:
         """How many of the lowest priority, that of backfills, may be claimed: they leave some slots to the others."""
         held = lowest_among(execution.claimed for execution in self._running.values())
         held += lowest_among(brief.run for brief in self._waiting)
-        return max(0, self.slots - min(self.slots - 1, math.ceil(self.slots * LEFT_TO_OTHERS)) - held)
+        return max(0, slots_for_lowest(self.slots) - held)
 
-    def _may_claim_suspect(self) -> bool:
+    def _is_to_look_for_suspect(self) -> bool:
         """At most one is held, in a slot of its own, and looked for now and then: they are rare."""
-        if self._is_draining or not self.free_slots or time.monotonic() - self._suspects_at < SUSPECTS_EVERY:
+        if self._is_draining or any(execution.claimed.is_suspect for execution in self._running.values()):
             return False
-        if any(execution.claimed.is_suspect for execution in self._running.values()):
-            return False
+        if self._kept_slots and self.free_slots:
+            return True
+        return time.monotonic() - self._suspects_at >= SUSPECTS_EVERY
+
+    async def _look_for_suspect(self) -> None:
+        """Claim one and start it. Where no slot is free, and there is one, the next that becomes free is kept for it:
+        what waits in line takes every slot at once, and under a backlog a suspect would find none."""
         self._suspects_at = time.monotonic()
-        return True
+        if not self.free_slots:
+            self._kept_slots = int(await self._claimer.sees_suspect())
+            return
+        self._kept_slots = 1
+        try:
+            suspect = await self._claimer.claim_suspect()
+            if suspect is not None:
+                for brief in await self._brief([suspect]):
+                    self._start(brief)
+        finally:
+            self._kept_slots = 0
+        self._fill_slots()
 
     async def _take(self, claimed: Sequence[ClaimedRun]) -> None:
         """Brief what was claimed and start what slots are free for."""
+        briefs = await self._brief(claimed)
+        if briefs:
+            self._waiting.add(briefs, now=time.monotonic())
+            reach("after-brief")
+            self._fill_slots()
+
+    async def _brief(self, claimed: Sequence[ClaimedRun]) -> Sequence[Brief]:
+        """What their slots have to know, of those that are to start. The others are put back."""
         paused = [run for run in claimed if run.is_paused]
         if paused:
             await self._hold_back(paused)
             claimed = [run for run in claimed if not run.is_paused]
         if not claimed:
-            return
+            return ()
         self._equipment.tally[counted.CLAIMED] += len(claimed)
         self._equipment.clock.set(claimed[-1].read_at)
         if abs(self._equipment.clock.skew()) > WARNING:
             self._warn_of_skew()
-        self._waiting.add(await self._briefing.prepare(claimed), now=time.monotonic())
-        reach("after-brief")
-        self._fill_slots()
+        return await self._briefing.prepare(claimed)
 
     def _warn_of_skew(self) -> None:
         logger.debug("worker.clock_skew", seconds=round(self._equipment.clock.skew().total_seconds(), 3))
@@ -288,7 +307,7 @@ class Pool:
         """Start what slots are free for. Runs that only compute do so in here: after a moment the loop has its turn, or
         hundreds of them would keep the process from beating."""
         over_at = time.monotonic() + LONGEST_TURN
-        while self._waiting and self.free_slots > 0 and not self._is_draining:
+        while self._waiting and self.free_slots > self._kept_slots and not self._is_draining:
             if time.monotonic() > over_at:
                 self._fill_slots_soon()
                 return
@@ -322,7 +341,11 @@ class Pool:
             logger.error("run.slot_failed", run=str(execution.claimed.run_id), exc_info=error)
             self._equipment.faults.note(f"a slot failed with run {execution.claimed.run_id}", error)
         self._fill_slots_soon()
-        if self._is_hungry or (self._is_full_of_lowest and execution.claimed.priority == LOWEST_PRIORITY):
+        if (
+            self._kept_slots
+            or self._is_hungry
+            or (self._is_full_of_lowest and execution.claimed.priority == LOWEST_PRIORITY)
+        ):
             self._wake.set()
 
     async def _sleep(self, seconds: float) -> None:

@@ -58,10 +58,12 @@ class Orphan:
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """What a dead process left. `is_row_locked`: another transaction holds its row, which could not be told yet."""
+    """What a dead process left. `is_row_locked`: another transaction holds its row, which could not be told yet.
+    `is_drained`: somebody wanted it to drain, and nobody to follow it."""
 
     orphans: list[Orphan]
     is_row_locked: bool = False
+    is_drained: bool = False
 
 
 @dataclass(slots=True)
@@ -136,16 +138,17 @@ class Reaper:
         whatever its row says, so a row that is locked keeps no lease; it is to be told by another call."""
         async with self._database.transaction() as connection:
             told = {"boot_id": boot_id, "reason": reason, "error": error or reason}
-            declared = outcome(await fetch_within(connection, DECLARE_DEAD, told))
+            rows = await fetch_within(connection, DECLARE_DEAD, told)
+            declared, is_drained = outcome(rows), bool(rows[0][2])
             if seems_orderly and declared is RowWrite.UNWANTED:
-                return HandOver([])
+                return HandOver([], is_drained=is_drained)
             reach("after-declare")
             orphans = await self._give_away(connection, [boot_id])
             reach("before-give-away-commit")
         is_locked = declared is RowWrite.LOCKED
         if orphans or not is_locked:
             logger.warning("worker.died", worker=str(boot_id), reason=reason, runs=len(orphans))
-        return HandOver(orphans, is_locked)
+        return HandOver(orphans, is_locked, is_drained)
 
     async def sweep(self) -> list[Orphan]:
         """Give away what processes hold that are dead, whenever they died; forget waits of runs that have ended."""

@@ -31,8 +31,9 @@ class RowLocked(Exception):
 
 
 def outcome(rows: Sequence[tuple[Any, ...]]) -> RowWrite:
-    """Of the answer to such a statement: whether it got the row, and whether there was one to get."""
-    [(is_written, is_wanted)] = rows
+    """Of the answer to such a statement: whether it got the row, and whether there was one to get. A statement may say
+    more behind that."""
+    [(is_written, is_wanted, *_)] = rows
     if is_written:
         return RowWrite.DONE
     return RowWrite.LOCKED if is_wanted else RowWrite.UNWANTED

@@ -1,8 +1,9 @@
-"""Where a run stands, as the database says: what `workers.explain` puts into words. At most twelve queries for any run.
+"""Where a run stands, as the database says: what `workers.explain` puts into words. At most 13 queries for any run.
 
 Every statement is bounded by an index and a limit, so that a million rows ahead of a run cost no more than a thousand.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +20,9 @@ from scheduling.queues.selectors import bucket_wait, control_of
 from scheduling.runs.models import ConcurrencyKey, DueWork, Run
 from scheduling.runs.selectors import due_work_of
 from scheduling.runs.states import Gate, RunState
+from scheduling.tasks.models import LOWEST_PRIORITY
 from workers.claimed import PRIORITY_STEP
+from workers.doing import heard
 from workers.models import Question, StepRun, Wait, Worker, WorkerState
 
 COUNTED = 1000  # further rows are "at least a thousand"
@@ -118,6 +121,7 @@ class Standing:
     key: Line = field(default_factory=Line)
     queue_ahead: Line = field(default_factory=Line)
     queue: Queue | None = None
+    lowest_held: Mapping[UUID, int] = field(default_factory=dict)  # by process: its runs of the lowest priority
     queue_wait: float | None = None  # seconds until the queue's rate allows the next start
     key_wait: float | None = None  # and the rate of its key
     snooze: AuditEntry | None = None
@@ -163,6 +167,7 @@ def standing_of(run: Run, *, now: datetime | None = None) -> Standing:
     if work.available_at > found.now:
         found.snooze = _snooze_of(run)
     elif work.gate is None:
+        found.lowest_held = _lowest_held(found.listening) if work.priority == LOWEST_PRIORITY else {}
         found.queue_ahead = Line(ahead=_ahead_in_queue(work))
     return found
 
@@ -173,6 +178,24 @@ def _failed_tries(run: Run, paths: Sequence[str]) -> dict[str, StepRun]:
         return {}
     tries = StepRun.objects.filter(run_id=run.pk, path__in=paths).order_by("path", "-attempt").distinct("path")
     return {entry.path: entry for entry in tries if entry.state == "failed"}
+
+
+def _lowest_held(workers: Sequence[Worker]) -> dict[UUID, int]:
+    """Of the runs that each of these processes said it has. Where it has more than it can tell, of all in proportion.
+    Index: primary key."""
+    told = {worker.pk: heard(worker.doing) for worker in workers}
+    ids = [run_id for doings in told.values() for run_id in doings]
+    lowest = Counter(
+        DueWork.objects.filter(pk__in=ids, priority=LOWEST_PRIORITY, lease_owner__isnull=False)
+        .values_list("lease_owner", flat=True)
+        .order_by()
+    )
+    running = {worker.pk: worker.running_count for worker in workers}
+    return {
+        boot_id: round(lowest[boot_id] * max(1.0, running[boot_id] / len(doings)))
+        for boot_id, doings in told.items()
+        if doings
+    }
 
 
 def _ahead_in_queue(work: DueWork) -> int:

@@ -42,7 +42,7 @@ def gated(standing: Standing, work: DueWork) -> Iterator[Reason]:
             code="suspect",
             sentence="Its last worker died while it ran, so it is tried alone: one such run a process."
             f" {work.death_count} deaths are charged to it, {conf.quarantine_after()} end it.",
-            hint="It starts as soon as a worker of its queue holds no other suspect.",
+            hint="A process of its queue that tries no other suspect keeps its next free slot for it.",
             facts={"deaths": work.death_count, "quarantined_at": conf.quarantine_after()},
         )
 
@@ -79,7 +79,10 @@ def _full_key(standing: Standing, work: DueWork) -> Reason:
         code="key_full",
         sentence=f"Its concurrency key {key} is at its limit: {len(holders)} of {line.limit} run, among them run"
         f" {holders[0]}. {line.ahead_words} wait before it.",
-        hint="Raise the limit, or cancel a run that holds the key.",
+        hint="Raise the limit, or cancel a run that holds the key."
+        if standing.run.task.concurrency_key
+        else "Its task has no limit any more, but this run keeps the key that it was queued with: cancel a run that"
+        " holds it, or give the task the key back with a higher limit.",
         facts=facts,
     )
 

@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 from scheduling.console.words import duration, moment
 from scheduling.runs.models import DueWork
+from scheduling.tasks.models import LOWEST_PRIORITY
 from workers import conf
+from workers.floors import slots_for_lowest
+from workers.models import Worker
 from workers.reasons.reason import Reason, shown
 from workers.standing import Standing
 
@@ -71,6 +74,17 @@ def of_workers(standing: Standing, work: DueWork) -> Iterator[Reason]:
             hint="Start more worker processes, or give it a higher priority (a lower number) the next time.",
             facts=facts,
         )
+    elif work.priority == LOWEST_PRIORITY and not any(_takes_lowest(standing, worker) for worker in listening):
+        held = sum(standing.lowest_held.values())
+        open_to_it = sum(slots_for_lowest(worker.slots) for worker in listening)
+        yield Reason(
+            code="lowest_priority_full",
+            sentence=f"Runs of priority {LOWEST_PRIORITY} leave a quarter of each process's slots to all others: {held}"
+            f" of the {open_to_it} slots of queue {work.queue} that they may take are busy with them,"
+            f" {ahead.ahead_words} {whose} come before it.",
+            hint="Start more worker processes, or give its task a higher priority (a lower number).",
+            facts={**facts, "held_by_lowest": held, "slots_for_lowest": open_to_it},
+        )
     else:
         waited = duration(standing.now - work.available_at)
         yield Reason(
@@ -80,6 +94,11 @@ def of_workers(standing: Standing, work: DueWork) -> Iterator[Reason]:
             hint="If it stays so, look at the workers' last errors.",
             facts=facts,
         )
+
+
+def _takes_lowest(standing: Standing, worker: Worker) -> bool:
+    is_full = worker.running_count >= worker.slots
+    return not is_full and standing.lowest_held.get(worker.pk, 0) < slots_for_lowest(worker.slots)
 
 
 def _no_worker(standing: Standing, work: DueWork) -> Reason:

@@ -5,8 +5,8 @@ import platform
 import time
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ import structlog
 from scheduling.ids import first_id_at
 from workers import conf
 from workers.columns import Texts, Uuids
-from workers.connection import Database, Row, fetch_within
+from workers.connection import REFUSED, Database, Row, fetch_within
 from workers.retention.kinds import KINDS, Kind
 from workers.statements import (
     DELETE_RUNS,
@@ -79,11 +79,13 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What came of a turn: rows by kind, those of nothing left out."""
+    """What came of a turn: rows by kind, those of nothing left out. `failed`: kinds whose rows the database refuses to
+    delete, and why; they are tried again in the next turn, and the others go on without them."""
 
     deleted: Counter[str]
     seconds: float
     is_over: bool
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 class Retention:
@@ -112,10 +114,17 @@ class Retention:
         """Delete what is old of these kinds, a batch of each in turn, at most for so long. Logs what it deleted."""
         began_at = time.monotonic()
         deleted: Counter[str] = Counter()
+        failed: dict[str, str] = {}
         left = [KINDS[name] for name in KINDS if name in names]
         while left:
             for kind in list(left):
-                batch = await self.batch(kind)
+                try:
+                    batch = await self.batch(kind)
+                except REFUSED as error:
+                    failed[kind.name] = str(error)
+                    left.remove(kind)
+                    logger.exception("retention.kind_failed", kind=kind.name)
+                    continue
                 deleted[kind.name] += batch.deleted
                 self.deleted[kind.name] += batch.deleted
                 if batch.is_over:
@@ -124,7 +133,7 @@ class Retention:
                 break
             if left:
                 await asyncio.sleep(PAUSE)
-        turn = Turn(+deleted, time.monotonic() - began_at, not left)
+        turn = Turn(+deleted, time.monotonic() - began_at, not left, failed)
         if turn.deleted:
             logger.info("retention.deleted", seconds=round(turn.seconds, 2), **turn.deleted)
         if left:

@@ -1,7 +1,8 @@
 /* ordinaut: beat */
 -- Purpose: one beat for all processes of a host whose loops have turned, with what each says of itself: what it does
 -- (null where that has not changed) and its last unexpected error (null where there is no new one). Returns those that
--- are still counted among the living, whether they are asked to drain, and whether they have beaten: the row of one
+-- are still counted among the living, whether they (or all of their host) are asked to drain, and whether they have
+-- beaten: the row of one
 -- may be locked by another transaction, which must not hold up the others. A process that is missing from the answer
 -- has been declared lost and must stop.
 -- Index: primary key. Locks: their worker rows, in the order of their ids (SKIP LOCKED).
@@ -24,9 +25,12 @@ WITH alive AS MATERIALIZED (
         last_error_at = CASE WHEN alive.error IS NULL THEN worker.last_error_at ELSE now() END
     FROM alive
     WHERE worker.boot_id = alive.boot_id
-    RETURNING worker.boot_id, worker.drain_requested_at IS NOT NULL AS drains
+    RETURNING worker.boot_id, worker.supervisor_id, worker.drain_requested_at IS NOT NULL AS is_asked
 )
-SELECT boot_id, drains, true FROM beaten
+SELECT boot_id, is_asked OR EXISTS (
+    SELECT FROM workers_worker peer WHERE peer.supervisor_id = beaten.supervisor_id AND peer.drains_host
+), true
+FROM beaten
 UNION ALL
 -- As of the statement's beginning: one that is being declared lost counts among the living once more, without a beat.
 SELECT worker.boot_id, worker.drain_requested_at IS NOT NULL, false

@@ -8,7 +8,9 @@ WITH own AS MATERIALIZED (
     FOR NO KEY UPDATE SKIP LOCKED
 ), written AS (
     UPDATE workers_worker worker
-    SET state = 'lost', stopped_at = now(), running_count = 0, doing = NULL, state_reason = %(reason)s
+    SET state = 'lost', stopped_at = now(), running_count = 0, doing = NULL, state_reason = CASE
+            WHEN worker.drain_requested_at IS NULL THEN %(reason)s::text ELSE worker.state_reason || '; ' || %(reason)s::text
+        END
     FROM own
     WHERE worker.boot_id = own.boot_id
 )

@@ -130,6 +130,50 @@ def test_a_host_whose_processes_are_all_drained_stays_and_ends_in_order(fleet: F
     assert "worker.died" not in fleet.logs()
 
 
+def fall(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def hang(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("befall", [fall, hang])
+def test_a_process_that_dies_before_it_has_heard_of_its_drain_is_not_followed(
+    fleet: Fleet, befall: Callable[[int], None]
+):
+    with fleet.host(processes=2) as host:
+        wait_until(lambda: len(worker_pids()) == 2)
+        drained, other = Worker.objects.order_by("pk")
+        befall(drained.pid)
+        drain_worker(actor=Actor.system("tests"), worker=drained, reason="stuck")
+        wait_until(lambda: Worker.objects.get(pk=drained.pk).state in ("lost", "stopped"), what="its end", timeout=15)
+        due_work()
+        wait_until(lambda: not DueWork.objects.exists(), what="that the other goes on")
+        wait_until(lambda: "worker.drains_as_asked" in fleet.logs(), what="that the host heard of it")
+        wait_until(lambda: worker_pids() == [other.pid], what="the end of whoever followed it")
+
+        assert host.poll() is None
+    row = Worker.objects.get(pk=drained.pk)
+    assert row.state_reason.startswith("asked to drain by system:tests: stuck; ")
+    assert not Worker.objects.exclude(pk__in=(drained.pk, other.pk)).exclude(state="stopped").exists()
+
+
+def test_a_drain_of_a_host_reaches_a_process_that_was_just_starting(fleet: Fleet):
+    with fleet.host(processes=2) as host:
+        wait_until(lambda: len(worker_pids()) == 2)
+        first, second = Worker.objects.order_by("pk")
+        fall(first.pid)
+        wait_until(lambda: Worker.objects.get(pk=first.pk).state == "lost", what="its end")
+        drain_worker(actor=Actor.system("tests"), worker=second, whole_host=True)
+        wait_until(lambda: Worker.objects.filter(state="stopped").count() == 2, what="the end of both", timeout=15)
+
+        assert not worker_pids()
+        assert host.poll() is None
+    follower = Worker.objects.exclude(pk__in=(first.pk, second.pk)).get()
+    assert (follower.state, follower.drain_requested_by) == ("stopped", "system:tests")
+
+
 def test_a_host_ends_though_its_queue_s_table_is_locked(fleet: Fleet):
     """A migration holds it, say: the sweep of gates hung behind it, and the host with it, whatever signal came."""
     with fleet.host() as host:

@@ -96,6 +96,57 @@ def test_full_workers_are_counted_with_those_that_come_before():
     assert "4 of 4 slots" in reason.sentence
 
 
+def held_by(worker, priority, count):
+    """Runs of that priority in its slots, as a beat tells them."""
+    works = [
+        DueWorkFactory(priority=priority, lease_owner=worker.pk, lease_epoch=number, claimed_at=now())
+        for number in range(1, count + 1)
+    ]
+    worker.doing = [*(worker.doing or []), *([str(work.pk), None, None] for work in works)]
+    worker.running_count += count
+    worker.save()
+
+
+@pytest.mark.parametrize(
+    ("slots", "lowest", "others", "code"),
+    [
+        (4, 3, 0, "lowest_priority_full"),
+        (4, 2, 1, "about_to_start"),
+        (4, 3, 1, "queue_full"),
+        (1, 0, 0, "about_to_start"),
+        (20, 15, 2, "lowest_priority_full"),
+    ],
+)
+def test_runs_of_the_lowest_priority_are_told_of_the_quarter_that_they_leave(slots, lowest, others, code):
+    worker = WorkerFactory(slots=slots)
+    held_by(worker, 9, lowest)
+    held_by(worker, 5, others)
+    run = DueWorkFactory(priority=9).run
+
+    reason = reasons(run)[code]
+
+    if code == "lowest_priority_full":
+        assert f"{lowest} of the {lowest} slots" in reason.sentence
+        assert codes(DueWorkFactory(priority=8).run) == ["about_to_start"]
+
+
+def test_of_a_process_that_cannot_tell_all_its_runs_the_rest_is_taken_to_be_alike():
+    worker = WorkerFactory(slots=100)
+    held_by(worker, 9, 40)
+    worker.running_count = 75
+    worker.save()
+
+    assert codes(DueWorkFactory(priority=9).run) == ["lowest_priority_full"]
+
+
+def test_a_second_process_with_room_for_the_lowest_is_no_reason_to_wait():
+    full = WorkerFactory(slots=4)
+    held_by(full, 9, 3)
+    WorkerFactory(slots=4)
+
+    assert codes(DueWorkFactory(priority=9).run) == ["about_to_start"]
+
+
 def test_workers_that_stopped_beating_are_told():
     WorkerFactory(beat_at=now() - MINUTE)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -38,11 +39,14 @@ class Tools:
     in_doubt: InDoubt = InDoubt.RETRY
     calls: list[Any] = field(default_factory=list)
     holds: bool = False
+    seconds: float = 0.0
 
     async def call(self, context: Any, /, **given: Any) -> Any:
         self.calls.append((context.step_path, context.idempotency_key, context.now, given))
         if self.holds:
             await asyncio.Event().wait()
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
         answer = self.answers[min(len(self.calls), len(self.answers)) - 1]
         if isinstance(answer, Exception):
             raise answer
@@ -459,6 +463,57 @@ def test_suspects_follow_one_another_as_fast_as_they_end():
     run(work_off())
 
     assert {run_of(work).state for work in works} == {"succeeded"}
+
+
+def test_suspects_do_not_wait_for_the_end_of_a_backlog():
+    """What was claimed ahead took every slot as soon as it was free: the next suspect never found one."""
+    soon = datetime.now(UTC) + timedelta(seconds=1.5)  # when the process is at full speed
+    for _ in range(3):
+        due_work(calling("suspect"), gate="suspect", is_suspect=True, priority=9, available_at=soon)
+    for _ in range(200):
+        due_work(calling("other"), priority=5)
+    tools = Tools(seconds=0.05)
+
+    async def work_off() -> list[str]:
+        async with bench(slots=2, catalog=tools.catalog) as process:
+            working = asyncio.create_task(process.pool.run())
+            await until(lambda: len(tools.calls) == 203, within=18)
+            process.pool.stop_claiming()
+            await working
+            await process.settled()
+            return [path for path, *_ in tools.calls]
+
+    order = run(work_off())
+
+    suspects = [place for place, path in enumerate(order) if path == "suspect"]
+    assert suspects[-1] - suspects[0] < 15  # each has the next slot that is free after the one before
+    assert suspects[-1] < 160  # looked for once a second
+
+
+def test_a_slot_is_not_kept_for_a_suspect_that_another_process_has_taken():
+    [*_, last] = [due_work(calling(f"first_{number}"), priority=1) for number in range(2)]
+    suspect = due_work(calling("suspect"), gate="suspect", is_suspect=True)
+    tools = Tools(seconds=0.1)
+
+    async def work_off() -> None:
+        async with bench(slots=1, catalog=tools.catalog) as process:
+            process.pool._suspects_at = time.monotonic() + 60
+            await process.pool.run_once()
+            process.pool._suspects_at = 0.0
+            await process.pool.run_once()  # sees it, and keeps the slot
+            async with bench(slots=1) as other:
+                claimer = Claimer(other.database, boot_id=other.boot_id, queues=["default"])
+                assert await claimer.claim_suspect() is not None
+            working = asyncio.create_task(process.pool.run())
+            await until(lambda: len(tools.calls) == 2)
+            process.pool.stop_claiming()
+            await working
+            await process.settled()
+
+    run(work_off())
+
+    assert run_of(last).state == "succeeded"
+    assert reload(suspect).lease_owner is not None
 
 
 def test_what_runs_last_waits_for_the_last_attempt_of_the_run():

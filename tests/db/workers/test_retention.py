@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 from scheduling.clock.accounting import Auditor
@@ -492,6 +493,30 @@ def test_more_keys_than_a_batch_go_in_one_lap(settings):
 
     assert lap("keys") == {"keys": 30}
     assert ConcurrencyKey.objects.count() == 10
+
+
+def test_a_key_may_be_as_long_as_keys_may_be():
+    """The mark of its walk is the key itself."""
+    names = [f"{number}:{'k' * 297}" for number in range(3)]
+    for name in names:
+        key(name)
+    DueWorkFactory(concurrency_key=names[1])
+
+    assert lap("keys") == {"keys": 2}
+    assert Retention.objects.get(kind="keys").cursor == names[-1]
+
+
+def test_a_kind_that_the_database_refuses_to_delete_stops_no_other(monkeypatch, capsys):
+    ended(40 * DAY)
+    broken = replace(KINDS["keys"], lock=b"SELECT (1 / 0)::text")
+    monkeypatch.setitem(KINDS, "keys", broken)
+
+    turn = on_retention(lambda retention: retention.lap(tuple(KINDS)))
+
+    assert dict(turn.deleted) == {"succeeded": 1}
+    assert list(turn.failed) == ["keys"]
+    with pytest.raises(CommandError, match="refuses to delete of keys"):
+        call_command("prune")
 
 
 def test_a_key_that_was_taken_while_it_was_being_locked_stays():

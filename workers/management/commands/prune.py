@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -29,21 +30,29 @@ class Command(BaseCommand):
         mortal = mortal_kinds()
         wanted = [name for name in KINDS if name in asked and name in mortal]
         try:
-            found = asyncio.run(_prune(wanted, is_dry=options["dry_run"]))
+            found, failed = asyncio.run(_prune(wanted, is_dry=options["dry_run"]))
         except ImproperlyConfigured as error:
             raise CommandError(f"no database is configured; set DATABASE_URL ({error})") from None
         except DatabaseUnavailable as error:
             raise CommandError(f"the database cannot be reached: {error}") from None
         for name in (name for name in KINDS if name in asked):
             self.stdout.write(f"{name:<12} {f'{found[name]:,}' if name in mortal else 'kept for ever'}")
+        for name, why in failed.items():
+            self.stderr.write(f"{name}: {why}")
+        if failed:
+            raise CommandError(f"the database refuses to delete of {', '.join(failed)}")
         if options["dry_run"]:
             self.stdout.write("Nothing was deleted. What is deleted may free more: events and results of deleted runs.")
 
 
-async def _prune(names: list[str], *, is_dry: bool) -> Counter[str]:
+async def _prune(names: list[str], *, is_dry: bool) -> tuple[Counter[str], Mapping[str, str]]:
+    """What was deleted or would be, and which kinds could not be."""
     database = Database(name="ordinaut prune", address=conninfo(), limit=STATEMENT_LIMIT)
     try:
         retention = Retention(database)
-        return await retention.preview(names) if is_dry else (await retention.lap(names)).deleted
+        if is_dry:
+            return await retention.preview(names), {}
+        lap = await retention.lap(names)
+        return lap.deleted, lap.failed
     finally:
         await database.close()
