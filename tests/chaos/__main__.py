@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     ends_at = time.monotonic() + options.minutes * 60
     done = 0
     while done == 0 or (time.monotonic() < ends_at and done < options.rounds):
-        code = _round(seed + done, kept / f"seed-{seed + done}", options)
+        code = _round(seed + done, kept / f"seed-{seed + done}", options, nested=0 if done else options.nested)
         done += 1
         if code != 0:
             return code
@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--minutes", type=float, default=5.0, help="start no round after this time (default: 5)")
     made.add_argument("--rounds", type=at_least_one, default=sys.maxsize, help="stop after so many rounds")
     made.add_argument("--seconds", type=float, default=90.0, help="of load and faults in each round (default: 90)")
+    made.add_argument("--nested", type=int, default=1000, help="runs of a nested pipeline in the first round (1000)")
     made.add_argument("--hosts", type=int, default=2, help="worker hosts (default: 2)")
     made.add_argument("--processes", type=int, default=2, help="worker processes of each (default: 2)")
     made.add_argument(
@@ -74,17 +75,18 @@ def _self_test() -> int:
     return 1 if wrong else 0
 
 
-def _round(seed: int, folder: Path, options: argparse.Namespace) -> int:
+def _round(seed: int, folder: Path, options: argparse.Namespace, *, nested: int) -> int:
     shutil.rmtree(folder, ignore_errors=True)  # of the same seed, tried before
     folder.mkdir(parents=True)
     has_pooler = _has_pooler(seed, options)
     again = [f"--seed {seed}", "--rounds 1", f"--seconds {options.seconds:g}", f"--hosts {options.hosts}"]
-    again += [f"--processes {options.processes}", f"--pooler {'yes' if has_pooler else 'no'}"]
+    again += [f"--nested {nested}", f"--processes {options.processes}", f"--pooler {'yes' if has_pooler else 'no'}"]
     again += [f"--only {','.join(options.only)}"] if options.only else []
     sys.stdout.write(f"seed {seed} begins\n")
     sys.stdout.flush()
     command = [sys.executable, "-m", "tests.chaos.round", f"--seed={seed}", f"--folder={folder}"]
     command += [f"--seconds={options.seconds}", f"--hosts={options.hosts}", f"--processes={options.processes}"]
+    command += [f"--nested={nested}"]
     command += [f"--only={','.join(options.only)}"] + ["--pooler"] * has_pooler
     with (folder / "round.log").open("wb") as log:
         child = subprocess.Popen(command, cwd=ROOT, stderr=log, preexec_fn=tie_to_this_process)

@@ -62,10 +62,14 @@ _DEEDS = {
 class Load:
     """`prepare()`, then `start()`, then `finish()`. The deeds are kept in `actions`."""
 
-    def __init__(self, seed: int, tokens: tuple[str, str], *, pause: tuple[float, float], operates: bool) -> None:
-        """`operates`: the queues of QUEUES are limited and shared fairly."""
+    def __init__(
+        self, seed: int, tokens: tuple[str, str], *, pause: tuple[float, float], operates: bool, nested: int = 0
+    ) -> None:
+        """`operates`: the queues of QUEUES are limited and shared fairly. `nested`: so many runs of a nested pipeline
+        are started beside all else, within the first hundred deeds."""
         self.actions: list[Action] = []
         self._operates = operates
+        self._nested, self._nested_a_deed = nested, -(-nested // 100)
         self.task_ids: dict[str, str] = {}
         self._rng = Random(f"{seed} load")
         self._tokens = tokens
@@ -127,6 +131,7 @@ class Load:
             deed = self._rng.choices(list(_DEEDS), list(_DEEDS.values()))[0]
             try:
                 getattr(self, f"_deed_{deed}")()
+                self._start_nested()
             except _Away:
                 _forget_connection()
             except Exception as error:  # noqa: BLE001 (kept for the report)
@@ -145,6 +150,11 @@ class Load:
 
     def _deed_block(self) -> None:
         self._start("block")
+
+    def _start_nested(self) -> None:
+        for _ in range(min(self._nested, self._nested_a_deed)):
+            self._start("nested")
+            self._nested -= 1
 
     def _start(self, key: str) -> None:
         self._do("run.start", "POST", f"/tasks/{self.task_ids[key]}/run", {})

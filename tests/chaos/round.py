@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pooler", action="store_true")
     parser.add_argument("--hosts", type=int, default=2)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--nested", type=int, default=0)
     parser.add_argument("--only", default="", help="Fault kinds, by their beginning, separated by commas.")
     return parser
 
@@ -126,7 +127,11 @@ class Round:
             )
             tokens.append(operations.issue_token(actor=system, agent=agent)[1])
         self._load = Load(
-            self._options.seed, (tokens[0], tokens[1]), pause=(0.05, 0.5), operates=self._stack.has_operated_queues
+            self._options.seed,
+            (tokens[0], tokens[1]),
+            pause=(0.05, 0.5),
+            operates=self._stack.has_operated_queues,
+            nested=self._options.nested,
         )
         self._load.prepare()
         for _ in range(stack.hosts_wanted):
@@ -248,7 +253,7 @@ class Round:
             f"{'limited and fair queues' if self._stack.has_operated_queues else 'plain queues'}",
             "  " + ", ".join(f"{kind} {n}" for kind, n in sorted(befell.items())) + f", runs of poison {poisons}",
             *(f"  left out: {kind} ({why})" for kind, why in left_out.items()),
-            *_figures(found),
+            *_figures(found, nested=self._load.task_ids["nested"]),
             *(f"  {'broken' if verdict[each.name] else 'holds '}  {each.name}: {each.says}" for each in INVARIANTS),
         ]
         for name, complaints in verdict.items():
@@ -286,7 +291,7 @@ class Round:
         return int(row[0]) if row is not None else -1
 
 
-def _figures(found: history.History) -> list[str]:
+def _figures(found: history.History, *, nested: str) -> list[str]:
     states = Counter(run.state if run.state != "failed" else f"failed ({run.cause})" for run in found.runs)
     late = sorted(
         (run.started_at - run.scheduled_for).total_seconds()
@@ -295,7 +300,8 @@ def _figures(found: history.History) -> list[str]:
     )
     deaths = sum(change.was_owner is not None and change.gate == "suspect" for change in found.changes)
     figures = [
-        f"  {len(found.runs)} runs: " + ", ".join(f"{n} {state}" for state, n in sorted(states.items())),
+        f"  {len(found.runs)} runs ({sum(run.task == nested for run in found.runs)} nested): "
+        + ", ".join(f"{n} {state}" for state, n in sorted(states.items())),
         f"  {sum(line.what == 'begin' for line in found.ledger)} calls of tools, {len(found.steps)} step rows, "
         f"{deaths} leases of dead processes given away, {len(found.workers)} worker processes",
         f"  {len(found.actions)} requests in {sum(action.tries for action in found.actions)} tries, "
