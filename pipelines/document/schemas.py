@@ -9,6 +9,7 @@ import jsonschema_rs
 import orjson
 from jsonschema_rs import ValidationErrorKind as Kind
 
+from pipelines.document.schema_work import Meter, TooMuchWork
 from pipelines.expressions.suggestion import did_you_mean
 
 _MAX_SHOWN = 80
@@ -31,7 +32,7 @@ class Breach:
 class Schema:
     """A compiled schema."""
 
-    __slots__ = ("_validator", "source")
+    __slots__ = ("_meter", "_validator", "source")
 
     def __init__(self, source: Any) -> None:
         self.source = source
@@ -45,12 +46,27 @@ class Schema:
             )
         except ValueError as error:
             raise SchemaRefused(str(error).splitlines()[0]) from error
+        try:
+            self._meter = Meter(source)
+        except TooMuchWork as error:
+            raise SchemaRefused(str(error)) from error
 
     def fits(self, value: Any) -> bool:
+        """False also for a value whose check would take too long."""
+        try:
+            self._meter.require_bearable(value)
+        except TooMuchWork:
+            return False
         return self._validator.is_valid(value)
 
     def breaches(self, value: Any) -> Iterator[Breach]:
-        """Every departure, in the order of the schema; an unknown or missing property is one each."""
+        """Every departure, in the order of the schema; an unknown or missing property is one each. A value whose check
+        would take too long has that one."""
+        try:
+            self._meter.require_bearable(value)
+        except TooMuchWork as unbearable:
+            yield Breach((), "$ref", str(unbearable))
+            return
         for error in self._validator.iter_errors(value):
             path = tuple(error.instance_path)
             match error.kind:

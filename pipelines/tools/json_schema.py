@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 import jsonschema_rs
 import orjson
 
+from pipelines.document.schema_work import Meter, TooMuchWork
+
 # Instance values may be secrets; the library shows them in its messages unless they are masked.
 _MASK = "the value"
 
@@ -22,12 +24,16 @@ class Breach:
 
 def first_breach(schema: Mapping[str, Any], value: object) -> Breach | None:
     """The first departure of `value` from `schema`, None where it fits. Raises ValueError for a schema that is none."""
-    validator = _compiled(orjson.dumps(schema))
-    error = next(validator.iter_errors(value), None)
-    if error is None:
+    validator, meter = _compiled(orjson.dumps(schema))
+    try:
+        meter.require_bearable(value)
+    except TooMuchWork as error:
+        return Breach("", str(error))
+    found = next(validator.iter_errors(value), None)
+    if found is None:
         return None
-    path = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in error.instance_path)
-    return Breach(path, error.message)
+    path = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in found.instance_path)
+    return Breach(path, found.message)
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
@@ -36,15 +42,17 @@ def check_schema(schema: Mapping[str, Any]) -> None:
 
 
 @lru_cache(maxsize=512)
-def _compiled(schema: bytes) -> jsonschema_rs.Draft202012Validator:
+def _compiled(schema: bytes) -> tuple[jsonschema_rs.Draft202012Validator, Meter]:
     # Patterns run in linear time: they and the values they meet may both be hostile.
-    return jsonschema_rs.Draft202012Validator(
-        orjson.loads(schema),
+    source = orjson.loads(schema)
+    validator = jsonschema_rs.Draft202012Validator(
+        source,
         retriever=_refuse,
         mask=_MASK,
         validate_formats=True,
         pattern_options=jsonschema_rs.RegexOptions(),
     )
+    return validator, Meter(source)
 
 
 def _refuse(uri: str) -> NoReturn:

@@ -15,6 +15,7 @@ from pipelines.document import (
     validate,
 )
 from pipelines.tools.base import SideEffect
+from tests.unit.pipelines.test_schema_work import doubling
 from tests.unit.pipelines.world import CATALOG, FakeCatalog, document, spec
 
 
@@ -45,6 +46,7 @@ def listening(**given: Any) -> dict[str, Any]:
         (document({"set": {}}, on_error=[]), "/on_error", "empty"),
         (document({"set": {}}, limits={"max_steps": 10_001}), "/limits/max_steps", "invalid_value"),
         (document({"set": {}}, params_schema={"type": "objet"}), "/params_schema", "bad_schema"),
+        (document({"set": {}}, params_schema=doubling(40)), "/params_schema", "bad_schema"),
         (document({"set": {}}, params_schema={"$ref": "http://127.0.0.1/x"}), "/params_schema", "bad_schema"),
         (document({"set": {}}, params_schema={"$ref": "file:///etc/passwd"}), "/params_schema", "bad_schema"),
         (document({"set": {"a": 2**53 + 1}}), "/steps/0/set/a", "unusable_value"),

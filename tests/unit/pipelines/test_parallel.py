@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.document import Severity, validate
 from pipelines.engine.ports import Parked, StepState, Succeeded
+from pipelines.simulation import simulate
 from tests.unit.pipelines.test_nesting import attempt, clause, put, ran, trace
 from tests.unit.pipelines.world import CATALOG, World, document
 
@@ -170,6 +171,33 @@ def test_the_failure_that_is_one_too_many_stops_the_iterations_that_run():
 
     assert answer["error"]["code"] == "negative"
     assert trace(answer) == ["each[1].x failed", "each[0].x canceled", "each[2].x canceled", "each failed"]
+
+
+def losing(*last):
+    """A branch whose `try` is stopped in a long wait, and whose last steps wait so long that the run parks."""
+    wait = {"id": "long", "wait": {"for": "PT20S"}}
+    naps = [{"id": f"nap{at}", "wait": {"for": each}} for at, each in enumerate(last)] or [put("nothing")]
+    return [{"id": "t", "try": [wait], "finally": naps}]
+
+
+@pytest.mark.parametrize("last", [[], ["PT1S", "PT1S"], ["PT3S"], ["PT3S", "PT3S", "PT3S"]], ids=len)
+@pytest.mark.parametrize("how", ["any", "cancel", "timeout"])
+def test_a_container_that_is_stopped_says_so_once_however_often_the_run_parks_behind_it(how, last):
+    winner = [{"id": "q", "wait": {"for": "PT5S"}}] if how == "any" else losing_twin()
+    box = parallel("any" if how == "any" else "all", a=losing(*last), b=winner)
+    if how == "timeout":
+        box |= {"timeout": "PT5S", "continue_on_error": True}
+    answer = simulate(document(box), catalog=CATALOG, cancel_at=timedelta(seconds=5) if how == "cancel" else None)
+
+    said = [(step["path"], step["attempt"]) for step in answer["steps"] if step["state"] == "canceled"]
+    stopped = {("t", 1), ("long", 1)} | ({("t2", 1), ("long2", 1)} if how != "any" else set())
+    assert {place for place in said if place[0] != "p"} == stopped
+    assert len(said) == len(set(said))
+
+
+def losing_twin():
+    long = {"id": "long2", "wait": {"for": "PT30S"}}
+    return [{"id": "t2", "try": [long], "finally": [{"id": "tidy2", "set": {"x": 1}}]}]
 
 
 def test_a_run_that_is_canceled_cancels_all_branches():
