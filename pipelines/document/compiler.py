@@ -198,8 +198,11 @@ class _DocumentCompiler:
     def _known_params(self) -> frozenset[str] | None:
         """The parameters that defaults and schema name; None where the document names none at all."""
         schema = self._document.get("params_schema")
-        described = schema.get("properties", {}) if isinstance(schema, Mapping) else {}
-        known = frozenset(self._document.get("params", {})) | frozenset(described)
+        described = schema.get("properties") if isinstance(schema, Mapping) else None
+        # What is no schema has been refused before; its parts may be anything.
+        known = frozenset(self._document.get("params", {})) | frozenset(
+            described if isinstance(described, Mapping) else ()
+        )
         return known or None
 
     def _assertions(self, names: Names) -> Iterator[Assertion]:

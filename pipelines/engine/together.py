@@ -1,6 +1,7 @@
 """Lines of work side by side: started as there is room, ended by the first that decides, parked when all wait."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
@@ -8,7 +9,7 @@ from typing import Any, NoReturn
 
 from pipelines.engine.branches import Branch, Going
 from pipelines.engine.ports import Clock
-from pipelines.engine.ways_out import Park, Stopped, WayOut
+from pipelines.engine.ways_out import Park, RunOver, Stopped, Succeed, WayOut
 from pipelines.errors import PipelineError
 
 Work = Callable[[Branch], Awaitable[Any]]
@@ -67,7 +68,9 @@ class SideBySide:
         except (Park, PipelineError):
             raise
         except WayOut:
-            await self._stop_the_rest()
+            # Another may have ended the run in the same turn: the first one has.
+            with contextlib.suppress(Succeed, RunOver):
+                await self._stop_the_rest()
             raise
         except BaseException:
             await self._cut_off()

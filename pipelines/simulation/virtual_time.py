@@ -1,6 +1,7 @@
 """Time that passes only when everybody sleeps."""
 
 import asyncio
+import math
 import selectors
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -14,6 +15,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose clock jumps to the next timer when nothing else is left to do, so that what sleeps side by
     side wakes in the order of its instants. Threads are waited for in real time."""
 
+    _clock_resolution: float
+
     def __init__(self) -> None:
         self._virtual = 0.0
         self._threads = 0
@@ -24,6 +27,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def jump(self, seconds: float) -> None:
         self._virtual += seconds
+        # A timer is due where it comes before now and this. Less than the next number, it would add nothing to the
+        # seconds of half a year, and a timer that is due at this very instant would never be.
+        self._clock_resolution = max(self._clock_resolution, 2 * math.ulp(self._virtual))
 
     @property
     def waits_for_threads(self) -> bool:

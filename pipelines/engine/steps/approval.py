@@ -96,7 +96,7 @@ async def _simulated_answer(body: ApprovalBody, attempt: Attempt) -> Answer | No
         "reason": decided.get("reason", ""),
     }
     if approved:
-        _require_form(body, given["form"], attempt)
+        _require_form(body, given["form"], attempt, is_written="form" in decided)
     return given
 
 
@@ -117,13 +117,15 @@ def _smallest_form(body: ApprovalBody) -> Any:
     return {} if body.form is None else smallest_instance(body.form.source) or {}
 
 
-def _require_form(body: ApprovalBody, form: Any, attempt: Attempt) -> None:
+def _require_form(body: ApprovalBody, form: Any, attempt: Attempt, *, is_written: bool) -> None:
     breach = next(form_breaches(body.form, form), None)
     if breach is not None:
         raise PipelineError(
             code="output_schema",
             error_class=ErrorClass.VALIDATION,
-            detail=f"the fixture does not fit the form: {breach.detail}",
+            detail=f"the fixture does not fit the form: {breach.detail}"
+            if is_written
+            else f"no form was found that fits ({breach.detail}); write one: simulate: {{output: {{form: ...}}}}",
             pointer=f"{attempt.step.pointer}/simulate",
         )
 

@@ -46,6 +46,8 @@ def listening(**given: Any) -> dict[str, Any]:
         (document({"set": {}}, on_error=[]), "/on_error", "empty"),
         (document({"set": {}}, limits={"max_steps": 10_001}), "/limits/max_steps", "invalid_value"),
         (document({"set": {}}, params_schema={"type": "objet"}), "/params_schema", "bad_schema"),
+        (document({"set": {}}, params_schema={"properties": 5}), "/params_schema", "bad_schema"),
+        (document({"set": {}}, params_schema={"properties": [[1]]}), "/params_schema", "bad_schema"),
         (document({"set": {}}, params_schema=doubling(40)), "/params_schema", "bad_schema"),
         (document({"set": {}}, params_schema={"$ref": "http://127.0.0.1/x"}), "/params_schema", "bad_schema"),
         (document({"set": {}}, params_schema={"$ref": "file:///etc/passwd"}), "/params_schema", "bad_schema"),

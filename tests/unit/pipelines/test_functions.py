@@ -1,5 +1,6 @@
 """The library of functions: every example in it holds, and the edges that examples do not show."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -205,3 +206,17 @@ def test_the_reference_page_is_what_the_registry_says():
     page = Path(__file__).parents[3] / "docs" / "reference" / "functions.md"
 
     assert page.read_text() == render_reference()
+
+
+def test_unique_keeps_no_more_than_its_items_need():
+    """Each key had kept the room that the encoder had written in: 4 kB for an item of four bytes."""
+    expression = compile_expression("unique(map(&[@], range(`0`, `9000`)))")
+    expression.evaluate({})
+    tracemalloc.start()
+    try:
+        assert len(expression.evaluate({})) == 9000
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 6 << 20

@@ -200,6 +200,14 @@ def losing_twin():
     return [{"id": "t2", "try": [long], "finally": [{"id": "tidy2", "set": {"x": 1}}]}]
 
 
+def test_of_several_that_end_the_run_in_one_instant_the_first_has_ended_it():
+    branches = {name: [{"id": name, "succeed": {"outputs": {"by": name}}}] for name in "abc"}
+    loop = each([1, 2, 3], {"id": "x", "succeed": {"outputs": {"by": "${item}"}}}, concurrency=3)
+
+    assert ran(document(parallel(**branches)))["outputs"] == {"by": "a"}
+    assert ran(document(loop))["outputs"] == {"by": 1}
+
+
 def test_a_run_that_is_canceled_cancels_all_branches():
     answer = ran(document(parallel(a=[slow("x", 9)], b=[slow("y", 9)])), cancel_at=timedelta(seconds=2))
 

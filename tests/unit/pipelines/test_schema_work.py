@@ -38,7 +38,7 @@ def chain(links):
 
 
 def nested(depth):
-    value: dict = {}
+    value: dict[str, object] = {}
     for _ in range(depth):
         value = {"x": value}
     return value

@@ -7,6 +7,7 @@ import pytest
 
 from pipelines.document import validate
 from pipelines.engine.ports import Failed, Parked, StepState, Succeeded
+from pipelines.simulation import simulate
 from tests.unit.pipelines.test_nesting import put, ran
 from tests.unit.pipelines.world import CATALOG, START, World, document
 
@@ -227,3 +228,13 @@ def test_a_fixture_stands_for_the_wait():
 
     assert timed(answer) == [("nap", S, "PT3S")]
     assert answer["steps"][0]["output"] == {"until": "then"}
+
+
+@pytest.mark.parametrize("days", [194, 195, 366, 3660])
+def test_a_simulation_comes_to_the_end_of_the_longest_waits(days):
+    """Past 2**24 seconds the resolution of asyncio's clock added nothing to its time: the timer never came."""
+    waits = [{"id": f"nap{number}", "wait": {"for": f"P{days}D"}} for number in range(3)]
+
+    answer = simulate(document(*waits), catalog=CATALOG)
+
+    assert [step["at"] for step in answer["steps"]] == [f"P{days * number}D" for number in (1, 2, 3)]
