@@ -27,14 +27,17 @@ _ORDERS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 class Builder:
-    """Builds evaluators with one table of functions; `orders_text` lets `<` and its like compare two strings."""
+    """Builds evaluators with one table of functions; `orders_text` lets `<` and its like compare two strings,
+    `judges_calls` refuses calls that can only fail."""
 
-    def __init__(self, *, functions: dict[str, Function], orders_text: bool) -> None:
+    def __init__(self, *, functions: dict[str, Function], orders_text: bool, judges_calls: bool) -> None:
         self._functions = functions
         self._orders_text = orders_text
+        self._judges_calls = judges_calls
 
     def build(self, node: Node) -> Evaluator:
-        """Raises ExpressionError for a function that does not exist or has another number of arguments."""
+        """Raises ExpressionError for a function that does not exist or has another number of arguments, and for a call
+        that can only fail."""
         builder: Callable[[Node], Evaluator] = getattr(self, f"_{node['type']}")
         return builder(node)
 
@@ -235,7 +238,17 @@ class Builder:
         known, children = find(node["value"], self._functions), node["children"]
         known.signature.check_count(len(children))
         known.signature.check_references([child["type"] == "expref" for child in children])
+        if self._judges_calls and not known.is_lazy:
+            self._judge(known, children)
         return bind(known, [self._argument(child) for child in children])
+
+    def _judge(self, known: Function, arguments: Sequence[Node]) -> None:
+        """Whatever the data, the type of a literal and what a function returns are known. Raises ExpressionError."""
+        for position, argument in enumerate(arguments):
+            if argument["type"] == "literal":
+                known.signature.check_type(position, argument["value"])
+            elif argument["type"] == "function_expression":
+                known.signature.check_returned(position, find(argument["value"], self._functions).signature)
 
     def _argument(self, node: Node) -> Evaluator:
         if node["type"] != "expref":
@@ -261,5 +274,9 @@ def _project(items: Sequence[Any], right: Evaluator, meter: Meter) -> list[Any]:
     return [found for item in items if (found := right(item, meter)) is not None]
 
 
-STRICT = Builder(functions={name: known for name, known in STANDARD.items() if known.is_standard}, orders_text=False)
-RELAXED = Builder(functions=STANDARD, orders_text=True)
+STRICT = Builder(
+    functions={name: known for name, known in STANDARD.items() if known.is_standard},
+    orders_text=False,
+    judges_calls=False,
+)
+RELAXED = Builder(functions=STANDARD, orders_text=True, judges_calls=True)

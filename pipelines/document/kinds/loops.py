@@ -22,8 +22,11 @@ def _compile_for_each(step: WrittenStep) -> ForEachBody | None:
         collect = step.compilation.value(step.source["collect"], step.place("collect"), seen)
     if "for_each" not in step.source or block is None:
         return None
+    items = step.value("for_each")
+    if not items.templates and not isinstance(items.source, list):
+        step.refuse("for_each", "wrong_type", "this is never a list", hint='for_each: "${steps.found}", or [1, 2, 3]')
     return ForEachBody(
-        items=step.value("for_each"),
+        items=items,
         steps=block.steps,
         item=_item_of(step),
         concurrency=step.source["concurrency"] if step.has("concurrency") else 1,

@@ -105,17 +105,30 @@ class Signature:
 
     def check_types(self, values: Sequence[Any]) -> None:
         """Raises ExpressionError (`bad_argument`) for the first value of a type that is not taken there."""
-        last = len(self.parameters) - 1
         for position, value in enumerate(values):
-            parameter = self.parameters[min(position, last)]
-            if not parameter.accepts(value):
-                raise self._wrong_type(parameter, position, value)
+            self.check_type(position, value)
 
-    def _wrong_type(self, parameter: Parameter, position: int, value: Any) -> ExpressionError:
-        hint = "default(value, fallback) answers a null" if value is None else self.text
+    def check_type(self, position: int, value: Any) -> None:
+        """The same for the value at one position."""
+        parameter = self._parameter(position)
+        if not parameter.accepts(value):
+            hint = "default(value, fallback) answers a null" if value is None else self.text
+            raise self._wrong_type(parameter, position, type_name(value), hint)
+
+    def check_returned(self, position: int, inner: "Signature") -> None:
+        """Raises ExpressionError (`bad_argument`) where nothing that `inner` returns is taken at that position."""
+        parameter = self._parameter(position)
+        taken, given = ({kind for kind, _ in types} for types in (parameter.types, _read_types(inner.returns)))
+        if not taken & given and "any" not in taken | given:
+            raise self._wrong_type(parameter, position, f"the {inner.returns} of {inner.name}()", self.text)
+
+    def _parameter(self, position: int) -> Parameter:
+        return self.parameters[min(position, len(self.parameters) - 1)]
+
+    def _wrong_type(self, parameter: Parameter, position: int, given: str, hint: str) -> ExpressionError:
         return ExpressionError(
             errors.BAD_ARGUMENT,
-            f"{self.name}() takes {parameter.describe()} as its {_ordinal(position)} argument, not {type_name(value)}",
+            f"{self.name}() takes {parameter.describe()} as its {_ordinal(position)} argument, not {given}",
             hint=hint,
             specification_name="invalid-type",
         )
@@ -130,10 +143,14 @@ def _read_parameter(text: str) -> Parameter:
     is_variadic = types.endswith("...")
     return Parameter(
         name=name.rstrip("?"),
-        types=tuple(_read_type(each) for each in types.removesuffix("...").split(" | ")),
+        types=_read_types(types.removesuffix("...")),
         is_optional=name.endswith("?"),
         is_variadic=is_variadic,
     )
+
+
+def _read_types(text: str) -> tuple[tuple[str, str | None], ...]:
+    return tuple(_read_type(each) for each in text.split(" | "))
 
 
 def _read_type(text: str) -> tuple[str, str | None]:

@@ -46,6 +46,8 @@ def listening(**given: Any) -> dict[str, Any]:
         (document({"set": {}}, on_error=[]), "/on_error", "empty"),
         (document({"set": {}}, limits={"max_steps": 10_001}), "/limits/max_steps", "invalid_value"),
         (document({"set": {}}, params_schema={"type": "objet"}), "/params_schema", "bad_schema"),
+        (document({"set": {"x": "${upper(`1`)}"}}), "/steps/0/set/x", "bad_argument"),
+        (document({"id": "e", "for_each": "abc", "steps": [{"set": {}}]}), "/steps/0/for_each", "wrong_type"),
         (document({"set": {}}, params_schema={"properties": 5}), "/params_schema", "bad_schema"),
         (document({"set": {}}, params_schema={"properties": [[1]]}), "/params_schema", "bad_schema"),
         (document({"set": {}}, params_schema=doubling(40)), "/params_schema", "bad_schema"),

@@ -116,9 +116,47 @@ def test_an_unknown_function_is_answered_by_a_near_one():
 
 
 @pytest.mark.parametrize(
+    ("expression", "detail"),
+    [
+        ("add('a', 1)", "add() takes number as its first argument, not string"),
+        ("upper(`1`)", "upper() takes string as its first argument, not number"),
+        ("params.list[?upper(`null`) == 'X']", "not null"),
+        ("upper(length(params.list))", "not the number of length()"),
+        ("add(1, upper(params.city))", "second argument, not the string of upper()"),
+        ("join(', ', [upper(`1`)])", "upper() takes string"),
+        ("map(&upper(`1`), params.list)", "upper() takes string"),
+    ],
+)
+def test_a_call_that_can_only_fail_does_not_compile(expression, detail):
+    with pytest.raises(ExpressionError) as caught:
+        compile_expression(expression)
+
+    assert caught.value.code == "bad_argument"
+    assert detail in caught.value.detail
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
     "expression",
     [
-        "add('a', 1)",
+        "upper(params.none)",
+        "upper(default(params.none, 'x'))",
+        "length(unique(params.list))",
+        "length(upper(params.city))",
+        "join(', ', map(&upper(@), params.list))",
+        "if_else(params.none == null, 'x', div(1, 0))",
+        "max(params.list)",
+        "to_number('x')",
+    ],
+)
+def test_a_call_that_may_come_out_right_compiles(expression):
+    assert compile_expression(expression).text == expression
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "add(params.city, 1)",
         "div(1, 0)",
         "mul(9007199254740992, 2)",
         "sum_by(params.list, &a)",

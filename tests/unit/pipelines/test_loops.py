@@ -85,7 +85,7 @@ def test_so_many_iterations_may_fail_and_no_more(items, most, state, ends):
         assert answer["outputs"]["of"][0]["error"]["code"] == "broke"
 
 
-@pytest.mark.parametrize("items", ["${null}", "${params}", "text", "${`1`}", "${true}"])
+@pytest.mark.parametrize("items", ["${null}", "${params}", "${'text'}", "${`1`}", "${true}"])
 def test_what_is_no_list_is_not_gone_over(items):
     answer = result({**document(each(items, ITEM)), "params": {"a": 1}})
 
