@@ -1,5 +1,6 @@
 """When a wait ends: read alike where a document is saved and where it runs."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 from pipelines.document.limits import MAX_WAIT
@@ -42,5 +43,5 @@ def require_near(end: datetime, start: datetime) -> datetime:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = repr(value) if isinstance(value, str) else json.dumps(value, default=str)
     return text if len(text) <= 100 else f"{text[:100]}..."

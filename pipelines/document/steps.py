@@ -64,7 +64,7 @@ def compile_step(
     simulation = _simulation(written)
     timeout = _timeout(written)
     if kind.has_own_timeout and "timeout" in source:
-        written.refuse("timeout", "not_here", f"timeout bounds an attempt, and a {kind.name} ends by itself")
+        written.refuse("timeout", "not_here", f"timeout bounds an attempt, and the kind {kind.name} ends by itself")
     body = kind.compile(written)
     if body is None:
         return None

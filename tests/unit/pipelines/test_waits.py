@@ -80,6 +80,7 @@ def test_a_short_wait_keeps_its_slot_and_writes_nothing_before_its_end():
     ("given", "detail"),
     [
         ({"for": "${params.x}"}, "7 is no ISO 8601 duration"),
+        ({"for": "${params.none}"}, "null is no ISO 8601 duration"),
         ({"for": "${'soon'}"}, "'soon' is no ISO 8601 duration"),
         ({"for": "${'P1M'}"}, "length is not fixed"),
         ({"for": "${'-PT1H'}"}, "is negative"),
