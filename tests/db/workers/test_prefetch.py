@@ -15,17 +15,6 @@ from workers.prefetch import AHEAD, LONGEST_WAIT, Prefetch
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-class Slow(Tools):
-    """Answers after `seconds`."""
-
-    seconds = 0.0
-
-    async def call(self, context, /, **given):
-        answer = await super().call(context, **given)
-        await asyncio.sleep(self.seconds)
-        return answer
-
-
 WARM = 40
 
 
@@ -97,7 +86,7 @@ def test_what_waits_too_long_for_a_slot_goes_back_for_another_host():
 def test_the_time_out_of_a_run_begins_with_its_slot():
     first, second = warm_and_later(2)
     late = due_work(calling(), available_at=first.available_at, task={"timeout": timedelta(seconds=1)})
-    tools = Slow()
+    tools = Tools()
 
     async def work():
         async with bench(slots=2, catalog=tools.catalog) as process:
