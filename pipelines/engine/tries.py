@@ -42,6 +42,11 @@ class Tries:
     def was_started(self) -> bool:
         return bool(self._entries) and any(entry.state is not StepState.SKIPPED for entry in self._entries)
 
+    def was_canceled_in(self, run_attempt: int) -> bool:
+        """True where the last attempt was stopped, in that attempt of the run."""
+        last = self.last
+        return last is not None and last.state is StepState.CANCELED and last.run_attempt == run_attempt
+
     @property
     def next_attempt(self) -> int:
         return self._entries[-1].attempt + 1 if self._entries else 1

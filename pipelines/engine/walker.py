@@ -223,17 +223,13 @@ class Walker:
             failed = attempt.entry(StepState.FAILED, error=step.blame(error, attempt=attempt.number))
             return await self._fail(attempt, tries, failed, error, has_effect=attempt.has_effect)
         except Stopped:
-            if not self._was_canceled(tries, scope):
+            # Gone into again for what runs last in it, a container that was stopped has its entry.
+            was_stopped = tries.was_canceled_in(self._surroundings.context.run_attempt)
+            if not (was_stopped and scope.branch.going is Going.STOPPING):
                 await self._keep(attempt.entry(StepState.CANCELED), tries, scope, barrier=False)
             raise
         await self._keep(entry, tries, scope, barrier=attempt.has_effect)
         return None
-
-    def _was_canceled(self, tries: Tries, scope: Scope) -> bool:
-        """True where a container that was stopped is gone into again for what runs last in it: the entry is there."""
-        last, context = tries.last, self._surroundings.context
-        is_same = last is not None and last.state is StepState.CANCELED and last.run_attempt == context.run_attempt
-        return is_same and scope.branch.going is Going.STOPPING
 
     def _forget(self, container: Step, scope: Scope) -> None:
         """What an earlier attempt of a container has left is not seen by the next, unless it goes on in the same."""

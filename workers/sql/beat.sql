@@ -2,10 +2,9 @@
 -- Purpose: one beat for all processes of a host whose loops have turned, with what each says of itself: what it does
 -- (null where that has not changed) and its last unexpected error (null where there is no new one). Returns those that
 -- are still counted among the living, whether they (or all of their host) are asked to drain, and whether they have
--- beaten: the row of one
--- may be locked by another transaction, which must not hold up the others. A process that is missing from the answer
--- has been declared lost and must stop.
--- Index: primary key. Locks: their worker rows, in the order of their ids (SKIP LOCKED).
+-- beaten: the row of one may be locked by another transaction, which must not hold up the others. A process that is
+-- missing from the answer has been declared lost and must stop.
+-- Index: primary key, worker_drains_host_idx. Locks: their worker rows, in the order of their ids (SKIP LOCKED).
 WITH alive AS MATERIALIZED (
     SELECT worker.boot_id, b.running_count, b.doing, b.error
     FROM workers_worker worker

@@ -1,7 +1,7 @@
 /* ordinaut: declare_dead */
 -- Purpose: the same for a process whose end its own supervisor has seen. Returns what `workers.row_writes` reads, and
 -- whether somebody had asked it, or all of its host, to drain: it may not have lived to hear of it.
--- Index: primary key. Locks: the worker's row (SKIP LOCKED).
+-- Index: primary key, worker_drains_host_idx. Locks: the worker's row (SKIP LOCKED).
 WITH own AS MATERIALIZED (
     SELECT boot_id FROM workers_worker
     WHERE boot_id = %(boot_id)s AND state IN ('running', 'draining')
