@@ -19,11 +19,13 @@ from workers.settlement import Settlement
 from workers.statements import (
     BEAT,
     CLAIM,
+    CLAIM_SUSPECT,
     DECLARE_LOST,
     GIVE_AWAY,
     JOURNAL,
     NEXT_DUE,
     RELEASE_UNKNOWN,
+    SEE_SUSPECT,
     STRAY_OWNERS,
     WATCH,
 )
@@ -232,3 +234,20 @@ def test_what_is_looked_for_rarely_passes_over_the_queue_once(statement):
 
     assert sum(node["Node Type"] == "Seq Scan" for node in relations(plan, "scheduling_duework")) == 1
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 200 * 50
+
+
+@pytest.mark.parametrize("statement", [SEE_SUSPECT, CLAIM_SUSPECT], ids=["see", "claim"])
+@pytest.mark.parametrize("suspects", [0, 200])
+def test_suspects_are_found_by_the_index_of_gates_among_all_that_is_due(statement, suspects):
+    fill("-1 day")
+    held = DueWork.objects.values_list("pk", flat=True)[:suspects]
+    DueWork.objects.filter(pk__in=list(held)).update(gate="suspect", is_suspect=True)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE scheduling_duework")
+    parameters = {"queues": Texts(["default"]), "boot_id": UUID(BOOT), "metered": Texts()}
+
+    plan = explain(statement, parameters)["Plan"]
+
+    used = {node["Index Name"] for node in nodes(plan) if "Index Name" in node}
+    assert "due_work_gate_idx" in used
+    assert not [node for node in nodes(plan) if node["Node Type"] == "Seq Scan" and "duework" in node["Relation Name"]]
