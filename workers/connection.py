@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import psycopg
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from psycopg.conninfo import make_conninfo
 
@@ -36,7 +37,12 @@ class DatabaseUnavailable(Exception):
 
 
 def conninfo(url: str = "") -> str:
-    """The address of the database Django works on, or of that database behind another front (`url`)."""
+    """The address of the database Django works on, or of that database behind another front (`url`).
+
+    Raises ImproperlyConfigured where none is configured.
+    """
+    if connections["default"].vendor == "unknown":
+        raise ImproperlyConfigured("settings.DATABASES is improperly configured: it names no engine.")
     parameters = {
         name: value
         for name, value in connections["default"].get_connection_params().items()

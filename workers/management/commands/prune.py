@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from workers.connection import Database, DatabaseUnavailable, conninfo
@@ -31,8 +30,6 @@ class Command(BaseCommand):
         wanted = [name for name in KINDS if name in asked and name in mortal]
         try:
             found, failed = asyncio.run(_prune(wanted, is_dry=options["dry_run"]))
-        except ImproperlyConfigured as error:
-            raise CommandError(f"no database is configured; set DATABASE_URL ({error})") from None
         except DatabaseUnavailable as error:
             raise CommandError(f"the database cannot be reached: {error}") from None
         for name in (name for name in KINDS if name in asked):

@@ -3,8 +3,7 @@
 from argparse import ArgumentTypeError
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 from prometheus_client import REGISTRY
 
 from scheduling.checks import OURS, require_service_settings
@@ -58,17 +57,14 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         require_service_settings()
         points.arm()
-        try:
-            host = Host(
-                HostOptions(
-                    processes=options["processes"],
-                    concurrency=options["concurrency"],
-                    queues=options["queue"],
-                    limits=_limits(options["max_runs"], options["max_memory"]),
-                )
+        host = Host(
+            HostOptions(
+                processes=options["processes"],
+                concurrency=options["concurrency"],
+                queues=options["queue"],
+                limits=_limits(options["max_runs"], options["max_memory"]),
             )
-        except ImproperlyConfigured as error:
-            raise CommandError(f"no database is configured; set DATABASE_URL ({error})") from None
+        )
         probe = None
         if options["probe_port"] is not None:
             REGISTRY.register(HostCollector(host.keeper))
