@@ -243,10 +243,10 @@ class Builder:
         return bind(known, [self._argument(child) for child in children])
 
     def _judge(self, known: Function, arguments: Sequence[Node]) -> None:
-        """Whatever the data, the type of a literal and what a function returns are known. Raises ExpressionError."""
+        """Whatever the data, literals and the types that functions return are known. Raises ExpressionError."""
         for position, argument in enumerate(arguments):
             if argument["type"] == "literal":
-                known.signature.check_type(position, argument["value"])
+                known.check_literal(position, argument["value"])
             elif argument["type"] == "function_expression":
                 known.signature.check_returned(position, find(argument["value"], self._functions).signature)
 

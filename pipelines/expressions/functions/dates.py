@@ -4,7 +4,7 @@ A text without an offset is taken in the given zone, else in UTC. A wall time th
 gap's length; of one that occurs twice the first is meant.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -56,10 +56,64 @@ _DIRECTIVES: dict[str, _Directive] = {
 }
 
 
+@lru_cache(maxsize=128)
+def _zone(name: str) -> tzinfo:
+    try:
+        return UTC if name == "UTC" else ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise bad_argument(f"there is no time zone {name!r}", hint="an IANA name such as Europe/Chisinau") from error
+
+
+def _duration(text: str) -> Duration:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise bad_argument(str(error)) from error
+
+
+def _parsed(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise bad_argument(f"{text!r} is no ISO 8601 date or instant such as 2025-01-06T08:30:00Z") from error
+
+
+def _elapsed_unit(unit: str) -> int:
+    """Its seconds."""
+    if unit not in _UNIT_SECONDS:
+        raise bad_argument(f"date_diff() knows no unit {unit!r}", hint=f"one of {', '.join(_UNIT_SECONDS)}")
+    return _UNIT_SECONDS[unit]
+
+
+def _calendar_unit(unit: str) -> str:
+    if unit not in _UNITS:
+        raise bad_argument(f"start_of() knows no unit {unit!r}", hint=f"one of {', '.join(_UNITS)}")
+    return unit
+
+
+def _directives(format: str) -> list[str | _Directive]:  # noqa: A002
+    """Texts, and what writes the directives between them."""
+    if len(format) > _MAX_FORMAT:
+        raise bad_argument(f"a format may be at most {_MAX_FORMAT} characters long")
+    text, *parts = format.replace("%%", "%\0").split("%")
+    pieces: list[str | _Directive] = [text]
+    for part in parts:
+        letter = "%" if part[:1] == "\0" else part[:1]
+        directive = _DIRECTIVES.get(letter)
+        if directive is None:
+            raise bad_argument(f"format_date() knows no directive %{letter}", hint=f"%{' %'.join(_DIRECTIVES)}")
+        pieces += [directive, part[1:]]
+    return pieces
+
+
+_LITERALS: Mapping[str, Callable[[str], object]] = {"instant": _parsed, "duration": _duration, "zone": _zone}
+
+
 @function(
     "date_add(instant: string, duration: string, zone?: string) -> string",
     ("date_add('2025-01-31T08:00:00Z', 'P1M')", "2025-02-28T08:00:00Z"),
     ("date_add('2025-03-29T08:00:00+01:00', 'P1D', 'Europe/Berlin')", "2025-03-30T08:00:00+02:00"),
+    literals=_LITERALS,
 )
 def date_add(instant: str, duration: str, zone: str | None = None) -> str:
     """The instant that much later. Months end where the month ends; in a zone, days keep the wall time."""
@@ -69,6 +123,7 @@ def date_add(instant: str, duration: str, zone: str | None = None) -> str:
 @function(
     "date_sub(instant: string, duration: string, zone?: string) -> string",
     ("date_sub('2025-01-01T00:30:00Z', 'PT1H')", "2024-12-31T23:30:00Z"),
+    literals=_LITERALS,
 )
 def date_sub(instant: str, duration: str, zone: str | None = None) -> str:
     """The instant that much earlier."""
@@ -79,42 +134,35 @@ def date_sub(instant: str, duration: str, zone: str | None = None) -> str:
     "date_diff(left: string, right: string, unit?: string) -> number",
     ("date_diff('2025-01-01T01:00:00Z', '2025-01-01T00:00:00Z')", 3600),
     ("date_diff('2025-01-03T12:00:00Z', '2025-01-01T00:00:00Z', 'days')", 2.5),
+    literals={"left": _parsed, "right": _parsed, "unit": _elapsed_unit},
 )
 def date_diff(left: str, right: str, unit: str = "seconds") -> float:
     """The left instant less the right one, in `seconds` (default), `minutes`, `hours`, `days` or `weeks`."""
-    if unit not in _UNIT_SECONDS:
-        raise bad_argument(f"date_diff() knows no unit {unit!r}", hint=f"one of {', '.join(_UNIT_SECONDS)}")
+    length = _elapsed_unit(unit)
     elapsed = (_read(left, None) - _read(right, None)).total_seconds()
-    return as_integer_if_integral(elapsed / _UNIT_SECONDS[unit])
+    return as_integer_if_integral(elapsed / length)
 
 
 @function(
     "format_date(instant: string, format: string, zone?: string) -> string",
     ("format_date('2025-01-06T06:30:00Z', '%d.%m.%Y %H:%M', 'Europe/Chisinau')", "06.01.2025 08:30"),
     ("format_date('2025-01-06T06:30:00Z', '%A')", "Monday"),
+    literals={**_LITERALS, "format": _directives},
 )
 def format_date(instant: str, format: str, zone: str | None = None) -> str:  # noqa: A002
     """The instant in that zone (default: its own offset), written by strftime's directives, in English.
 
     `%Y %y %m %d %e %H %I %M %S %f %p %A %a %B %b %j %u %G %V %F %T %s %z %Z %%`.
     """
-    if len(format) > _MAX_FORMAT:
-        raise bad_argument(f"a format may be at most {_MAX_FORMAT} characters long")
     at = _read(instant, zone)
-    text, *parts = format.replace("%%", "%\0").split("%")
-    for part in parts:
-        letter = "%" if part[:1] == "\0" else part[:1]
-        directive = _DIRECTIVES.get(letter)
-        if directive is None:
-            raise bad_argument(f"format_date() knows no directive %{letter}", hint=f"%{' %'.join(_DIRECTIVES)}")
-        text += directive(at) + part[1:]
-    return text
+    return "".join(piece if isinstance(piece, str) else piece(at) for piece in _directives(format))
 
 
 @function(
     "parse_date(text: string, format?: string, zone?: string) -> string",
     ("parse_date('2025-01-06 08:30')", "2025-01-06T08:30:00Z"),
     ("parse_date('06.01.2025', '%d.%m.%Y', 'Europe/Chisinau')", "2025-01-06T00:00:00+02:00"),
+    literals=_LITERALS,
 )
 def parse_date(text: str, format: str | None = None, zone: str | None = None) -> str:  # noqa: A002
     """The instant that the text names: ISO 8601 (also a date alone), or by the directives that strptime takes."""
@@ -133,6 +181,7 @@ def parse_date(text: str, format: str | None = None, zone: str | None = None) ->
     "to_zone(instant: string, zone: string) -> string",
     ("to_zone('2025-06-01T06:30:00Z', 'Europe/Chisinau')", "2025-06-01T09:30:00+03:00"),
     ("to_zone('2025-06-01T09:30:00+03:00', 'UTC')", "2025-06-01T06:30:00Z"),
+    literals=_LITERALS,
 )
 def to_zone(instant: str, zone: str) -> str:
     """The same instant, with the offset of that zone."""
@@ -143,12 +192,12 @@ def to_zone(instant: str, zone: str) -> str:
     "start_of(instant: string, unit: string, zone?: string) -> string",
     ("start_of('2025-01-08T10:15:00Z', 'day')", "2025-01-08T00:00:00Z"),
     ("start_of('2025-01-08T10:15:00Z', 'week', 'Europe/Berlin')", "2025-01-06T00:00:00+01:00"),
+    literals={**_LITERALS, "unit": _calendar_unit},
 )
 def start_of(instant: str, unit: str, zone: str | None = None) -> str:
     """The first instant of its `year`, `month`, `week` (from Monday), `day`, `hour` or `minute`, by its clock."""
     at = _read(instant, zone)
-    if unit not in _UNITS:
-        raise bad_argument(f"start_of() knows no unit {unit!r}", hint=f"one of {', '.join(_UNITS)}")
+    _calendar_unit(unit)
     start = at.replace(second=0, microsecond=0)
     if unit != "minute":
         start = start.replace(minute=0)
@@ -163,11 +212,7 @@ def start_of(instant: str, unit: str, zone: str | None = None) -> str:
 
 def _read(text: str, zone: str | None) -> datetime:
     """The instant in `zone`; without a zone as written, UTC where no offset is written."""
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise bad_argument(f"{text!r} is no ISO 8601 date or instant such as 2025-01-06T08:30:00Z") from error
-    return _in_zone(parsed, zone)
+    return _in_zone(_parsed(text), zone)
 
 
 def _in_zone(parsed: datetime, zone: str | None) -> datetime:
@@ -178,21 +223,6 @@ def _in_zone(parsed: datetime, zone: str | None) -> datetime:
         return parsed if zone is None else parsed.astimezone(target)
     except OverflowError as error:
         raise _out_of_range() from error
-
-
-@lru_cache(maxsize=128)
-def _zone(name: str) -> tzinfo:
-    try:
-        return UTC if name == "UTC" else ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise bad_argument(f"there is no time zone {name!r}", hint="an IANA name such as Europe/Chisinau") from error
-
-
-def _duration(text: str) -> Duration:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise bad_argument(str(error)) from error
 
 
 def _moved(at: datetime, duration: Duration, sign: int) -> datetime:

@@ -28,7 +28,9 @@ def from_json(meter: Meter, text: str) -> Any:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise bad_argument(f"from_json(): {error.msg} at line {error.lineno}, column {error.colno}") from error
+        # The library makes room by the length of the text, and takes what opens much and closes nothing for a lack of it.
+        reason = "the text ends before what it opens is closed" if "memory" in error.msg else error.msg
+        raise bad_argument(f"from_json(): {reason} at line {error.lineno}, column {error.colno}") from error
     meter.spend_whole(value)
     return value
 

@@ -16,10 +16,29 @@ _MAX_PATTERN = 1_000
 _REFERENCE = re.compile(r"\\(\\|[0-9])")
 
 
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> Any:
+    if len(pattern) > _MAX_PATTERN:
+        raise bad_argument(f"a pattern may be at most {_MAX_PATTERN} characters long")
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(pattern, options)
+    except re2.error as error:
+        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0]
+        raise bad_argument(
+            f"{pattern!r} is no pattern: {reason}", hint="back-references and look-around are not supported"
+        ) from error
+
+
+_LITERALS = {"pattern": _compiled}
+
+
 @function(
     "regex_match(text: string, pattern: string) -> boolean",
     ("regex_match('order-17', '^order-[0-9]+$')", True),
     ("regex_match('an order', 'order')", True),
+    literals=_LITERALS,
 )
 def regex_match(text: str, pattern: str) -> bool:
     """Whether the pattern is found anywhere in the text; `^` and `$` tie it to the ends."""
@@ -31,6 +50,7 @@ def regex_match(text: str, pattern: str) -> bool:
     ("regex_extract('order-17', 'order-([0-9]+)')", "17"),
     ("regex_extract('order-17', '[0-9]+')", "17"),
     ("regex_extract('order-17', 'invoice')", None),
+    literals=_LITERALS,
 )
 def regex_extract(text: str, pattern: str, group: float | None = None) -> str | None:
     """The first match's group of that number, 0 being the whole match; null without a match.
@@ -50,6 +70,7 @@ def regex_extract(text: str, pattern: str, group: float | None = None) -> str | 
     ("regex_replace('a1b22', '[0-9]+', '#')", "a#b#"),
     (r"regex_replace('Doe, Jane', '(\w+), (\w+)', '\2 \1')", "Jane Doe"),
     metered=True,
+    literals=_LITERALS,
 )
 def regex_replace(meter: Meter, text: str, pattern: str, replacement: str) -> str:
     r"""With each match replaced; `\1` stands for the first group, `\0` for the match, `\\` for a backslash."""
@@ -70,21 +91,6 @@ def regex_replace(meter: Meter, text: str, pattern: str, replacement: str) -> st
 
 # In fuel: a match, and each piece that is put in its place, cost a microsecond.
 _COST_OF_A_PIECE = 3
-
-
-@lru_cache(maxsize=256)
-def _compiled(pattern: str) -> Any:
-    if len(pattern) > _MAX_PATTERN:
-        raise bad_argument(f"a pattern may be at most {_MAX_PATTERN} characters long")
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        return re2.compile(pattern, options)
-    except re2.error as error:
-        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0]
-        raise bad_argument(
-            f"{pattern!r} is no pattern: {reason}", hint="back-references and look-around are not supported"
-        ) from error
 
 
 def _replacement_pieces(replacement: str, groups: int) -> list[str | int]:

@@ -1,7 +1,7 @@
 """The table of functions: what the decorator enters, what binding an expression's call looks up."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from inspect import cleandoc
 from typing import Any
 
@@ -21,6 +21,7 @@ class Function:
 
     `is_standard`: one of JMESPath's own, so known in strict mode. `is_lazy`: takes its arguments unevaluated, each as
     a callable. `is_metered`: takes the meter first, because its work or its result can outgrow its arguments.
+    `literals` say of parameters, by their names, what a value that is written in the expression has to pass.
     """
 
     signature: Signature
@@ -31,10 +32,23 @@ class Function:
     is_standard: bool = False
     is_lazy: bool = False
     is_metered: bool = False
+    literals: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         return self.signature.name
+
+    def check_literal(self, position: int, value: Any) -> None:
+        """Raises ExpressionError (`bad_argument`) for a value that no call could take there, whatever the others."""
+        self.signature.check_type(position, value)
+        check = self.literals.get(self.signature.parameter(position).name)
+        if check is None:
+            return
+        try:
+            check(value)
+        except ExpressionError as error:
+            error.hint = error.hint or self.signature.text
+            raise
 
 
 STANDARD: dict[str, Function] = {}
@@ -46,6 +60,7 @@ def function(
     standard: bool = False,
     lazy: bool = False,
     metered: bool = False,
+    literals: Mapping[str, Callable[[Any], object]] | None = None,
 ) -> Callable[[Implementation], Implementation]:
     """Enter the decorated function under the name in `signature`; its docstring becomes the reference's text."""
     read = Signature.read(signature)
@@ -62,6 +77,7 @@ def function(
             is_standard=standard,
             is_lazy=lazy,
             is_metered=metered,
+            literals=literals or {},
         )
         return implementation
 

@@ -110,19 +110,20 @@ class Signature:
 
     def check_type(self, position: int, value: Any) -> None:
         """The same for the value at one position."""
-        parameter = self._parameter(position)
+        parameter = self.parameter(position)
         if not parameter.accepts(value):
             hint = "default(value, fallback) answers a null" if value is None else self.text
             raise self._wrong_type(parameter, position, type_name(value), hint)
 
     def check_returned(self, position: int, inner: "Signature") -> None:
         """Raises ExpressionError (`bad_argument`) where nothing that `inner` returns is taken at that position."""
-        parameter = self._parameter(position)
+        parameter = self.parameter(position)
         taken, given = ({kind for kind, _ in types} for types in (parameter.types, _read_types(inner.returns)))
         if not taken & given and "any" not in taken | given:
             raise self._wrong_type(parameter, position, f"the {inner.returns} of {inner.name}()", self.text)
 
-    def _parameter(self, position: int) -> Parameter:
+    def parameter(self, position: int) -> Parameter:
+        """What is taken at that position; a variadic one at all that follow."""
         return self.parameters[min(position, len(self.parameters) - 1)]
 
     def _wrong_type(self, parameter: Parameter, position: int, given: str, hint: str) -> ExpressionError:

@@ -125,6 +125,15 @@ def test_an_unknown_function_is_answered_by_a_near_one():
         ("add(1, upper(params.city))", "second argument, not the string of upper()"),
         ("join(', ', [upper(`1`)])", "upper() takes string"),
         ("map(&upper(`1`), params.list)", "upper() takes string"),
+        ("regex_match(params.city, '(')", "is no pattern"),
+        ("regex_replace(params.city, 'a++', 'b')", "is no pattern"),
+        ("date_add(now, 'PT1X')", "'PT1X'"),
+        ("date_add('tomorrow', 'PT1H')", "no ISO 8601"),
+        ("date_diff(now, event.at, 'fortnights')", "no unit 'fortnights'"),
+        ("format_date(now, '%Q')", "no directive %Q"),
+        ("format_date(now, '%Y', 'Mars/Olympus')", "no time zone 'Mars/Olympus'"),
+        ("start_of(now, 'decade')", "no unit 'decade'"),
+        ("to_zone(now, 'Chisinau')", "no time zone 'Chisinau'"),
     ],
 )
 def test_a_call_that_can_only_fail_does_not_compile(expression, detail):
@@ -147,6 +156,9 @@ def test_a_call_that_can_only_fail_does_not_compile(expression, detail):
         "if_else(params.none == null, 'x', div(1, 0))",
         "max(params.list)",
         "to_number('x')",
+        "date_add(now, params.city, 'Europe/Chisinau')",
+        "parse_date('6.1.2025', '%d.%m.%Y')",
+        "regex_match(params.city, '^[a-z]+$')",
     ],
 )
 def test_a_call_that_may_come_out_right_compiles(expression):
@@ -160,7 +172,7 @@ def test_a_call_that_may_come_out_right_compiles(expression):
         "div(1, 0)",
         "mul(9007199254740992, 2)",
         "sum_by(params.list, &a)",
-        "regex_match('a', '(')",
+        "regex_match('a', join('', ['(']))",
         "upper(params.none)",
     ],
 )
