@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from pipelines.document.problems import Problem, Severity
 from pipelines.expressions import WHOLE, Reference
-from pipelines.expressions.suggestion import did_you_mean
+from pipelines.expressions.suggestion import did_you_mean, nearest
 from pipelines.tools.base import ToolSpec
 
 RESERVED = frozenset({"params", "steps", "run", "task", "event", "now", "secrets", "outputs", "item", "index"})
@@ -124,7 +124,8 @@ class Names:
             detail = f"steps.{step} is used before it is defined"
             yield _problem(pointer, "used_before_defined", detail, "steps run in the order they are written")
         else:
-            hint = did_you_mean(step, self.steps) or self._steps_hint()
+            near = nearest(step, self.steps)
+            hint = f"did you mean steps.{near}?" if near else self._steps_hint()
             yield _problem(pointer, "unknown_step", f"no step is called {step!r}", hint)
 
     def _steps_hint(self) -> str:

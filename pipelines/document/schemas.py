@@ -68,17 +68,41 @@ class Schema:
             yield Breach((), "$ref", str(unbearable))
             return
         for error in self._validator.iter_errors(value):
-            path = tuple(error.instance_path)
-            match error.kind:
-                case Kind.AdditionalProperties(names) | Kind.UnevaluatedProperties(names):
-                    known = _properties(self.source, error.schema_path)
-                    for name in names:
-                        hint = did_you_mean(name, known)
-                        yield Breach((*path, name), error.kind.name, f"the field {name!r} is not known here", hint)
-                case Kind.Required(name):
-                    yield Breach(path, error.kind.name, f"the field {name!r} is required")
-                case _:
-                    yield Breach(path, error.kind.name, _shorten(error.message))
+            yield from self._told(error)
+
+    def _told(self, error: jsonschema_rs.ValidationError) -> Iterator[Breach]:
+        path = tuple(error.instance_path)
+        match error.kind:
+            case Kind.AdditionalProperties(names) | Kind.UnevaluatedProperties(names):
+                known = _properties(self.source, error.schema_path)
+                for name in names:
+                    hint = did_you_mean(name, known)
+                    yield Breach((*path, name), error.kind.name, f"the field {name!r} is not known here", hint)
+            case Kind.Required(name):
+                yield Breach(path, error.kind.name, f"the field {name!r} is required")
+            case Kind.AnyOf(branches) | Kind.OneOfNotValid(branches):
+                yield from self._told_of_choice(error, branches)
+            case _:
+                yield Breach(path, error.kind.name, _shorten(error.message))
+
+    def _told_of_choice(
+        self, error: jsonschema_rs.ValidationError, branches: list[list[jsonschema_rs.ValidationError]]
+    ) -> Iterator[Breach]:
+        """What the branch says that is for values of this type; of several, what each of them says."""
+        path = tuple(error.instance_path)
+        of_type = [branch for branch in branches if not any(_is_of_other_type(each, path) for each in branch)]
+        if len(of_type) == 1:
+            for each in of_type[0]:
+                yield from self._told(each)
+            return
+        missing = [_missing(branch, path) for branch in branches]
+        if all(missing):
+            detail = f"one of the fields {', '.join(map(repr, missing))} is required"
+            yield Breach(path, "required", detail)
+        else:
+            told = (breach for branch in branches for each in branch for breach in self._told(each))
+            details = "; ".join(dict.fromkeys(breach.detail for breach in told))
+            yield Breach(path, error.kind.name, _shorten(f"none of the choices fits: {details}"))
 
 
 def compile_schema(source: Any) -> Schema:
@@ -100,6 +124,20 @@ def _properties(schema: Any, path: list[str | int]) -> list[str]:
             schema = schema[key]
     known = schema.get("properties") if isinstance(schema, Mapping) else None
     return list(known) if isinstance(known, Mapping) else []
+
+
+def _is_of_other_type(error: jsonschema_rs.ValidationError, path: tuple[str | int, ...]) -> bool:
+    """Whether the error says that what stands at `path` is of another type than is taken there."""
+    return isinstance(error.kind, Kind.Type) and tuple(error.instance_path) == path
+
+
+def _missing(branch: list[jsonschema_rs.ValidationError], path: tuple[str | int, ...]) -> str | None:
+    """The field whose lack at `path` is all that a branch complains of."""
+    match [(error.kind, tuple(error.instance_path)) for error in branch]:
+        case [(Kind.Required(name), place)] if place == path:
+            return str(name)
+        case _:
+            return None
 
 
 def _shorten(message: str) -> str:

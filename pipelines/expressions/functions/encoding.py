@@ -28,7 +28,7 @@ def from_json(meter: Meter, text: str) -> Any:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        # The library makes room by the length of the text, and takes what opens much and closes nothing for a lack of it.
+        # The library makes room by a text's length; where much is opened and nothing closed, it names a lack of it.
         reason = "the text ends before what it opens is closed" if "memory" in error.msg else error.msg
         raise bad_argument(f"from_json(): {reason} at line {error.lineno}, column {error.colno}") from error
     meter.spend_whole(value)

@@ -142,7 +142,7 @@ def test_a_document_with_one_mistake_has_that_problem_alone(written, pointer, co
         (document({"uses": "echo", "timeout_seconds": 5}), "write timeout: PT30S"),
         (document({"id": "sum", "set": {}}, {"set": {"a": "${sum}"}}), "did you mean steps.sum?"),
         (document({"set": {"a": "${city}"}}, params={"city": 1}), "did you mean params.city?"),
-        (document({"id": "weather", "set": {}}, {"set": {"a": "${steps.wether.t}"}}), "did you mean 'weather'?"),
+        (document({"id": "weather", "set": {}}, {"set": {"a": "${steps.wether.t}"}}), "did you mean steps.weather?"),
         (document({"set": {"a": "${uper('a')}"}}), "did you mean 'upper'?"),
     ],
 )
