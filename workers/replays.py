@@ -1,12 +1,13 @@
 """Do a run again from one of its steps: a new run that begins with what the old one has finished before it."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.db import connection, transaction
 
 from pipelines.document import DocumentInvalid, compile_document
-from pipelines.engine.ports import StepState
-from pipelines.engine.replaying import CannotReplay, kept_paths
+from pipelines.engine.ports import StepEntry, StepState
+from pipelines.engine.replaying import CannotReplay, LastBodies, kept_paths
 from pipelines.servers.offers import current_catalog
 from scheduling.audit.operations import Actor, record
 from scheduling.errors import Conflict, IllegalTransition, NotValid
@@ -49,7 +50,7 @@ def replay_run(*, actor: Actor, run: Run, from_step: str = "", newest: bool = Fa
         raise IllegalTransition("An archived task cannot run.", allowed_actions=())
     revision = task.current_revision if newest else old.revision
     require_fitting_params(revision.document, old.params or {})
-    is_kept = _kept(old, revision.document, from_step) if from_step else None
+    new_path = _new_paths(old, revision.document, from_step) if from_step else None
     start = Start(
         task_id=task.pk,
         trigger_kind=TriggerKind.REPLAY,
@@ -65,30 +66,44 @@ def replay_run(*, actor: Actor, run: Run, from_step: str = "", newest: bool = Fa
         (admitted,) = admit(cursor, [start])
     assert admitted.run_id is not None, "only an occurrence of a schedule can have its run already"
     made = with_due_work().get(pk=admitted.run_id)
-    copied = 0 if is_kept is None or made.state == RunState.SKIPPED else _copy(old, made, is_kept)
+    copied = 0 if new_path is None or made.state == RunState.SKIPPED else _copy(old, made, new_path)
     after = {"replay_of": str(old.pk), "from": from_step, "revision": revision.number, "steps_kept": copied}
     record(actor=actor, action="run.replay", target=made, after=after)
     return made
 
 
-def _kept(old: Run, document: Any, from_step: str) -> Any:
+NewPath = Callable[[str], str | None]
+
+
+def _new_paths(old: Run, document: Any, from_step: str) -> NewPath:
+    """Where an entry of the old run stands in the new one, None where it does not."""
     try:
         before = compile_document(old.revision.document, catalog=current_catalog())
-        return kept_paths(before, compile_document(document, catalog=current_catalog()), from_step)
+        is_kept = kept_paths(before, compile_document(document, catalog=current_catalog()), from_step)
     except CannotReplay as error:
         raise NotValid.at("/from", "unknown_step", f"{str(error)[:1].upper()}{str(error)[1:]}.", error.hint) from error
     except DocumentInvalid as error:
         raise Conflict(f"Its document cannot be used on this host: {error}") from error
+    bodies = LastBodies(before, _outline(old))
+    return lambda path: bodies.path(path) if is_kept(path) else None
 
 
-def _copy(old: Run, made: Run, is_kept: Any) -> int:
-    """The finished entries, as they are; how many."""
-    finished = [
-        StepRun(run_id=made.pk, **{name: getattr(step, name) for name in _COPIED})
-        for step in StepRun.objects.filter(run_id=old.pk).order_by("pk").iterator()
-        if (step.state in (StepState.SUCCEEDED, StepState.SKIPPED) or step.is_tolerated) and is_kept(step.path)
-    ]
-    for entry in finished:
-        entry.run_attempt = 1
+def _outline(run: Run) -> Iterator[StepEntry]:
+    """The journal of a run without what its steps were given and gave."""
+    rows = StepRun.objects.filter(run_id=run.pk).order_by("pk")
+    for path, kind, state, attempt, run_attempt in rows.values_list("path", "kind", "state", "attempt", "run_attempt"):
+        yield StepEntry(path=path, kind=kind, state=StepState(state), attempt=attempt, run_attempt=run_attempt)
+
+
+def _copy(old: Run, made: Run, new_path: NewPath) -> int:
+    """The finished entries, as they are, under their paths in the new run; how many."""
+    finished: list[StepRun] = []
+    for step in StepRun.objects.filter(run_id=old.pk).order_by("pk").iterator():
+        if step.state not in (StepState.SUCCEEDED, StepState.SKIPPED) and not step.is_tolerated:
+            continue
+        path = new_path(step.path)
+        if path is not None:
+            values = {name: getattr(step, name) for name in _COPIED}
+            finished.append(StepRun(run_id=made.pk, **{**values, "path": path, "run_attempt": 1}))
     StepRun.objects.bulk_create(finished, batch_size=_BATCH)
     return len(finished)

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from pipelines.document.nodes import LOOPS, Pipeline, Step, blocks_of, walk
 from pipelines.engine.paths import shown_path
+from pipelines.engine.ports import StepEntry
+from pipelines.engine.tries import group_by_path
 from pipelines.expressions.suggestion import did_you_mean
 
 _INDEX = re.compile(r"\[\d+\]$")
-_MARKED = re.compile(r"([a-z0-9_]+)~\d+\.")
 
 
 class CannotReplay(ValueError):
@@ -27,7 +29,7 @@ def kept_paths(old: Pipeline, new: Pipeline, from_step: str) -> Callable[[str], 
     loop, or among those that run last.
     """
     order = list(walk(new.steps))
-    around = _around(new.steps, from_step)
+    around = next((containers for step, containers in _placed(new.steps, ()) if step.id == from_step), None)
     if around is None:
         hint = did_you_mean(from_step, [step.id for step in order])
         raise CannotReplay(f"the document has no step {from_step!r} among its steps", hint)
@@ -39,31 +41,64 @@ def kept_paths(old: Pipeline, new: Pipeline, from_step: str) -> Callable[[str], 
     for step in order:
         if step.id == from_step:
             break
-        if step.id not in anew and step.id in known and _is_alike(known[step.id], step):
+        if step.id not in anew and step.id in known and _is_alike(old, known[step.id], new, step):
             kept.add(step.id)
-
-    def is_kept(path: str) -> bool:
-        outermost = _INDEX.sub("", shown_path(path).partition(".")[0])
-        return outermost in kept and kept.issuperset(_MARKED.findall(path))
-
-    return is_kept
+    return lambda path: _INDEX.sub("", shown_path(path).partition(".")[0]) in kept
 
 
-def _around(steps: Iterable[Step], wanted: str) -> list[Step] | None:
-    """The containers around the step, outermost first; None where it is not among these."""
+class LastBodies:
+    """Where the entries of an old run stand in one that has tried no container twice: those of the last body of each
+    under the path of its first, those of bodies that were given up nowhere."""
+
+    def __init__(self, pipeline: Pipeline, history: Iterable[StepEntry]) -> None:
+        self._tries = group_by_path(history)
+        self._around = {step.id: around for step, around in _placed(pipeline.steps, ())}
+
+    def path(self, path: str) -> str | None:
+        """The path of an entry in the new run, None where it has none."""
+        step = _INDEX.sub("", path.rpartition(".")[2])
+        rest, before = path, ""
+        for container in self._around.get(step, ()):
+            body, rest, prefix = _enter_body(container, rest)
+            if body != self._tries[before + container.id].last_body:
+                return None
+            before += prefix
+            if isinstance(container.body, LOOPS):
+                iteration, _, rest = rest.partition(".")
+                before += f"{iteration}."
+        return shown_path(path)
+
+
+def _enter_body(container: Step, path: str) -> tuple[int, str, str]:
+    """Which body of the container a path below it stands in, the path inside of that, and what led there."""
+    marked = re.match(rf"{container.id}~(\d+)\.", path)
+    return (1, path, "") if marked is None else (int(marked[1]), path[marked.end() :], marked[0])
+
+
+def _placed(steps: Iterable[Step], around: tuple[Step, ...]) -> Iterator[tuple[Step, tuple[Step, ...]]]:
+    """Each step with the containers around it, outermost first."""
     for step in steps:
-        if step.id == wanted:
-            return []
+        yield step, around
         for block in blocks_of(step.body):
-            inside = _around(block, wanted)
-            if inside is not None:
-                return [step, *inside]
-    return None
+            yield from _placed(block, (*around, step))
 
 
-def _is_alike(one: Step, other: Step) -> bool:
-    """Whether a result of the one may stand for the other's: the same kind, tool, and steps inside."""
+def _is_alike(old: Pipeline, one: Step, new: Pipeline, other: Step) -> bool:
+    """Whether a result of the one may stand for the other's: the same kind, tool, and steps inside. Steps that are
+    known by their number are another's as soon as one is put in before them: nothing of them may differ."""
+    source, newer = _source(old, one), _source(new, other)
+    if "id" not in source or "id" not in newer:
+        return bool(source == newer)
     return (one.kind, one.uses) == (other.kind, other.uses) and list(_ids(one)) == list(_ids(other))
+
+
+def _source(pipeline: Pipeline, step: Step) -> Any:
+    """The step as it is written in the document."""
+    found: Any = pipeline.source
+    for token in step.pointer.split("/")[1:]:
+        name = token.replace("~1", "/").replace("~0", "~")
+        found = found[int(name)] if isinstance(found, list) else found[name]
+    return found
 
 
 def _ids(step: Step) -> Iterator[str]:

@@ -13,7 +13,7 @@ from scheduling.errors import IllegalTransition, NotValid
 from scheduling.models import AuditEntry, DueWork, Event, Run
 from scheduling.tasks.operations import archive_task, update_task
 from tests.db.api.gateway import gateway_of
-from tests.db.workers.test_execution import Tools, run_once
+from tests.db.workers.test_execution import Tools, refusing, run_once
 from tests.factories import OperatorFactory
 from tests.invariants import broken_invariants
 from tests.workers_support import due_work, run_of
@@ -84,6 +84,34 @@ def test_a_failed_run_is_replayed_from_before_the_step_that_failed():
 
     made.refresh_from_db()
     assert (made.state, [path for path, *_ in tools.calls]) == ("succeeded", ["b", "c"])
+
+
+@pytest.mark.parametrize("container", ["try", "parallel"])
+def test_what_a_container_did_in_its_second_try_is_kept(container: str):
+    inside = [{"id": "m", "uses": "test.call", "with": {}}]
+    bodies: dict[str, dict[str, Any]] = {
+        "try": {"try": inside, "finally": [{"id": "done", "set": {}}]},
+        "parallel": {"parallel": {"branches": {"x": inside}}},
+    }
+    document = {
+        "version": 1,
+        "steps": [
+            {"id": "box", "retry": {"max_attempts": 2, "initial": "PT0.01S"}, **bodies[container]},
+            {"id": "after", "if": "steps.m.it == 1", "uses": "test.call", "with": {}},
+        ],
+        "outputs": {"m": "${steps.m.it}", "after": "${steps.after.it}"},
+    }
+    work = due_work(document, params={"n": 5})
+    run_once(Tools(answers=[refusing(), {"it": 1}, {"it": 2}]))
+    assert run_of(work).output == {"m": 1, "after": 2}
+
+    made = replay_run(actor=ACTOR, run=run_of(work), from_step="after")
+    tools = go_on({"it": 3})
+
+    made.refresh_from_db()
+    assert made.output == {"m": 1, "after": 3}
+    assert len(tools.calls) == 1
+    assert {step.path for step in StepRun.objects.filter(run=made)} - {"done"} == {"m", "box", "after"}
 
 
 def test_the_newest_revision_may_be_run():

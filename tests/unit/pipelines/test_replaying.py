@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from pipelines.document import compile_document
-from pipelines.engine.replaying import CannotReplay, kept_paths
+from pipelines.engine.ports import StepEntry, StepState
+from pipelines.engine.replaying import CannotReplay, LastBodies, kept_paths
 from tests.unit.pipelines.world import CATALOG
 
 
@@ -29,7 +30,7 @@ WHOLE = document(
     call("e"),
     **{"finally": [call("last")]},
 )
-LOOP, BOX = ["each", "each[0].in_loop"], ["box", "b", "c", "d", "caught", "box~2.b"]
+LOOP, BOX = ["each", "each[0].in_loop"], ["box", "b", "c", "d", "caught"]
 PATHS = ["a", *LOOP, *BOX, "both", "left", "right", "e", "last"]
 
 
@@ -73,3 +74,69 @@ def test_of_a_newer_document_only_what_means_the_same_is_kept() -> None:
     is_kept = kept_paths(WHOLE, newer, "e")
 
     assert [path for path in [*PATHS, "new"] if is_kept(path)] == ["a"]
+
+
+def test_steps_without_ids_are_the_same_where_nothing_of_them_differs() -> None:
+    """`step_2` is another step as soon as one is put in before it."""
+    one, two, three = ({"uses": "echo", "with": {"n": n}} for n in (1, 2, 3))
+    old = document(one, two, call("named"), call("end"))
+    newer = document(one, three, call("named"), call("end"))
+
+    is_kept = kept_paths(old, newer, "end")
+
+    assert [path for path in ["step_1", "step_2", "named", "end"] if is_kept(path)] == ["step_1", "named"]
+
+
+def entry(path: str, state: str, attempt: int = 1, run_attempt: int = 1) -> StepEntry:
+    return StepEntry(path=path, kind="", state=StepState(state), attempt=attempt, run_attempt=run_attempt)
+
+
+BOXES = document(
+    {
+        "id": "box",
+        "try": [
+            call("b"),
+            loop("each", call("x"), {"id": "in", "try": [call("y")], "finally": [call("z")]}),
+        ],
+        "finally": [call("f")],
+    },
+    call("e"),
+)
+
+
+def test_of_a_container_that_was_tried_again_the_last_body_stands() -> None:
+    history = [
+        entry("b", "succeeded"),
+        entry("each[0].x", "succeeded"),
+        entry("each", "failed"),
+        entry("box", "failed"),
+        entry("box~2.b", "succeeded", 2),
+        entry("box~2.each[0].x", "succeeded", 2),
+        entry("box~2.each[0].in", "failed"),
+        entry("box~2.each[0].in~2.y", "succeeded"),
+        entry("box~2.each[0].in", "succeeded", 2),
+        entry("box~2.each", "failed", 2),
+        entry("box~2.each~2.each[0].x", "succeeded", 3),
+        entry("box~2.each", "succeeded", 3),
+        entry("box", "succeeded", 2),
+    ]
+    bodies = LastBodies(BOXES, history)
+
+    assert {each.path: bodies.path(each.path) for each in history} == {
+        "b": None,
+        "each[0].x": None,
+        "each": None,
+        "box": "box",
+        "box~2.b": "b",
+        "box~2.each[0].x": None,
+        "box~2.each[0].in": None,
+        "box~2.each[0].in~2.y": None,
+        "box~2.each": "each",
+        "box~2.each~2.each[0].x": "each[0].x",
+    }
+
+
+def test_another_attempt_of_the_run_goes_on_in_the_body_that_it_finds() -> None:
+    history = [entry("b", "succeeded"), entry("box", "failed"), entry("box", "succeeded", 2, 2)]
+
+    assert LastBodies(BOXES, history).path("b") == "b"
