@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-ASKING_KINDS = frozenset(
-    {"approval", "wait_for_event", "run"}
-)  # the kinds of steps whose `started` entries are questions
+# The kinds of steps whose `started` entries may be questions; of a tool, where its call is in doubt.
+ASKING_KINDS = frozenset({"approval", "wait_for_event", "run", "tool"})
 
 _SOON = timedelta(seconds=1)
 

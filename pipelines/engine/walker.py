@@ -13,6 +13,7 @@ from pipelines.document.nodes import LOOPS, Step, SucceedBody, ToolBody, blocks_
 from pipelines.engine.attempts import Attempt, Line, Surroundings
 from pipelines.engine.bounded import run_bounded
 from pipelines.engine.branches import Branch, Going, calm_down, stopping
+from pipelines.engine.doubt import Ask, verdict
 from pipelines.engine.paths import shown_path
 from pipelines.engine.ports import StepEntry, StepState
 from pipelines.engine.scopes import Scope
@@ -23,7 +24,6 @@ from pipelines.engine.tries import Tries, group_by_path, recorded_error
 from pipelines.engine.values import holds
 from pipelines.engine.ways_out import Park, RunOver, Stopped, Succeed, Wait, WayOut
 from pipelines.errors import ErrorClass, PipelineError
-from pipelines.tools.base import InDoubt, SideEffect
 
 # A wait beyond this gives the slot away; a shorter one costs less than being claimed again.
 PARK_AFTER: Final = timedelta(seconds=2)
@@ -164,30 +164,31 @@ class Walker:
                 await self._interrupt(last, tries)
                 return None
             return None if step.lasts else await self._resolve_doubt(step, tries, scope, last)
-        run_attempt = self._surroundings.context.run_attempt
+        run_attempt, error = self._surroundings.context.run_attempt, recorded_error(last)
         if last.state is not StepState.FAILED or last.run_attempt != run_attempt:
             return None
-        error = recorded_error(last)
         due_at = tries.next_due(step.retry, error, run_attempt=run_attempt, rng=None)
         if due_at is None:
             raise error
         return due_at
 
     async def _resolve_doubt(self, step: Step, tries: Tries, scope: Scope, intent: StepEntry) -> datetime | None:
-        """A call was about to be made and its result is not known: the tool says what then."""
-        spec = step.body.spec if isinstance(step.body, ToolBody) else None
-        if spec is None or spec.side_effect is not SideEffect.EFFECT or spec.in_doubt is InDoubt.RETRY:
+        """A call was about to be made and its result is not known: the tool says what then. Raises Park to ask."""
+        answers = self._surroundings.answers
+        found = verdict(step.body.spec if isinstance(step.body, ToolBody) else None, intent, answers)
+        if found is None:
             await self._interrupt(intent, tries)
             return None
-        ended = replace(intent, finished_at=self._surroundings.clock.now())
-        error = PipelineError(
-            code="in_doubt",
-            error_class=ErrorClass.PERMANENT,
-            detail=f"the worker was lost while it called {spec.name}; whether the call was made is not known",
-        )
-        context = self._surroundings.context
-        failed = replace(ended, state=StepState.FAILED, run_attempt=context.run_attempt)
-        return await self._fail(self._attempt(step, tries, scope), tries, failed, error, has_effect=True)
+        run_attempt = self._surroundings.context.run_attempt
+        if isinstance(found, Ask):
+            if answers.is_withdrawn(intent.path, intent.attempt):
+                await self._interrupt(intent, tries)
+                intent = replace(intent, attempt=self._next_number(intent.path, tries), run_attempt=run_attempt)
+            await self._keep_begun(replace(intent, question=found.question), tries, scope)
+            raise Park(found.until, intent.path, asked=True)
+        ended = replace(intent, state=StepState.FAILED, finished_at=self._surroundings.clock.now())
+        failed = replace(ended, run_attempt=run_attempt)
+        return await self._fail(self._attempt(step, tries, scope), tries, failed, found, has_effect=True)
 
     async def _interrupt(self, intent: StepEntry, tries: Tries) -> None:
         """An attempt that has begun and comes to nothing; the next one begins."""
@@ -245,14 +246,17 @@ class Walker:
             if wait.question is None and wait.until - self._surroundings.clock.now() <= PARK_AFTER:
                 tries.add(entry)
             else:
-                try:
-                    await self._keep(entry, tries, attempt.scope, barrier=True)
-                except Stopped:
-                    await self._cancel_begun(tries)
-                    raise
-        if wait.question is not None:
-            raise Park(wait.until, attempt.path, asked=True)
-        return wait.until
+                await self._keep_begun(entry, tries, attempt.scope)
+        if wait.question is None:
+            return wait.until
+        raise Park(wait.until, attempt.path, asked=True)
+
+    async def _keep_begun(self, entry: StepEntry, tries: Tries, scope: Scope) -> None:
+        try:
+            await self._keep(entry, tries, scope, barrier=True)
+        except Stopped:
+            await self._cancel_begun(tries)
+            raise
 
     def _attempt(self, step: Step, tries: Tries, scope: Scope) -> Attempt:
         begun = tries.last if step.lasts and tries.last and tries.last.state is StepState.STARTED else None
@@ -298,8 +302,7 @@ class Walker:
 
     async def _carry_out(self, attempt: Attempt, tries: Tries) -> StepEntry:
         """The entry of an attempt that succeeded or was skipped. Raises PipelineError."""
-        step = attempt.step
-        condition = step.condition if attempt.begun is None else None
+        step, condition = attempt.step, None if attempt.begun else attempt.step.condition
         if condition is not None and not holds(condition, attempt.names, f"{step.pointer}/if"):
             return attempt.entry(StepState.SKIPPED)
         if not tries.was_started:

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db.models import Case, CharField, F, QuerySet, Value, When
 
+from pipelines.engine.doubt import ABOUT_DOUBT
 from scheduling.agents.models import Agent, Operator
 from scheduling.agents.roles import Role, role_of
 from scheduling.audit.models import ActorKind
@@ -46,8 +47,11 @@ def visible_approvals(agent: Agent | None) -> QuerySet[Question]:
 
 
 def objection_to(actor: Actor, approval: Question, run: Run) -> str | None:
-    """Why this actor may not decide, in words; None where they may. Reads the operator's groups."""
-    if run.triggered_by == str(actor):
+    """Why this actor may not decide, in words; None where they may. Reads the operator's groups.
+
+    About a call in doubt whoever started the run may decide: that is no approval of what they do.
+    """
+    if run.triggered_by == str(actor) and approval.asks.get("about") != ABOUT_DOUBT:
         return "Nobody decides about a run that they have started."
     if actor.kind == ActorKind.AGENT and actor.id == str(run.agent_id):
         return "An agent does not decide about the runs of its own tasks."

@@ -71,6 +71,7 @@ CATALOG = FakeCatalog(
         secrets=frozenset({ANY_SECRET}),
     ),
     spec("charge", SideEffect.EFFECT, in_doubt=InDoubt.FAIL),
+    spec("transfer", SideEffect.EFFECT, in_doubt=InDoubt.ASK),
     spec("declared", call=None, examples=({"input": {}, "output": {"ok": True}},)),
 )
 
