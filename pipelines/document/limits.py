@@ -20,8 +20,9 @@ MAX_CONCURRENCY: Final = 50
 # Attempts of one step in one attempt of the run.
 MAX_ATTEMPTS: Final = 100
 
-# Encoded size of one result, and of the values of a run.
+# Encoded size of one result, and of all results of a run.
 MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
+MAX_RUN_BYTES: Final = 64 * 1024 * 1024
 
 # From the start of a wait to its end.
 MAX_WAIT: Final = timedelta(days=3660)

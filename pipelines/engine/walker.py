@@ -9,8 +9,9 @@ from functools import partial
 from random import Random
 from typing import Any, Final
 
-from pipelines.document.nodes import LOOPS, Step, SucceedBody, ToolBody, blocks_of, seen_behind
+from pipelines.document.nodes import Step, SucceedBody, ToolBody, seen_behind
 from pipelines.engine.attempts import Attempt, Line, Surroundings
+from pipelines.engine.begun import Begun
 from pipelines.engine.bounded import run_bounded
 from pipelines.engine.branches import Branch, Going, calm_down, stopping
 from pipelines.engine.doubt import Ask, verdict
@@ -18,6 +19,7 @@ from pipelines.engine.paths import shown_path
 from pipelines.engine.ports import StepEntry, StepState
 from pipelines.engine.scopes import Scope
 from pipelines.engine.simulated import fixture_result
+from pipelines.engine.sizes import RunSize
 from pipelines.engine.steps import INTERPRETERS
 from pipelines.engine.together import OnEnd, SideBySide
 from pipelines.engine.tries import Tries, group_by_path, recorded_error
@@ -39,11 +41,12 @@ class Walker:
     ) -> None:
         self._surroundings = surroundings
         self._rng = rng
+        self._size = RunSize(history)
         self._tries: defaultdict[str, Tries] = group_by_path(history)
         self._started = sum(tries.was_started for tries in self._tries.values())
         self._max_steps = max_steps
         self._most = max_steps
-        self._begun = set(self._tries)
+        self._begun = Begun(self._tries, surroundings.context.run_attempt)
         self._numbers: dict[str, int] = {}
         for path, tries in self._tries.items():
             self._numbers[shown_path(path)] = max(tries.next_attempt - 1, self._numbers.get(shown_path(path), 0))
@@ -88,7 +91,7 @@ class Walker:
         last = tries.last
         if last is not None and last.state is StepState.FAILED:
             await self._pick_up(step, tries, scope)
-        if step.is_container and self._has_begun_inside(step, scope):
+        if step.is_container and self._begun.any_inside(step, scope):
             return
         if scope.branch.going is Going.STOPPING:
             await self._cancel_begun(tries)
@@ -113,24 +116,6 @@ class Walker:
             output = {"error": error.as_dict()}
         return attempt.entry(StepState.SUCCEEDED, output=output)
 
-    def _has_begun(self, steps: Sequence[Step], scope: Scope) -> bool:
-        """True where any of them, or any step inside of them, was tried."""
-        return any(scope.path(step) in self._begun or self._has_begun_inside(step, scope) for step in steps)
-
-    def _has_begun_inside(self, container: Step, scope: Scope) -> bool:
-        return self._has_begun_in(container, self._inside(container, scope))
-
-    def _has_begun_in(self, container: Step, inside: Scope) -> bool:
-        if isinstance(container.body, LOOPS):
-            iterations = f"{inside.path(container)}["
-            return any(path.startswith(iterations) for path in self._begun)
-        return any(self._has_begun(block, inside) for block in blocks_of(container.body))
-
-    def _inside(self, container: Step, scope: Scope) -> Scope:
-        """Where the steps of a container stand, in the body that its next attempt carries out."""
-        tries = self._tries[scope.path(container)]
-        return scope.in_body(container, tries.next_body(self._surroundings.context.run_attempt))
-
     def _recall(self, container: Step, scope: Scope) -> None:
         """A container that has ended is not entered again, but what is inside of it has its results."""
         inside = scope.in_body(container, self._tries[scope.path(container)].last_body)
@@ -142,7 +127,7 @@ class Walker:
         """Containers, loops and retries included, a run starts so many steps and no more. A container without an entry
         had been counted before the run was taken up again, if something in it had begun."""
         self._started += 1
-        if step.is_container and self._has_begun_in(step, scope):
+        if step.is_container and self._begun.any_within(step, scope):
             return
         if self._started > (self._most if scope.runs_last else self._max_steps):
             self._most = max(self._most, self._max_steps + _STEPS_IN_THE_END)
@@ -265,7 +250,7 @@ class Walker:
             step=step,
             path=path,
             number=self._next_number(path, tries) if begun is None else begun.attempt,
-            scope=self._inside(step, scope) if step.is_container else scope,
+            scope=self._begun.inside(step, scope) if step.is_container else scope,
             surroundings=self._surroundings,
             run_steps=self.run_steps,
             run_together=self.run_together,
@@ -310,6 +295,7 @@ class Walker:
         if step.is_container and step.lasts and attempt.begun is None:
             await self._keep(attempt.entry(StepState.STARTED), tries, attempt.scope, barrier=False)
         output = await self._output(attempt)
+        self._size.add(output, runs_last=attempt.scope.runs_last)
         return attempt.entry(StepState.SUCCEEDED, output=output)
 
     async def _fail(
@@ -339,7 +325,7 @@ class Walker:
             pointer, clock = f"{step.pointer}/simulate", attempt.fixture_clock
             return await fixture_result(fixture, attempt.names, pointer, timeout=step.timeout, clock=clock)
         if step.is_container and step.timeout is not None:
-            has_begun = attempt.begun is not None and self._has_begun_in(step, attempt.scope)
+            has_begun = attempt.begun is not None and self._begun.any_within(step, attempt.scope)
             return await run_bounded(attempt, attempt.started_at + step.timeout, has_begun=has_begun)
         return await INTERPRETERS[type(step.body)](step.body, attempt)
 
@@ -355,7 +341,7 @@ class Walker:
             owner=scope.branch,
             on_end=on_end,
         )
-        begun = [place for place, line in enumerate(lines) if self._has_begun(line.steps, line.scope)]
+        begun = [place for place, line in enumerate(lines) if self._begun.any_of(line.steps, line.scope)]
         if scope.branch.going is Going.STOPPING:
             await side_by_side.give_up(begun)
         if scope.branch.going is Going.LOOKING:
