@@ -21,6 +21,14 @@ class Event(models.Model):
         db_default=0,
         help_text="How many runs, each started by an event, stand between this and the outside.",
     )
+    simulated = models.BooleanField(default=False, db_default=False, help_text="A simulated run has led to it.")
+    caused_by = models.CharField(
+        max_length=120,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Whoever did what led to it, as text; empty where a clock did. The runs that it starts are theirs.",
+    )
     agent = models.ForeignKey(Agent, null=True, on_delete=models.SET_NULL, related_name="events")
     is_unheard = models.BooleanField(
         default=False, db_default=False, help_text="It is stored, and the runs that it starts have yet to be."

@@ -70,13 +70,25 @@ def publish(*, actor: Actor, topic: str, payload: Mapping[str, Any] | None = Non
 
 
 def _publish(
-    *, actor: Actor, topic: str, payload: Mapping[str, Any] | None, depth: int, is_backfilled: bool = False
+    *,
+    actor: Actor,
+    topic: str,
+    payload: Mapping[str, Any] | None,
+    depth: int,
+    is_backfilled: bool = False,
+    caused_by: str = "",
 ) -> Published:
     values = parse(EventDefinition, {"topic": topic, "payload": {} if payload is None else payload})
     if values["topic"] in RESERVED and actor.kind != ActorKind.SYSTEM:
         raise NotValid.at("/topic", "reserved_topic", "Ordinaut alone publishes on this topic.", "Choose another one.")
     agent_id = actor.id if actor.kind == ActorKind.AGENT else None
-    event = store(topic=values["topic"], payload=values["payload"], agent_id=agent_id, depth=depth)
+    event = store(
+        topic=values["topic"],
+        payload=values["payload"],
+        agent_id=agent_id,
+        depth=depth,
+        caused_by=caused_by or ("" if actor.kind == ActorKind.SYSTEM else str(actor)),
+    )
     run_ids = start_runs_of(event, is_backfilled=is_backfilled)
     record(
         actor=actor,
@@ -120,6 +132,7 @@ def _publish_once(run_id: str, key: str, topic: str, payload: Mapping[str, Any])
         payload=payload,
         depth=1 + event_depth(run),
         is_backfilled=run.is_backfilled,
+        caused_by=run.triggered_by,
     )
     record.body = {"id": str(published.event.pk), "runs": [str(each) for each in published.run_ids]}
     record.save(update_fields=["body"])
@@ -134,12 +147,15 @@ def store(
     depth: int,
     event_id: UUID | None = None,
     is_unheard: bool = False,
+    simulated: bool = False,
+    caused_by: str = "",
 ) -> Event:
     """Write an event of a valid topic and its way out. Requires an open transaction; starts nothing. Worker hosts look
     for the runs that wait for it after the commit.
 
     `event_id` is for what must be told once, and follows from what that is: IntegrityError where it was told before.
     `is_unheard`: the runs that it starts are started by `hear`, in another transaction, which may be tried again.
+    `simulated`: a rehearsal has led to it, and no run that acts for real waits for it. `caused_by` has led to it.
     """
     event = Event.objects.create(
         id=event_id or new_id(),
@@ -148,7 +164,9 @@ def store(
         agent_id=agent_id,
         depth=depth,
         is_unheard=is_unheard,
-        is_unmatched=True,
+        is_unmatched=not simulated,
+        simulated=simulated,
+        caused_by=caused_by,
     )
     after_commit(QUESTIONS_CHANNEL)
     event.refresh_from_db(fields=["created_at"])

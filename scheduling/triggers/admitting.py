@@ -184,6 +184,7 @@ def _start(schedule: Schedule, moment: Moment) -> Start:
         event_id=moment.event.pk,
         simulated=moment.simulated,
         is_backfilled=moment.is_backfilled,
+        triggered_by=moment.event.caused_by,
     )
 
 

@@ -59,6 +59,8 @@ def settle_check(run: Run) -> None:
         },
         agent_id=run.agent_id,
         depth=1,
+        simulated=run.simulated,
+        caused_by=run.triggered_by,
     )
     _account_before_last(schedule)
     started = start(

@@ -212,7 +212,8 @@ def _act_on(run_id: UUID) -> None:
 def start_followers(run: Run) -> list[UUID]:
     """Start the tasks that follow the run's task. The end becomes an event only where somebody follows.
 
-    A simulated run's followers are simulated: what a rehearsal leads to is a rehearsal. What a backfill leads to has
+    A simulated run's followers are simulated: what a rehearsal leads to is a rehearsal, and no run that acts for real
+    takes its event. Followers are started by whoever started the run. What a backfill leads to has
     the lowest priority, as its own runs: it would else take all the slots that these leave. Nobody follows a run that
     was skipped: it has waited, and never begun.
     """
@@ -239,9 +240,12 @@ def start_followers(run: Run) -> list[UUID]:
             "output": run.output,
             "error": run.error,
             "scheduled_for": run.scheduled_for.isoformat() if run.scheduled_for else None,
+            "simulated": run.simulated,
         },
         agent_id=run.agent_id,
         depth=1 + event_depth(run),
+        simulated=run.simulated,
+        caused_by=run.triggered_by,
     )
     moment = Moment(
         event=event,

@@ -166,7 +166,9 @@ def _judged(question: Question, event: Mapping[str, Any]) -> dict[str, Any] | No
 def _past_of(question: Question, *, behind: UUID | None) -> Iterator[Event]:
     """The events that may answer a question, in the order in which they were made."""
     since = question.run.created_at - timedelta(seconds=question.asks.get("buffered", 0))
-    stored = Event.objects.filter(_matching(question.topic), pk__gte=first_id_at(since - _SKEW), created_at__gte=since)
+    stored = Event.objects.filter(
+        _matching(question.topic), pk__gte=first_id_at(since - _SKEW), created_at__gte=since, simulated=False
+    )
     while page := list(_behind(stored.order_by("pk"), behind)[:PAGE]):
         yield from page
         behind = page[-1].pk

@@ -97,7 +97,8 @@ def test_relaxed_mode_understands_all_of_strict_mode(expression, data):
     try:
         compiled = compile_expression(expression)
     except ExpressionError as error:
-        if error.code != "bad_argument":  # a call that fails whatever the data, in a place that this data does not reach
+        # A call that fails whatever the data, in a place that this data does not reach.
+        if error.code != "bad_argument":
             raise
     else:
         assert normal(compiled.evaluate(data)) == strict[1]
