@@ -3,7 +3,7 @@
 `tests` as the first word repeats the crash and race tests instead, each round with another seed, for a given time. The
 seed decides the order of the tests and is handed to them as ORDINAUT_TEST_TORTURE_SEED, for the moments at which they
 kill and for the faults that befall; under it tests take their long forms. It is printed before each round:
-`tests --seed N --rounds 1` repeats that round.
+`tests WHAT --seed N --rounds 1` repeats that round, and a round that fails prints the whole command.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from scheduling.management.options import at_least_one
 from tests.chaos.__main__ import main as torture
+from tests.chaos.again import again_by
 
 ROOT = Path(__file__).resolve().parent.parent
 REPEAT = "tests"
@@ -42,7 +43,9 @@ def repeat(arguments: list[str]) -> int:
         sys.stdout.flush()
         exit_code = _round(seed + done, options.tests)
         if exit_code != 0:
-            sys.stdout.write(f"failed; again by: make torture ARGS='{REPEAT} --seed {seed + done} --rounds 1'\n")
+            named = [] if options.tests == TESTS else options.tests
+            words = [REPEAT, *named, "--seed", str(seed + done), "--rounds", "1"]
+            sys.stdout.write(f"failed; {again_by(words)}")
             return exit_code
         done += 1
     sys.stdout.write(f"{done} rounds passed\n")

@@ -1,6 +1,7 @@
 """The torture driver: a seeded round of load and faults on a private installation, and the judgement of what it left.
 
     __main__    `make torture`: rounds for as long as asked, one seed each, in processes of their own; `--self-test`
+    again       the command that repeats a round
     round       one round: start, load and faults, heal, wait for quiet, judge, report
     plan        what befalls when: the seed's decision, a value that is printed (pure)
     stack       PostgreSQL, Valkey, PgBouncer, clocks and worker hosts of the round, and their ends

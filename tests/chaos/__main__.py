@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from scheduling.management.options import at_least_one
+from tests.chaos.again import again_by
 from tests.chaos.plan import KINDS
 from tests.chaos.planted import PLANTED, judge_the_judge
 from tests.chaos.stack import pooler_program
@@ -79,9 +80,6 @@ def _round(seed: int, folder: Path, options: argparse.Namespace, *, nested: int)
     shutil.rmtree(folder, ignore_errors=True)  # of the same seed, tried before
     folder.mkdir(parents=True)
     has_pooler = _has_pooler(seed, options)
-    again = [f"--seed {seed}", "--rounds 1", f"--seconds {options.seconds:g}", f"--hosts {options.hosts}"]
-    again += [f"--nested {nested}", f"--processes {options.processes}", f"--pooler {'yes' if has_pooler else 'no'}"]
-    again += [f"--only {','.join(options.only)}"] if options.only else []
     sys.stdout.write(f"seed {seed} begins\n")
     sys.stdout.flush()
     command = [sys.executable, "-m", "tests.chaos.round", f"--seed={seed}", f"--folder={folder}"]
@@ -100,11 +98,19 @@ def _round(seed: int, folder: Path, options: argparse.Namespace, *, nested: int)
         sys.stdout.write(f"the round {'broke an invariant' if code == 1 else 'went wrong'}; kept in {folder}\n")
         if code != 1:
             sys.stdout.write("".join((folder / "round.log").read_text().splitlines(keepends=True)[-25:]))
-        sys.stdout.write(f"again by: make torture ARGS='{' '.join(again)}'\n")
+        sys.stdout.write(again_by(_words(seed, options, nested=nested, has_pooler=has_pooler)))
     elif not options.keep:
         shutil.rmtree(folder, ignore_errors=True)
     sys.stdout.flush()
     return code
+
+
+def _words(seed: int, options: argparse.Namespace, *, nested: int, has_pooler: bool) -> list[str]:
+    """What repeats this round alone: all that decides what it does, with the pooler that it had."""
+    words = ["--seed", str(seed), "--rounds", "1", "--seconds", f"{options.seconds:g}", "--hosts", str(options.hosts)]
+    words += ["--nested", str(nested), "--processes", str(options.processes)]
+    words += ["--pooler", "yes" if has_pooler else "no"]
+    return words + (["--only", ",".join(options.only)] if options.only else [])
 
 
 def _has_pooler(seed: int, options: argparse.Namespace) -> bool:

@@ -1,5 +1,8 @@
 """The options of `make torture`: what would try nothing is refused."""
 
+import shlex
+import subprocess
+
 import pytest
 
 from tests import torture
@@ -25,3 +28,43 @@ def test_what_would_try_nothing_is_refused(arguments, words, capsys):
 
 def test_kinds_are_named_by_their_beginning():
     assert parser().parse_args(["--only", "worker, network.slow"]).only == ("worker", "network.slow")
+
+
+@pytest.mark.parametrize("name", ["test_it.py", "test it's $HOME.py"])
+def test_the_command_that_is_printed_repeats_what_failed(name, tmp_path, monkeypatch, capsys):
+    """As the shell, make and its shell hand it on."""
+    file = tmp_path / name
+    ran = []
+
+    def fail(seed, tests):
+        ran.append((seed, tests))
+        return 1
+
+    monkeypatch.setattr(torture, "_round", fail)
+    assert torture.main(["tests", str(file), "--seed", "7", "--rounds", "1"]) == 1
+
+    assert torture.main(handed_on(capsys.readouterr().out)) == 1
+
+    assert ran == [(7, [str(file)])] * 2
+
+
+def test_the_command_for_the_tests_that_are_run_by_default_names_none(monkeypatch, capsys):
+    monkeypatch.setattr(torture, "_round", lambda seed, tests: 1)
+
+    torture.main(["tests", "--seed", "7"])
+
+    assert "again by: make torture ARGS='tests --seed 7 --rounds 1'\n" in capsys.readouterr().out
+
+
+def handed_on(printed):
+    """The words that reach the driver by the command on the last line."""
+    command = shlex.split(printed.splitlines()[-1].partition("again by: ")[2])
+    assert command[:2] == ["make", "torture"]
+    ran = subprocess.run(
+        ["make", "-f", "-", "torture", *command[2:]],
+        input="torture:\n\t@printf '%s\\n' $(ARGS)\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return ran.stdout.splitlines()
