@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scheduling.management.options import at_least_one
 from tests.chaos.again import again_by
-from tests.chaos.plan import KINDS
+from tests.chaos.plan import KINDS, needs_pooler
 from tests.chaos.planted import PLANTED, judge_the_judge
 from tests.chaos.stack import pooler_program
 from tests.process_trees import tie_to_this_process
@@ -52,7 +52,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--hosts", type=int, default=2, help="worker hosts (default: 2)")
     made.add_argument("--processes", type=int, default=2, help="worker processes of each (default: 2)")
     made.add_argument(
-        "--pooler", choices=("seed", "yes", "no"), default="seed", help="PgBouncer in between; odd seeds have it"
+        "--pooler",
+        choices=("seed", "yes", "no"),
+        default="seed",
+        help="PgBouncer in between; odd seeds have it, and rounds of its faults alone",
     )
     made.add_argument(
         "--only", type=_kinds, default=(), metavar="KINDS", help="fault kinds by their beginning: worker,network.slow"
@@ -114,7 +117,8 @@ def _words(seed: int, options: argparse.Namespace, *, nested: int, has_pooler: b
 
 
 def _has_pooler(seed: int, options: argparse.Namespace) -> bool:
-    if options.pooler == "no" or (options.pooler == "seed" and seed % 2 == 0):
+    wants_it = seed % 2 == 1 or needs_pooler(options.only)
+    if options.pooler == "no" or (options.pooler == "seed" and not wants_it):
         return False
     if pooler_program() is None:
         sys.stdout.write("PgBouncer is not installed: this round goes without it\n")

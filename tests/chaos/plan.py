@@ -1,6 +1,6 @@
 """What befalls a round, and when: the seed's decision. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 
@@ -41,6 +41,7 @@ LANES: dict[str, dict[str, int]] = {
     "redis": {"redis.kill": 2, "redis.empty": 2},
 }
 KINDS = tuple(kind for kinds in LANES.values() for kind in kinds)
+OF_POOLER = tuple(kind for kind in KINDS if kind.startswith("pooler."))
 # The pause between two faults of a lane, in seconds.
 _PAUSES = {"workers": (1.0, 5.0), "clocks": (3.0, 9.0), "database": (4.0, 12.0), "network": (3.0, 10.0)}
 _PAUSE = (8.0, 20.0)
@@ -81,6 +82,24 @@ class Fault:
     kind: str
     seconds: float
     seed: int
+
+
+def wanted(only: tuple[str, ...]) -> tuple[str, ...]:
+    """The kinds that begin with one of `only`, all where it is empty."""
+    return tuple(kind for kind in KINDS if not only or kind.startswith(only))
+
+
+def needs_pooler(only: tuple[str, ...]) -> bool:
+    """Whether a round of these kinds can have no fault without a pooler."""
+    return set(wanted(only)) <= set(OF_POOLER)
+
+
+def why_none(only: tuple[str, ...], left_out: Mapping[str, str], *, seconds: float) -> str:
+    """Why `draw` has drawn no fault of these kinds. `left_out`: the reason for each kind that cannot be done."""
+    possible = [kind for kind in wanted(only) if kind not in left_out]
+    if possible:
+        return f"the seed draws none of {', '.join(possible)} within {seconds:g} s: give more --seconds"
+    return "; ".join(f"{kind} is left out ({left_out[kind]})" for kind in wanted(only))
 
 
 def draw(seed: int, *, seconds: float, reap_after: float, without: frozenset[str] = frozenset()) -> list[Fault]:

@@ -1,6 +1,6 @@
 """One round of the torture driver, in a process of its own: `python -m tests.chaos.round --seed 7 --folder ...`.
 
-Exit codes: 0 every invariant holds, 1 one is broken, 2 the round itself went wrong.
+Exit codes: 0 every invariant holds, 1 one is broken, 2 the round itself went wrong, or no fault befell it.
 """
 
 import argparse
@@ -75,10 +75,14 @@ class Round:
         stack, options = self._stack, self._options
         left_out = faults.missing(stack)
         only = tuple(word for word in options.only.split(",") if word)
-        unwanted = {kind for kind in plan.KINDS if only and not kind.startswith(only)}
-        chosen = plan.draw(
-            options.seed, seconds=options.seconds, reap_after=REAP_AFTER, without=frozenset({*left_out, *unwanted})
-        )
+        without = frozenset({*left_out, *(set(plan.KINDS) - set(plan.wanted(only)))})
+        chosen = plan.draw(options.seed, seconds=options.seconds, reap_after=REAP_AFTER, without=without)
+        if not chosen:
+            self._say(
+                f"no fault would befall this round, and it would prove nothing: "
+                f"{plan.why_none(only, left_out, seconds=options.seconds)}"
+            )
+            return 2
         self._start()
         load = self._load
         load.start()
@@ -267,7 +271,11 @@ class Round:
         _write_lines(folder / "changes.jsonl", [asdict(change) for change in found.changes])
         _write_lines(folder / "runs.jsonl", [asdict(run) for run in found.runs])
         _write_lines(folder / "steps.jsonl", [asdict(step) for step in found.steps])
-        return 1 if any(verdict.values()) else 0
+        if any(verdict.values()):
+            return 1
+        if not befell:
+            self._say("no fault has befallen this round: it has proved nothing")
+        return 0 if befell else 2
 
     def _now(self) -> float:
         return time.monotonic() - self._began_at

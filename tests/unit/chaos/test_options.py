@@ -2,11 +2,13 @@
 
 import shlex
 import subprocess
+import sys
 
 import pytest
 
 from tests import torture
 from tests.chaos.__main__ import parser
+from tests.chaos.plan import needs_pooler
 
 
 @pytest.mark.parametrize(
@@ -68,3 +70,38 @@ def handed_on(printed):
         check=True,
     )
     return ran.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--only", "pooler", "--pooler", "no", "--seed", "7"], "pooler.kill is left out (no PgBouncer in this round)"),
+        (["--only", "clock.kill", "--seed", "1", "--seconds", "0.01"], "none of clock.kill within 0.01 s"),
+    ],
+)
+def test_a_round_that_no_fault_would_befall_fails_and_says_why(arguments, words, tmp_path):
+    """In a process of its own, as a round that does begin starts servers."""
+    command = [
+        sys.executable,
+        "-m",
+        "tests.torture",
+        *arguments,
+        "--rounds",
+        "1",
+        "--nested",
+        "0",
+        f"--keep={tmp_path}",
+    ]
+    ran = subprocess.run(command, cwd=torture.ROOT, capture_output=True, text=True, timeout=100, check=False)
+
+    assert ran.returncode == 2, ran.stdout
+    assert words in ran.stdout
+    assert "passed" not in ran.stdout
+    assert "again by: make torture ARGS=" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("only", "is_needed"), [(("pooler",), True), (("pooler.kill",), True), (("pooler", "worker"), False), ((), False)]
+)
+def test_a_round_of_faults_of_the_pooler_alone_has_one(only, is_needed):
+    assert needs_pooler(only) is is_needed
