@@ -102,7 +102,7 @@ def _queue_up(owner: str, key: str) -> None:
 
 def _stored(owner: str, key: str) -> IdempotencyRecord | None:
     record = IdempotencyRecord.objects.filter(actor_id=owner, key=key).first()
-    if record is not None and record.expires_at <= database_now():
+    if record is not None and record.expires_at is not None and record.expires_at <= database_now():
         record.delete()
         return None
     return record

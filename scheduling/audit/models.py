@@ -45,7 +45,11 @@ class AuditEntry(models.Model):
 
 
 class IdempotencyRecord(models.Model):
-    """The reply to a request that carried an `Idempotency-Key`, stored in the transaction of its effect."""
+    """The reply to a request that carried an `Idempotency-Key`, stored in the transaction of its effect.
+
+    What a step of a run does once has one, too (`actor_id` is `run:` and the run's id). It has no `expires_at`, and is
+    deleted together with the run.
+    """
 
     actor_id = models.CharField(max_length=64)
     key = models.CharField(max_length=200)
@@ -54,7 +58,7 @@ class IdempotencyRecord(models.Model):
     body = JSONBytesField(null=True)
     headers = models.JSONField(default=dict)
     created_at = models.DateTimeField(db_default=Now())
-    expires_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints: ClassVar[list[Any]] = [

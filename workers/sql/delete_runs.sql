@@ -1,5 +1,6 @@
 /* ordinaut: delete_runs */
--- Purpose: delete ended runs with their steps and waits, in one statement, so that no step outlives its run. Kept all
+-- Purpose: delete ended runs with their steps and waits, and the memory of what their steps do once
+-- (scheduling.audit.once), in one statement, so that none of it outlives its run, nor the run any of it. Kept all
 -- the same, until the next lap, is a run
 --   that is live again, or locked by somebody who redrives it;
 --   whose end nobody has acted on yet (RunEnds go in the order of their ends);
@@ -13,7 +14,7 @@
 -- OFFSET 0 has each condition asked run by run, through its index, and so do the arrays: joined, a table of millions
 -- would be read whole.
 -- Index: primary keys; (run, path, attempt) and (run, path) of the journal and the waits; run_parent_idx,
--- run_replay_idx, dedupe_key_run_idx, run_task_idx. Locks: the runs it deletes, in the order of their ids (SKIP LOCKED).
+-- run_replay_idx, dedupe_key_run_idx, run_task_idx, idempotency_key_unique_for_actor. Locks: the runs it deletes, in the order of their ids (SKIP LOCKED).
 WITH asked AS MATERIALIZED (
     SELECT run.id, run.task_id, run.state
     FROM unnest(%(run_ids)s::uuid[]) AS asked (id)
@@ -74,6 +75,8 @@ WITH asked AS MATERIALIZED (
     DELETE FROM workers_wait wait WHERE wait.run_id = ANY(ARRAY(SELECT id FROM doomed))
 ), questions AS (
     DELETE FROM workers_question question WHERE question.run_id = ANY(ARRAY(SELECT id FROM doomed))
+), memory AS (
+    DELETE FROM scheduling_idempotencyrecord record WHERE record.actor_id = ANY(ARRAY(SELECT 'run:' || id FROM doomed))
 ), referring AS MATERIALIZED (
     SELECT child.id FROM scheduling_run child
     WHERE child.parent_id IS NOT NULL AND child.parent_id = ANY(ARRAY(SELECT id FROM doomed))
