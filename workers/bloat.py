@@ -1,8 +1,9 @@
 """Dead rows of the hot tables, and who keeps VACUUM from removing them.
 
 The queue's rows live for milliseconds. While somebody holds a snapshot, a forgotten transaction or a dead replication
-slot, none of their dead versions can be removed: claims stay quick all the same (see `workers.claim.Floors`), but the
-tables grow, and everything else that reads them slows down. So the dead rows are counted and the one to blame is named.
+slot, none of their dead versions can be removed: claims stay quick all the same, but for one a second of each process
+(see `workers.floors.Floors`), while the tables grow, and everything else that reads them slows down. So the dead rows
+are counted and the one to blame is named.
 """
 
 import time

@@ -19,7 +19,8 @@ class Floors:
 
     Rows below it are gone, so they need not be passed over again; under a snapshot that somebody holds, their dead
     versions cannot even be vacuumed, and a claim would grow slower with every claim before it. What does come in
-    below (a hand-back, a late commit, a row that another held and let go) is found by a full probe each second.
+    below (a hand-back, a late commit, a row that another held and let go) is found by a full probe each second, which
+    does pass over the dead: its cost grows with their number, and that of no other claim does.
     """
 
     def __init__(self, queues: Sequence[str]) -> None:

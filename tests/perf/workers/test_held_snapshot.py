@@ -1,4 +1,5 @@
-"""While somebody holds a snapshot no dead row of the queue can be removed. A claim stays as quick as before."""
+"""While somebody holds a snapshot no dead row of the queue can be removed. A claim stays as quick as before, but
+for one a second, whose reads grow with the dead rows."""
 
 import time
 import uuid
@@ -79,8 +80,8 @@ def test_a_claim_reads_no_more_after_fifty_thousand_runs_under_a_held_snapshot()
 
     assert many <= few * 1.5, (few, many)
     assert many_ms <= few_ms * 5 + 5, (few_ms, many_ms)
-    # The rows are there all the same: a probe without a floor passes over them.
-    assert without > many * 3, (many, without)
+    # The rows are there all the same: the probe of each second, without a floor, passes over them (2,462 pages read).
+    assert many * 3 < without < CHURNED / 15, (many, without)
     [queue] = [table for table in bloat.tables if table.name == "scheduling_duework"]
     assert queue.dead >= CHURNED
     assert bloat.holder is not None
