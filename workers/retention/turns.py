@@ -5,7 +5,7 @@ import platform
 import time
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,6 +32,7 @@ logger = structlog.get_logger(__name__)
 TURN_EVERY = timedelta(minutes=1)
 STATEMENT_LIMIT = timedelta(minutes=1)
 PAUSE = 0.05  # seconds between two batches, for others who want the disk
+PATIENCE = 2 * STATEMENT_LIMIT  # for a kind that another host is deleting of: a batch of it takes half of that at most
 LOOK_PER_ROW = 5  # so many times as many rows are looked at with a statement as it may delete
 STEPS_PER_ROW = 20
 PREVIEWED = 10_000  # rows of one statement that is taken back
@@ -69,23 +70,54 @@ class Mark:
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What came of one statement. `last`: how far it looked; `kept`: the first row it passed over; None where there was
-    none."""
+    none. `is_elsewhere`: another host is at it, and nothing was looked at."""
 
     deleted: int
     last: str | None
     kept: str | None
     is_over: bool
+    is_elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     """What came of a turn: rows by kind, those of nothing left out. `failed`: kinds whose rows the database refuses to
-    delete, and why; they are tried again in the next turn, and the others go on without them."""
+    delete, and why; they are tried again in the next turn, and the others go on without them. `elsewhere`: kinds that
+    another host was at for longer than there was patience."""
 
     deleted: Counter[str]
     seconds: float
     is_over: bool
     failed: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class _Sweep:
+    """A turn under way. `left`: the kinds that are not through, and when each was last got hold of (monotonic)."""
+
+    left: dict[str, float]
+    patience: timedelta
+    deleted: Counter[str] = field(default_factory=Counter)
+    failed: dict[str, str] = field(default_factory=dict)
+    elsewhere: list[str] = field(default_factory=list)
+
+    def refuse(self, name: str, why: str) -> None:
+        del self.left[name]
+        self.failed[name] = why
+
+    def note(self, name: str, batch: Batch) -> None:
+        """What came of a kind's next batch."""
+        now = time.monotonic()
+        self.deleted[name] += batch.deleted
+        if batch.is_elsewhere:
+            if now - self.left[name] >= self.patience.total_seconds():
+                del self.left[name]
+                self.elsewhere.append(name)
+        elif batch.is_over:
+            del self.left[name]
+        else:
+            self.left[name] = now
 
 
 class Retention:
@@ -103,44 +135,50 @@ class Retention:
         return await self.sweep(await self._take(mortal_kinds(), every=TURN_EVERY), within=budget)
 
     async def lap(self, names: Collection[str]) -> Turn:
-        """A whole new lap of these kinds, now, however long it takes."""
-        return await self.sweep(await self._take(names, every=timedelta(0), anew=True))
+        """A whole new lap of these kinds, now, however long it takes: also of what another host is at right now, which
+        is waited for."""
+        return await self.sweep(await self._take(names, every=timedelta(0), anew=True), patience=PATIENCE)
 
     async def _take(self, names: Iterable[str], *, every: timedelta, anew: bool = False) -> list[str]:
         asked = {"kinds": Texts(names), "host": platform.node()[:120], "every": every, "anew": anew}
         return [name for (name,) in await self._database.fetch(RETENTION_TURNS, asked)]
 
-    async def sweep(self, names: Collection[str], *, within: timedelta | None = None) -> Turn:
-        """Delete what is old of these kinds, a batch of each in turn, at most for so long. Logs what it deleted."""
+    async def sweep(
+        self, names: Collection[str], *, within: timedelta | None = None, patience: timedelta = timedelta(0)
+    ) -> Turn:
+        """Delete what is old of these kinds, a batch of each in turn, at most for so long. A kind that another host is
+        at is tried again for as long as there is `patience`, and left to it then. Logs what was deleted."""
         began_at = time.monotonic()
-        deleted: Counter[str] = Counter()
-        failed: dict[str, str] = {}
-        left = [KINDS[name] for name in KINDS if name in names]
-        while left:
-            for kind in list(left):
-                try:
-                    batch = await self.batch(kind)
-                except REFUSED as error:
-                    failed[kind.name] = str(error)
-                    left.remove(kind)
-                    logger.exception("retention.kind_failed", kind=kind.name)
-                    continue
-                deleted[kind.name] += batch.deleted
-                self.deleted[kind.name] += batch.deleted
-                if batch.is_over:
-                    left.remove(kind)
+        sweep = _Sweep(left={name: began_at for name in KINDS if name in names}, patience=patience)
+        while sweep.left:
+            for name in list(sweep.left):
+                await self._go_on(sweep, KINDS[name])
             if within is not None and time.monotonic() - began_at >= within.total_seconds():
                 break
-            if left:
+            if sweep.left:
                 await asyncio.sleep(PAUSE)
-        turn = Turn(+deleted, time.monotonic() - began_at, not left, failed)
+        turn = Turn(
+            +sweep.deleted,
+            time.monotonic() - began_at,
+            is_over=not sweep.left,
+            failed=sweep.failed,
+            elsewhere=sweep.elsewhere,
+        )
         if turn.deleted:
             logger.info("retention.deleted", seconds=round(turn.seconds, 2), **turn.deleted)
-        if left:
-            logger.info(
-                "retention.goes_on", kinds=[kind.name for kind in left], hint="The next turn goes on from here."
-            )
+        if sweep.left:
+            logger.info("retention.goes_on", kinds=list(sweep.left), hint="The next turn goes on from here.")
         return turn
+
+    async def _go_on(self, sweep: _Sweep, kind: Kind) -> None:
+        try:
+            batch = await self.batch(kind)
+        except REFUSED as error:
+            sweep.refuse(kind.name, str(error))
+            logger.exception("retention.kind_failed", kind=kind.name)
+            return
+        self.deleted[kind.name] += batch.deleted
+        sweep.note(kind.name, batch)
 
     async def batch(self, kind: Kind) -> Batch:
         """Delete one batch and move the mark, in one transaction. Nothing where another host is at it right now."""
@@ -148,7 +186,7 @@ class Retention:
             lock = {"space": _LOCK_SPACE, "number": lock_number(kind.name)}
             ((is_alone,),) = await fetch_within(connection, RETENTION_LOCK, lock)
             if not is_alone:
-                return Batch(0, None, None, is_over=True)
+                return Batch(0, None, None, is_over=False, is_elsewhere=True)
             marks = await fetch_within(connection, RETENTION_MARK, {"kind": kind.name})
             if not marks:
                 return Batch(0, None, None, is_over=True)  # nobody has taken a turn of it yet

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 from django.core.exceptions import ObjectDoesNotExist
+from django.core.management import CommandError, call_command
 from django.db import connection, connections, transaction
 
 from scheduling.audit.operations import Actor
@@ -14,7 +15,7 @@ from scheduling.models import ConcurrencyKey, DueWork, Run
 from scheduling.runs.admission import Start, admit
 from scheduling.runs.operations import retry_run
 from scheduling.runs.states import TriggerKind
-from tests.db.workers.test_retention import artifact, ended, lap, on_retention
+from tests.db.workers.test_retention import artifact, ended, lap, turn
 from tests.factories import StepRunFactory, TaskFactory
 from tests.invariants import broken_invariants
 from tests.races.test_starts import somebody_waits_for_us
@@ -78,16 +79,50 @@ def test_a_redrive_that_comes_too_late_finds_nothing():
     assert broken_invariants() == {}
 
 
+def hold(other, name):
+    """As another host does that deletes of a kind, until its transaction ends."""
+    other.execute(HOLD_KIND, [turns._LOCK_SPACE, turns.lock_number(name)])
+
+
 def test_while_one_host_deletes_a_kind_another_deletes_none_of_it():
     old = ended(100 * DAY)
-    on_retention(lambda retention: retention.lap(["canceled"]))
     with psycopg.connect(conninfo()) as other:
-        other.execute(HOLD_KIND, [turns._LOCK_SPACE, turns.lock_number("succeeded")])
+        hold(other, "succeeded")
 
-        assert lap("succeeded", "failed") == {}
+        assert turn() == {}
         assert Run.objects.filter(pk=old.pk).exists()
 
     assert lap("succeeded") == {"succeeded": 1}
+
+
+def test_a_lap_that_somebody_asks_for_waits_for_the_host_that_is_at_it(monkeypatch):
+    old, batches, batch = ended(100 * DAY), [], turns.Retention.batch
+
+    async def seen(self, kind):
+        batches.append(await batch(self, kind))
+        return batches[-1]
+
+    monkeypatch.setattr(turns.Retention, "batch", seen)
+    with psycopg.connect(conninfo()) as other:
+        hold(other, "succeeded")
+        wait = in_a_thread(lambda: lap("succeeded"))
+        wait_until(lambda: len(batches) > 2, what="the lap to try again")
+        assert Run.objects.filter(pk=old.pk).exists()
+
+    assert wait() == {"succeeded": 1}
+
+
+def test_a_host_that_does_not_end_is_told_of(monkeypatch):
+    ended(100 * DAY)
+    ended(100 * DAY, "failed")
+    monkeypatch.setattr(turns, "PATIENCE", timedelta(seconds=0.2))
+    with psycopg.connect(conninfo()) as other:
+        hold(other, "succeeded")
+
+        with pytest.raises(CommandError, match="another host has been deleting of succeeded all the while"):
+            call_command("prune", "--kind", "succeeded", "--kind", "failed")
+
+    assert Run.objects.get().state == "succeeded"
 
 
 def test_several_hosts_delete_every_row_once(settings):

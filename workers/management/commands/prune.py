@@ -1,15 +1,13 @@
 """`manage.py prune`: what retention does by itself, now and to the end."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from workers.connection import Database, DatabaseUnavailable, conninfo
 from workers.retention.kinds import KINDS
-from workers.retention.turns import STATEMENT_LIMIT, Retention, mortal_kinds
+from workers.retention.turns import STATEMENT_LIMIT, Retention, Turn, mortal_kinds
 
 
 class Command(BaseCommand):
@@ -29,27 +27,30 @@ class Command(BaseCommand):
         mortal = mortal_kinds()
         wanted = [name for name in KINDS if name in asked and name in mortal]
         try:
-            found, failed = asyncio.run(_prune(wanted, is_dry=options["dry_run"]))
+            turn = asyncio.run(_prune(wanted, is_dry=options["dry_run"]))
         except DatabaseUnavailable as error:
             raise CommandError(f"the database cannot be reached: {error}") from None
         for name in (name for name in KINDS if name in asked):
-            self.stdout.write(f"{name:<12} {f'{found[name]:,}' if name in mortal else 'kept for ever'}")
-        for name, why in failed.items():
+            self.stdout.write(f"{name:<12} {f'{turn.deleted[name]:,}' if name in mortal else 'kept for ever'}")
+        for name, why in turn.failed.items():
             self.stderr.write(f"{name}: {why}")
-        if failed:
-            raise CommandError(f"the database refuses to delete of {', '.join(failed)}")
+        if turn.failed:
+            raise CommandError(f"the database refuses to delete of {', '.join(turn.failed)}")
+        if turn.elsewhere:
+            raise CommandError(
+                f"another host has been deleting of {', '.join(turn.elsewhere)} all the while; try again"
+            )
         if options["dry_run"]:
             self.stdout.write("Nothing was deleted. What is deleted may free more: events and results of deleted runs.")
 
 
-async def _prune(names: list[str], *, is_dry: bool) -> tuple[Counter[str], Mapping[str, str]]:
+async def _prune(names: list[str], *, is_dry: bool) -> Turn:
     """What was deleted or would be, and which kinds could not be."""
     database = Database(name="ordinaut prune", address=conninfo(), limit=STATEMENT_LIMIT)
     try:
         retention = Retention(database)
         if is_dry:
-            return await retention.preview(names), {}
-        lap = await retention.lap(names)
-        return lap.deleted, lap.failed
+            return Turn(await retention.preview(names), 0.0, is_over=True)
+        return await retention.lap(names)
     finally:
         await database.close()
