@@ -52,11 +52,13 @@ class Kind:
         return self.keep is not None and not self.keep()
 
     def behind(self, cursor: str) -> str:
-        """The next cursor after that one."""
-        if self.first == NO_ID:
-            return str(UUID(int=UUID(cursor).int + 1))
-        # No text lies between one and itself with the lowest character behind, in any collation.
-        return str(int(cursor) + 1) if self.first == "0" else f"{cursor}\x01"
+        """The next cursor after that one. Of a cursor with two parts, `task/run`, the second moves."""
+        if not self.first:
+            # No text lies between one and itself with the lowest character behind, in any collation.
+            return f"{cursor}\x01"
+        head, slash, last = cursor.rpartition("/")
+        after = UUID(int=UUID(last).int + 1) if self.first == NO_ID else int(last) + 1
+        return f"{head}{slash}{after}"
 
 
 def _runs(name: str, *states: str) -> Kind:
@@ -78,7 +80,7 @@ KINDS = {
         _runs("failed", "failed"),
         _runs("canceled", "canceled"),
         _runs("skipped", "skipped", "missed"),
-        # Of tasks that say `keep_runs` or `keep_for`; the walk is over the tasks.
+        # Of tasks that say `keep_runs` or `keep_for`; the walk is over the tasks and the runs of each.
         Kind(
             name="surplus",
             statement=SURPLUS_RUNS,

@@ -1,12 +1,22 @@
 /* ordinaut: surplus_runs */
 -- Purpose: ended runs of tasks that keep fewer than the settings say: all but the newest "keep_runs" of the task, and
--- those older than its "keep_for". The same columns as old_runs; the walk goes over the tasks.
+-- those older than its "keep_for". The same columns as old_runs. The walk goes over the tasks, and over the runs of each:
+-- its place is a task, or a task and a run of it, "task/run".
 -- Index: task_keeps_idx for the few tasks that say so, run_task_idx from a task's oldest run on; its "keep_runs" newest
 -- entries are counted. Locks: none.
-WITH page AS MATERIALIZED (
-    SELECT task.id, task.keep_runs, task.keep_for
+WITH place AS MATERIALIZED (
+    SELECT
+        split_part(%(after)s::text, '/', 1)::uuid AS task_id,
+        COALESCE(NULLIF(split_part(%(after)s::text, '/', 2), ''), '00000000-0000-0000-0000-000000000000')::uuid AS run_id
+), page AS MATERIALIZED (
+    SELECT
+        task.id, task.keep_runs, task.keep_for,
+        CASE
+            WHEN task.id = (SELECT task_id FROM place) THEN (SELECT run_id FROM place)
+            ELSE '00000000-0000-0000-0000-000000000000'
+        END AS first_run_id
     FROM scheduling_task task
-    WHERE task.id >= %(after)s::text::uuid AND (task.keep_runs IS NOT NULL OR task.keep_for IS NOT NULL)
+    WHERE task.id >= (SELECT task_id FROM place) AND (task.keep_runs IS NOT NULL OR task.keep_for IS NOT NULL)
     ORDER BY task.id
     LIMIT %(look)s / 50 + 2
 ), old AS MATERIALIZED (
@@ -29,7 +39,8 @@ WITH page AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT run.id
         FROM scheduling_run run
-        WHERE run.task_id = page.id AND run.id < GREATEST(bound.by_count, bound.by_age)
+        WHERE run.task_id = page.id AND run.id >= page.first_run_id
+          AND run.id < GREATEST(bound.by_count, bound.by_age)
           AND run.state IN ('succeeded', 'failed', 'canceled', 'skipped', 'missed')
           AND (run.id < bound.by_count OR run.finished_at < now() - page.keep_for)
         ORDER BY run.id
@@ -41,7 +52,8 @@ WITH page AS MATERIALIZED (
 SELECT
     ARRAY(SELECT id FROM old ORDER BY id),
     CASE
-        WHEN (SELECT count(*) FROM old) = %(limit)s THEN (SELECT max(task_id::text) FROM old)
+        WHEN (SELECT count(*) FROM old) = %(limit)s
+        THEN (SELECT task_id || '/' || id FROM old ORDER BY old.task_id DESC, old.id DESC LIMIT 1)
         ELSE (SELECT max(id::text) FROM page)
     END,
     (SELECT min(id::text) FROM page),

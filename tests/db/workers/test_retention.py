@@ -378,6 +378,19 @@ def test_surplus_that_something_refers_to_does_not_hold_up_the_others(settings):
     assert lap("surplus") == {"surplus": 1}
 
 
+def test_a_batch_of_surplus_that_all_stays_does_not_hold_up_the_rest_of_its_task(settings):
+    settings.ORDINAUT_RETENTION_BATCH = 2
+    task = TaskFactory(keep_runs=1)
+    held, gone = [ended(timedelta(hours=9), task=task) for _ in range(5)], [ended(DAY / 3, task=task) for _ in range(5)]
+    newest = ended(DAY / 4, task=task)
+    for number, each in enumerate(held):
+        DedupeKey.objects.create(task=task, key=f"{number}", run=each, expires_at=datetime.now(UTC) + DAY)
+
+    assert lap("surplus") == {"surplus": 5}
+    assert alive(*held, *gone, newest) == {each.pk for each in [*held, newest]}
+    assert lap("surplus") == {}
+
+
 # Other kinds
 
 
