@@ -52,7 +52,7 @@ class Kind:
         return self.keep is not None and not self.keep()
 
     def behind(self, cursor: str) -> str:
-        """The next cursor after that one. Of a cursor with two parts, `task/run`, the second moves."""
+        """The next cursor after that one. Of one with two parts (`task/run`), the second moves."""
         if not self.first:
             # No text lies between one and itself with the lowest character behind, in any collation.
             return f"{cursor}\x01"
@@ -113,7 +113,14 @@ KINDS = {
             first="0",
             lap_every=_DAY,
         ),
-        Kind(name="replies", statement=PRUNE_REPLIES, keep=None, first="", lap_every=_DAY),
+        Kind(
+            name="replies",
+            statement=PRUNE_REPLIES,
+            keep=None,
+            first="-infinity/0",
+            lap_every=timedelta(0),
+            is_ordered=False,
+        ),
         Kind(name="dedupe_keys", statement=PRUNE_DEDUPE_KEYS, keep=None, first="0", lap_every=_SOON),
         Kind(
             name="keys",
@@ -124,6 +131,13 @@ KINDS = {
             lap_every=_DAY,
             is_ordered=False,
         ),
-        Kind(name="workers", statement=PRUNE_WORKERS, keep=partial(conf.keep, "workers"), first="", lap_every=_DAY),
+        Kind(
+            name="workers",
+            statement=PRUNE_WORKERS,
+            keep=partial(conf.keep, "workers"),
+            first=NO_ID,
+            lap_every=timedelta(0),
+            is_ordered=False,
+        ),
     )
 }

@@ -564,5 +564,22 @@ def test_a_preview_counts_what_a_lap_would_delete_and_deletes_nothing(monkeypatc
     assert DueWork.objects.get().run.replay_of_id is not None
 
 
+def test_a_preview_counts_more_than_a_batch_of_each_kind(monkeypatch):
+    monkeypatch.setattr(turns, "PREVIEWED", 2)
+    now, wordy, quiet = datetime.now(UTC), TaskFactory(keep_runs=1), TaskFactory(keep_for=DAY)
+    for number in range(5):
+        IdempotencyRecord.objects.create(
+            actor_id="a", key=f"{number}", fingerprint="f", status=200, expires_at=now - DAY
+        )
+        WorkerFactory(state="stopped", stopped_at=now - 8 * DAY)
+    for task in (wordy, quiet):
+        for _ in range(6):
+            ended(2 * DAY, task=task)
+    wanted = {"surplus": 11, "replies": 5, "workers": 5}
+
+    assert +on_retention(lambda retention: retention.preview(KINDS)) == wanted
+    assert lap() == wanted
+
+
 def test_what_is_kept_for_longer_than_there_was_time_bounds_nothing():
     assert first_id_at(datetime(1950, 1, 1, tzinfo=UTC)) == first_id_at(datetime(1970, 1, 1, tzinfo=UTC))
