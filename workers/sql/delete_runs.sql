@@ -7,7 +7,8 @@
 --   that its schedule has not been accounted for, or it would count as a hole: in any state, since a pause may end;
 --   that a live run waits for (its child), came from (its parent) or repeats (its source);
 --   that a deduplication key names whose window is not over;
---   that is the newest success of a task which is paused after failures: without it they would seem to be in a row.
+--   that is among the ends by which its task is paused after failures: as many of the newest as it allows to fail. They
+--   are looked for where scheduling.triggers.run_ends counts them; of an old run the first few that are read are later.
 -- Of ended replays and children only the reference goes.
 -- At most about "steps" journal entries a statement, and at least one run: returns the ids of the deleted runs, and of
 -- those that did not fit.
@@ -16,7 +17,7 @@
 -- Index: primary keys; (run, path, attempt) and (run, path) of the journal and the waits; run_parent_idx,
 -- run_replay_idx, dedupe_key_run_idx, run_task_idx, idempotency_key_unique_for_actor. Locks: the runs it deletes, in the order of their ids (SKIP LOCKED).
 WITH asked AS MATERIALIZED (
-    SELECT run.id, run.task_id, run.state
+    SELECT run.id
     FROM unnest(%(run_ids)s::uuid[]) AS asked (id)
     CROSS JOIN LATERAL (SELECT * FROM scheduling_run named WHERE named.id = asked.id OFFSET 0) AS run
     WHERE run.state IN ('succeeded', 'failed', 'canceled', 'skipped', 'missed')
@@ -44,16 +45,29 @@ WITH asked AS MATERIALIZED (
           OFFSET 0
       )
       AND NOT EXISTS (SELECT FROM scheduling_dedupekey key WHERE key.run_id = run.id AND key.expires_at > now() OFFSET 0)
-      AND (
-          run.state <> 'succeeded'
-          OR (SELECT task.pause_after_failures FROM scheduling_task task WHERE task.id = run.task_id) IS NULL
-          OR (
-              -- Ordered, and no EXISTS, which would drop the order and with it the index.
-              SELECT newer.id FROM scheduling_run newer
-              WHERE newer.task_id = run.task_id AND newer.id > run.id AND newer.state = 'succeeded'
-              ORDER BY newer.id
-              LIMIT 1
-          ) IS NOT NULL
+      AND COALESCE(
+          (
+              SELECT
+                  task.pause_after_failures IS NULL
+                  OR run.state NOT IN ('succeeded', 'failed')
+                  OR run.simulated OR run.is_backfilled OR run.trigger_kind = 'check'
+                  OR run.finished_at <= COALESCE(task.resumed_at, '-infinity')
+                  OR (
+                      SELECT count(*) FROM (
+                          SELECT FROM (
+                              SELECT newest.id, newest.finished_at FROM scheduling_run newest
+                              WHERE newest.task_id = run.task_id AND newest.state IN ('succeeded', 'failed')
+                                AND NOT newest.simulated AND NOT newest.is_backfilled AND newest.trigger_kind <> 'check'
+                              ORDER BY newest.id DESC
+                              LIMIT task.pause_after_failures + 1000
+                          ) AS made
+                          WHERE (made.finished_at, made.id) > (run.finished_at, run.id)
+                          LIMIT task.pause_after_failures
+                      ) AS later
+                  ) = task.pause_after_failures
+              FROM scheduling_task task WHERE task.id = run.task_id
+          ),
+          true
       )
 ), measured AS MATERIALIZED (
     SELECT asked.id, sum(journal.entries) OVER (ORDER BY asked.id) - journal.entries AS entries_before

@@ -23,6 +23,7 @@ from scheduling.models import (
     Schedule,
 )
 from scheduling.schedules.models import ScheduleState
+from scheduling.triggers.run_ends import act_on_run_ends
 from tests.factories import DueWorkFactory, RunFactory, ScheduleFactory, StepRunFactory, TaskFactory, WorkerFactory
 from tests.invariants import broken_invariants
 from tests.workers_support import database, run
@@ -298,14 +299,48 @@ def test_retention_takes_nothing_that_the_auditor_still_asks_for(state, kept):
     assert Auditor().round(spend=5) == 0
 
 
-def test_the_newest_success_of_a_task_that_is_paused_after_failures_stays():
+def test_as_many_of_the_newest_ends_as_pause_a_task_after_failures_stay():
     task = TaskFactory(pause_after_failures=2)
     ended(400 * DAY, task=task)
-    newest = ended(399 * DAY, task=task)
-    ended(380 * DAY, "failed", task=task)
+    newest, failure = ended(399 * DAY, task=task), ended(380 * DAY, "failed", task=task)
 
-    assert lap() == {"succeeded": 1, "failed": 1}
-    assert alive(newest)
+    assert lap() == {"succeeded": 1}
+    assert alive(newest, failure) == {newest.pk, failure.pk}
+
+    ended(379 * DAY, "failed", task=task)
+    assert lap() == {"succeeded": 1}
+    assert alive(newest, failure) == {failure.pk}
+
+
+@pytest.mark.parametrize("kept", [{"keep_runs": 1}, {"keep_for": timedelta(minutes=1)}])
+def test_a_task_that_keeps_few_runs_is_paused_after_failures_all_the_same(kept):
+    task = TaskFactory(pause_after_failures=3, **kept)
+    ended(timedelta(hours=9), task=task)
+    for hours in (8, 7, 6):
+        failed = ended(timedelta(hours=hours), "failed", task=task)
+        RunEnd.objects.create(run=failed, task=task)
+        while act_on_run_ends():
+            pass
+        lap("surplus")
+
+    task.refresh_from_db()
+    assert task.state == "paused"
+    assert task.pause_reason.startswith("3 runs in a row have failed")
+    assert task.runs.count() == 3
+
+
+def test_ends_that_count_for_no_pause_go():
+    resumed_at = datetime.now(UTC) - 300 * DAY
+    task = TaskFactory(pause_after_failures=2, resumed_at=resumed_at)
+    ended(400 * DAY, "failed", task=task)
+    ended(299 * DAY, "failed", task=task, simulated=True)
+    ended(298 * DAY, "failed", task=task, is_backfilled=True)
+    ended(297 * DAY, "failed", task=task, trigger_kind="check")
+    ended(296 * DAY, "canceled", task=task)
+    counts = ended(295 * DAY, "failed", task=task)
+
+    assert lap() == {"failed": 4, "canceled": 1}
+    assert alive(counts)
 
 
 def test_a_stored_reply_names_its_run_and_does_not_hold_it():

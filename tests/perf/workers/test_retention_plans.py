@@ -34,8 +34,8 @@ FROM made ORDER BY n
 """
 
 
-def fill(state="failed"):
-    task = TaskFactory()
+def fill(state="failed", **task_fields):
+    task = TaskFactory(**task_fields)
     with connection.cursor() as cursor:
         cursor.execute(
             _FILL,
@@ -100,8 +100,9 @@ def test_a_walk_that_rests_reads_a_handful_of_pages():
     assert blocks(plan) < 20, blocks(plan)
 
 
-def test_runs_are_deleted_by_their_keys():
-    fill("succeeded")
+@pytest.mark.parametrize("pause_after_failures", [None, 10])
+def test_runs_are_deleted_by_their_keys(pause_after_failures):
+    fill("succeeded", pause_after_failures=pause_after_failures)
     with connection.cursor() as cursor:
         cursor.execute("SELECT id FROM scheduling_run ORDER BY id LIMIT 1000")
         found = [run_id for (run_id,) in cursor.fetchall()]
