@@ -80,7 +80,8 @@ class ExplanationShape(Shape):
     run = serializers.UUIDField(source="run_id")
     state = serializers.ChoiceField(choices=RunState.values)
     at = Instant(help_text="When this was so, by the database's clock.")
-    summary = serializers.CharField(help_text="The first sentence.")
+    simulated = serializers.BooleanField()
+    summary = serializers.CharField(help_text="The first sentence; that the run is simulated comes before it.")
     reasons = ReasonShape(many=True)
 
 
@@ -110,6 +111,7 @@ class CurrentRunShape(Shape):
 
     run = serializers.UUIDField(source="run_id")
     task = serializers.UUIDField(source="task_id")
+    simulated = serializers.BooleanField()
     since = Instant(help_text="Its claim.")
     step = serializers.CharField(allow_null=True, help_text="The call that is open; null between calls.")
     step_since = Instant(allow_null=True)

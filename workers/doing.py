@@ -15,6 +15,7 @@ from pipelines.engine.paths import shown_path
 MOST_TOLD = 40  # runs of one process; a tick has to fit into a datagram
 _LONGEST_PATH = 120
 _FOR_PROCESS = "process"
+_SIMULATED = "simulated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,13 @@ class Doing:
     step: str | None = None
     step_since: datetime | None = None
     waits_for_process: bool = False
+    is_simulated: bool = False
 
     def told(self) -> list[str | None]:
         since = None if self.step_since is None else self.step_since.isoformat()
         entry = [str(self.run_id), None if self.step is None else self.step[:_LONGEST_PATH], since]
-        return [*entry, _FOR_PROCESS] if self.waits_for_process else entry
+        marks = ((_FOR_PROCESS, self.waits_for_process), (_SIMULATED, self.is_simulated))
+        return [*entry, *(mark for mark, holds in marks if holds)]
 
 
 def told(doings: Iterable[Doing]) -> list[list[str | None]]:
@@ -43,9 +46,9 @@ def heard(value: Any) -> dict[UUID, Doing]:
     found: dict[UUID, Doing] = {}
     for entry in value if isinstance(value, list) else ():
         try:
-            run_id, step, since, *waits_for = entry
+            run_id, step, since, *marks = entry
             at = None if since is None else datetime.fromisoformat(since)
-            doing = Doing(UUID(run_id), step, at, waits_for == [_FOR_PROCESS])
+            doing = Doing(UUID(run_id), step, at, _FOR_PROCESS in marks, _SIMULATED in marks)
         except (TypeError, ValueError):
             continue
         found[doing.run_id] = doing

@@ -93,7 +93,7 @@ class Execution:
         run_id = self.claimed.run_id
         step, since = open_step(self._journal.calls)
         waits = step is not None and self._equipment.isolation.is_waiting(str(run_id), step)
-        return Doing(run_id, step, since, waits)
+        return Doing(run_id, step, since, waits, bool(self.claimed.simulated))
 
     def start(self, finished: Finished) -> None:
         """Run: at once where the run only computes, else in a task of its own. `finished` is called when it is over,
@@ -386,7 +386,8 @@ class Execution:
 
     def _tell(self, settlement: Settlement) -> None:
         run = self.claimed
-        self._equipment.tally[counted.SETTLED + settlement.name] += 1
+        prefix = counted.SETTLED_SIMULATED if run.simulated else counted.SETTLED
+        self._equipment.tally[prefix + settlement.name] += 1
         if run.is_exclusive or run.concurrency_key is not None:
             self._equipment.gates.release(task_id=run.task_id if run.is_exclusive else None, key=run.concurrency_key)
         if settlement.name != "succeeded" or conf.logs_every_run():

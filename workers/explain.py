@@ -16,22 +16,24 @@ from workers.standing import standing_of
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All reasons, the most important first; never none."""
+    """All reasons, the most important first; never none. `simulated`: nothing of the run reached the world."""
 
     run_id: UUID
     state: RunState
     at: datetime
+    simulated: bool
     reasons: tuple[Reason, ...]
 
     @property
     def summary(self) -> str:
-        return self.reasons[0].sentence
+        sentence = self.reasons[0].sentence
+        return f"It is a simulated run. {sentence}" if self.simulated else sentence
 
 
 def explain(run: Run, *, now: datetime | None = None) -> Explanation:
     """Explain a run that came with its task and due work (see `explainable`). `now` is the database's."""
     standing = standing_of(run, now=now)
-    return Explanation(run.pk, effective_state(run), standing.now, tuple(reasons_of(standing)))
+    return Explanation(run.pk, effective_state(run), standing.now, run.simulated, tuple(reasons_of(standing)))
 
 
 def explainable(run_id: UUID) -> Run:

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 
 from scheduling.agents.models import Agent
 from scheduling.runs.models import DueWork
+from scheduling.runs.selectors import with_simulated
 from workers.doing import heard
 from workers.encoding import decode
 from workers.models import Artifact, StepRun, Worker, WorkerState
@@ -22,6 +23,7 @@ class CurrentRun:
     run_id: UUID
     task_id: UUID
     task_title: str
+    simulated: bool
     since: datetime
     step: str | None
     step_since: datetime | None
@@ -49,7 +51,7 @@ def current_runs(workers: Iterable[Worker], *, agent: Agent | None = None) -> di
     found: dict[UUID, list[CurrentRun]] = {owner: [] for owner in told}
     if not wanted:
         return found
-    held = DueWork.objects.filter(pk__in=wanted, lease_owner__in=list(told)).select_related("task")
+    held = with_simulated(DueWork.objects.filter(pk__in=wanted, lease_owner__in=list(told))).select_related("task")
     if agent is not None:
         held = held.filter(task__agent=agent)
     for work in held.order_by("claimed_at", "pk"):
@@ -61,6 +63,7 @@ def current_runs(workers: Iterable[Worker], *, agent: Agent | None = None) -> di
                 run_id=work.pk,
                 task_id=work.task_id,
                 task_title=work.task.title,
+                simulated=work.simulated,
                 since=work.claimed_at,
                 step=None if doing is None else doing.step,
                 step_since=None if doing is None else doing.step_since,

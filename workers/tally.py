@@ -12,6 +12,7 @@ COMMITS = "commits"
 STEPS = "steps"
 STEP_SECONDS = "step_seconds"
 SETTLED = "settled:"  # followed by the name of the settlement
+SETTLED_SIMULATED = f"{SETTLED}simulated:"  # the same of simulated runs
 
 Tally = Counter[str]
 
@@ -36,11 +37,13 @@ def metrics(tally: Mapping[str, float]) -> Iterator[Metric]:
     for name, (metric, help_text) in _PLAIN.items():
         yield CounterMetricFamily(metric, help_text, value=tally.get(name, 0))
     settled = CounterMetricFamily(
-        "ordinaut_runs_settled", "Runs that left a slot, by what became of them.", labels=["outcome"]
+        "ordinaut_runs_settled", "Runs that left a slot, by what became of them.", labels=["outcome", "simulated"]
     )
     for name, count in tally.items():
         if name.startswith(SETTLED):
-            settled.add_metric([name.removeprefix(SETTLED)], count)
+            is_simulated = name.startswith(SETTLED_SIMULATED)
+            outcome = name.removeprefix(SETTLED_SIMULATED).removeprefix(SETTLED)
+            settled.add_metric([outcome, "true" if is_simulated else "false"], count)
     yield settled
     yield SummaryMetricFamily(
         "ordinaut_step_seconds",

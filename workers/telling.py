@@ -15,7 +15,7 @@ HANDBACKS_WARNED_AT = 5
 
 def tell(settlement: Settlement, run: ClaimedRun) -> None:
     """Say in the log what became of a run; an ordinary success is told only where the setting wants every run."""
-    facts: dict[str, Any] = {"attempt": run.attempt}
+    facts: dict[str, Any] = {"attempt": run.attempt, **({"simulated": True} if run.simulated else {})}
     if settlement.error is not None:
         facts |= {"code": settlement.error["code"], "detail": settlement.error["detail"]}
     match settlement.name:
@@ -26,6 +26,6 @@ def tell(settlement: Settlement, run: ClaimedRun) -> None:
         case "retried":
             logger.info("run.retried", delay=round(settlement.delay.total_seconds(), 3), **facts)
         case "handed_back" if run.handback_count + 1 >= HANDBACKS_WARNED_AT:
-            logger.warning("run.handed_back_again", handbacks=run.handback_count + 1)
+            logger.warning("run.handed_back_again", handbacks=run.handback_count + 1, **facts)
         case name if conf.logs_every_run():
             logger.info("run.settled", outcome=name, **facts)

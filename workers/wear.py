@@ -6,11 +6,11 @@ from enum import StrEnum
 
 import structlog
 
-from workers.tally import SETTLED
+from workers.tally import SETTLED, SETTLED_SIMULATED
 
 logger = structlog.get_logger(__name__)
 
-_HANDED_BACK = f"{SETTLED}handed_back"
+_HANDED_BACK = (f"{SETTLED}handed_back", f"{SETTLED_SIMULATED}handed_back")
 
 
 class Reason(StrEnum):
@@ -55,7 +55,7 @@ class Wear:
         A process that is above the limit at its first measure is never replaced for it: the next would be as large.
         """
         self.memory = memory
-        settled = sum(count for name, count in counts.items() if name.startswith(SETTLED) and name != _HANDED_BACK)
+        settled = sum(count for name, count in counts.items() if name.startswith(SETTLED) and name not in _HANDED_BACK)
         if limits.runs and settled >= limits.runs:
             self.find(Reason.RUNS, f"replaced after {settled:.0f} runs")
         if not limits.memory or memory is None:

@@ -67,7 +67,11 @@ def _figures(queues: Sequence[QueueState], hour: dict[str, int]) -> list[dict[st
             "note": "retries and future starts",
         },
         {"label": "Gated", "value": f"{sum(depth.gated for depth in depths):,}", "note": "paused, limits, overlap"},
-        {"label": "Failed", "value": f"{hour.get('failed', 0):,}", "note": "of the runs of the last hour"},
+        {
+            "label": "Failed",
+            "value": f"{hour.get('failed', 0):,}",
+            "note": "of the runs of the last hour, simulated ones too",
+        },
     ]
 
 

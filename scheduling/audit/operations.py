@@ -82,12 +82,17 @@ def _entry(
         action=action,
         object_kind=str(target._meta.model_name),
         object_id=str(target.pk),
-        object_label=str(target)[:200],
+        object_label=_label(target),
         before=before,
         after=after,
         request_id=actor.request_id,
         address=actor.address,
     )
+
+
+def _label(target: models.Model) -> str:
+    """Its name. A simulated run is called so: the entry outlives its row."""
+    return f"{target} (simulated)" if getattr(target, "simulated", False) else str(target)[:200]
 
 
 def save_changes(

@@ -16,6 +16,7 @@ class RedriveFilter(StrictSerializer):
     queue = Slug(max_length=60, required=False, help_text="The queue that its task has now.")
     cause = Choice(choices=FailureCause.values, required=False)
     code = Text(max_length=120, required=False, help_text="The code of its error.")
+    simulated = Truth(required=False, help_text="True: only simulated runs; false: none of them.")
     failed_after = Instant(required=False, help_text="From this instant on.")
     failed_before = Instant(required=False, help_text="Before this instant.")
     runs = serializers.ListField(

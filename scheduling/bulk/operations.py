@@ -41,9 +41,11 @@ class CountDiffers(Conflict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedrivePreview:
-    """How many runs a redrive would take, and the oldest of them. `is_more`: there are more than one may take."""
+    """How many runs a redrive would take, how many of them are simulated, and the oldest. `is_more`: there are more
+    than one may take."""
 
     count: int
+    simulated_count: int
     is_more: bool
     sample: Sequence[Run]
 
@@ -165,6 +167,9 @@ def _fail(pk: UUID, error: Exception) -> None:
 
 def _counted(agent: Agent | None, chosen: Mapping[str, Any], *, until: datetime) -> RedrivePreview:
     runs = failed_runs(chosen, agent_id=None if agent is None else agent.pk, until=until)
+    # The oldest, which are those that it takes.
+    taken = Run.objects.filter(pk__in=runs.order_by("pk").values("pk")[:MOST])
     count = runs.order_by()[: MOST + 1].count()
+    simulated_count = taken.filter(simulated=True).count() if count else 0
     sample = list(runs.select_related("task").defer("params", "output").order_by("pk")[:SAMPLE])
-    return RedrivePreview(count=min(count, MOST), is_more=count > MOST, sample=sample)
+    return RedrivePreview(count=min(count, MOST), simulated_count=simulated_count, is_more=count > MOST, sample=sample)

@@ -35,7 +35,7 @@ def failed_runs(chosen: Mapping[str, Any], *, agent_id: UUID | None, until: date
     `chosen` is a validated filter, instants as such.
     """
     runs = Run.objects.filter(state=RunState.FAILED, finished_at__lt=until).exclude(task__state=TaskState.ARCHIVED)
-    columns = {"task": "task_id", "queue": "task__queue", "cause": "cause", "runs": "pk__in"}
+    columns = {"task": "task_id", "queue": "task__queue", "cause": "cause", "simulated": "simulated", "runs": "pk__in"}
     runs = runs.filter(**{column: chosen[name] for name, column in columns.items() if name in chosen})
     if agent_id is not None:
         runs = runs.filter(agent_id=agent_id)

@@ -19,6 +19,7 @@ class FailedRunShape(Shape):
     task = serializers.UUIDField(source="task_id")
     cause = serializers.ChoiceField(choices=FailureCause.values)
     code = serializers.SerializerMethodField(help_text="Of its error.")
+    simulated = serializers.BooleanField()
     finished_at = Instant(allow_null=True)
 
     def get_code(self, run: Run) -> str | None:
@@ -30,6 +31,7 @@ class RedrivePreviewShape(Shape):
 
     dry_run = serializers.BooleanField(default=True)
     count = serializers.IntegerField(help_text="Send it as expected_count.")
+    simulated_count = serializers.IntegerField(help_text="How many of them are simulated runs.")
     is_more = serializers.BooleanField(help_text="More match than one operation takes; it takes the oldest.")
     sample = FailedRunShape(many=True, help_text="The oldest ten.")
 
@@ -57,5 +59,11 @@ class BulkOperationShape(Shape):
 
 def preview_document(found: Any) -> Any:
     return RedrivePreviewShape(
-        {"dry_run": True, "count": found.count, "is_more": found.is_more, "sample": found.sample}
+        {
+            "dry_run": True,
+            "count": found.count,
+            "simulated_count": found.simulated_count,
+            "is_more": found.is_more,
+            "sample": found.sample,
+        }
     ).data

@@ -6,9 +6,16 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from scheduling.console.badges import badge
+from scheduling.console.badges import badge, simulated_badge
 from scheduling.console.listing import ReadOnlyAdmin, exact_time, object_url
 from scheduling.runs.models import ConcurrencyKey, DedupeKey, DueWork, Run, RunEnd
+from scheduling.runs.selectors import with_simulated
+
+
+def _doing(work: DueWork) -> SafeString:
+    if work.lease_owner is not None:
+        return badge("running", title=f"held by {work.lease_owner}")
+    return badge("gated", title=work.gate) if work.gate else badge("queued")
 
 
 @admin.register(DueWork)
@@ -20,7 +27,7 @@ class DueWorkAdmin(ReadOnlyAdmin):
     available = exact_time("available_at", "available")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DueWork]:
-        return super().get_queryset(request).select_related("task")  # type: ignore[no-any-return]
+        return with_simulated(super().get_queryset(request)).select_related("task")
 
     @admin.display(description="run")
     def run_link(self, work: DueWork) -> SafeString:
@@ -28,9 +35,7 @@ class DueWorkAdmin(ReadOnlyAdmin):
 
     @admin.display(description="doing")
     def doing(self, work: DueWork) -> SafeString:
-        if work.lease_owner is not None:
-            return badge("running", title=f"held by {work.lease_owner}")
-        return badge("gated", title=work.gate) if work.gate else badge("queued")
+        return format_html("{} {}", _doing(work), simulated_badge() if work.simulated else "")  # type: ignore[attr-defined]
 
 
 @admin.register(ConcurrencyKey)
@@ -53,6 +58,13 @@ class DedupeKeyAdmin(ReadOnlyAdmin):
 class RunEndAdmin(ReadOnlyAdmin):
     """Ends of runs that a clock has not acted on yet. It is empty while all is well."""
 
-    list_display = ("run_id", "task_id", "created")
+    list_display = ("run_shown", "task_id", "created")
     ordering = ("id",)
     created = exact_time("created_at", "ended")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RunEnd]:
+        return with_simulated(super().get_queryset(request))
+
+    @admin.display(description="run")
+    def run_shown(self, end: RunEnd) -> SafeString:
+        return format_html("{} {}", end.run_id, simulated_badge() if end.simulated else "")  # type: ignore[attr-defined]

@@ -1,8 +1,9 @@
 """Read runs as they are. A claim does not write the run's row, so what runs now is read from its due work."""
 
 from datetime import datetime
+from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from scheduling.agents.models import Agent
 from scheduling.runs.models import DueWork, Run
@@ -19,6 +20,12 @@ def visible_runs(agent: Agent | None) -> QuerySet[Run]:
     """The runs of the agent's tasks; None: everybody's."""
     runs = with_due_work()
     return runs if agent is None else runs.filter(agent=agent)
+
+
+def with_simulated(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Rows that name a run by `run_id`, each with `simulated`: whether that run is. Not one of a run that is gone."""
+    marked: QuerySet[Any] = rows.annotate(simulated=Exists(Run.objects.filter(pk=OuterRef("run_id"), simulated=True)))
+    return marked
 
 
 def in_state(runs: QuerySet[Run], state: RunState) -> QuerySet[Run]:

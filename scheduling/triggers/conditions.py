@@ -56,6 +56,7 @@ def settle_check(run: Run) -> None:
             "outputs": dict(outputs),
             "checked_for": run.scheduled_for.isoformat(),
             "check": str(run.pk),
+            "simulated": run.simulated,
         },
         agent_id=run.agent_id,
         depth=1,

@@ -19,13 +19,14 @@ RETRIED_AT_ONCE = 200
 
 @dataclass(slots=True)
 class DeadGroup:
-    """Failed runs with the same error code, newest first."""
+    """Failed runs with the same error code, newest first: all of them simulated, or none."""
 
     code: str
     cause: str
     sample: str
     latest_at: datetime | None
     latest_id: UUID
+    simulated: bool
     count: int = 0
     tasks: dict[UUID, str] = field(default_factory=dict)
 
@@ -41,22 +42,30 @@ class DeadGroup:
 def dead_groups() -> tuple[list[DeadGroup], bool]:
     """The groups, the greatest first, and whether there are more dead letters than were read. One statement."""
     rows = list(_newest_dead()[: _MOST_READ + 1])
-    groups: dict[tuple[str, str], DeadGroup] = {}
+    groups: dict[tuple[str, str, bool], DeadGroup] = {}
     for run in rows[:_MOST_READ]:
         code = error_code(run)
         group = groups.setdefault(
-            (code, run.cause),
-            DeadGroup(code=code, cause=run.cause, sample=_detail(run), latest_at=run.finished_at, latest_id=run.pk),
+            (code, run.cause, run.simulated),
+            DeadGroup(
+                code=code,
+                cause=run.cause,
+                sample=_detail(run),
+                latest_at=run.finished_at,
+                latest_id=run.pk,
+                simulated=run.simulated,
+            ),
         )
         group.count += 1
         group.tasks[run.task_id] = run.task.title
-    found = sorted(groups.values(), key=lambda group: (-group.count, group.code))
+    found = sorted(groups.values(), key=lambda group: (-group.count, group.code, group.simulated))
     return found, len(rows) > _MOST_READ
 
 
-def dead_runs(*, code: str, cause: str) -> Sequence[Run]:
+def dead_runs(*, code: str, cause: str, simulated: bool) -> Sequence[Run]:
     """The runs of one group, newest first, as many as are retried at once."""
-    same = (run for run in _newest_dead()[:_MOST_READ] if (error_code(run), run.cause) == (code, cause))
+    group = (code, cause, simulated)
+    same = (run for run in _newest_dead()[:_MOST_READ] if (error_code(run), run.cause, run.simulated) == group)
     return [run for run, _ in zip(same, range(RETRIED_AT_ONCE), strict=False)]
 
 
@@ -73,7 +82,7 @@ def error_code(run: Run) -> str:
 
 def _newest_dead() -> QuerySet[Run]:
     rows = Run.objects.filter(state=RunState.FAILED).select_related("task").order_by("-id")
-    return rows.only("id", "cause", "error", "finished_at", "state", "task__id", "task__title", "params")
+    return rows.only("id", "cause", "error", "finished_at", "state", "simulated", "task__id", "task__title", "params")
 
 
 def _detail(run: Run) -> str:

@@ -15,6 +15,7 @@ from scheduling.console.listing import ReadOnlyAdmin, exact_time, object_url
 from scheduling.console.words import NOTHING, duration, since, size
 from scheduling.fields import JSONBytesField
 from scheduling.runs.models import Run
+from scheduling.runs.selectors import with_simulated
 from workers.models import Artifact, Retention, StepRun, Wait
 from workers.retention.kinds import KINDS
 from workers.retention.oldest import oldest_of
@@ -66,13 +67,17 @@ class WaitAdmin(ReadOnlyAdmin):
     wakes = exact_time("wake_at", "wakes")
     since = exact_time("created_at", "since")
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Wait]:
+        return with_simulated(super().get_queryset(request))
+
     @admin.display(description="path", ordering="path")
     def path_shown(self, wait: Wait) -> str:
         return wait.shown_path
 
     @admin.display(description="run")
     def run_link(self, wait: Wait) -> SafeString:
-        return _run_link(wait.run_id)
+        mark = simulated_badge() if wait.simulated else ""  # type: ignore[attr-defined]
+        return format_html("{} {}", _run_link(wait.run_id), mark)
 
 
 @admin.register(Artifact)

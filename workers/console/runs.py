@@ -69,6 +69,10 @@ def _snooze_hour(actor: Actor, run: Run) -> SafeString:
     return format_html("{} is put off until {}.", _link(run), moment(snoozed.due_work.available_at))
 
 
+def _is_simulated(request: HttpRequest) -> bool:
+    return request.POST.get("simulated") == "true"
+
+
 RETRY = Deed(
     name="retry",
     label="Retry",
@@ -263,6 +267,8 @@ class RunAdmin(DeedsAdmin, ReadOnlyAdmin):
         if not request.user.has_perm(OPERATE_RUN):
             raise PermissionDenied
         chosen: dict[str, Any] = {name: request.POST[name] for name in _FILTERS if request.POST.get(name)}
+        if request.POST.get("simulated"):
+            chosen["simulated"] = _is_simulated(request)
         if request.POST["redrive"] == "selected" or "runs" in request.POST:
             chosen["runs"] = request.POST.getlist("runs")
         try:
@@ -292,7 +298,8 @@ class RunAdmin(DeedsAdmin, ReadOnlyAdmin):
     def _retry_group(self, request: HttpRequest) -> HttpResponse:
         if not request.user.has_perm(OPERATE_RUN):
             raise PermissionDenied
-        dead = dead_runs(code=request.POST.get("code", ""), cause=request.POST.get("cause", ""))
+        code, cause = request.POST.get("code", ""), request.POST.get("cause", "")
+        dead = dead_runs(code=code, cause=cause, simulated=_is_simulated(request))
         for level, words in do_to_all(request, RETRY, dead):
             self.message_user(request, words, level)
         if not dead:

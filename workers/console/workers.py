@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from scheduling.agents.roles import OPERATE_WORKER
 from scheduling.audit.operations import Actor
-from scheduling.console.badges import badge
+from scheduling.console.badges import badge, simulated_badge
 from scheduling.console.deeds import Deed, DeedsAdmin
 from scheduling.console.listing import ReadOnlyAdmin, exact_time, object_url
 from scheduling.console.words import NOTHING, since
@@ -117,9 +117,14 @@ class WorkerAdmin(DeedsAdmin, ReadOnlyAdmin):
             return NOTHING
         links = format_html_join(
             ", ",
-            '<a href="{}">…{}</a>{}',
+            '<a href="{}">…{}</a>{}{}',
             (
-                (object_url(Run, doing.run_id), str(doing.run_id)[-12:], f" ({doing.step})" if doing.step else "")
+                (
+                    object_url(Run, doing.run_id),
+                    str(doing.run_id)[-12:],
+                    f" ({doing.step})" if doing.step else "",
+                    format_html(" {}", simulated_badge()) if doing.is_simulated else "",
+                )
                 for doing in doings[:_RUNS_IN_THE_LIST]
             ),
         )

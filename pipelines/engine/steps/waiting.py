@@ -14,6 +14,7 @@ from pipelines.errors import ErrorClass, PipelineError
 
 async def run_wait(body: WaitBody, attempt: Attempt) -> Any:
     """The instant at which the wait ended. Raises Wait where that has not come, PipelineError where it is none."""
+    attempt.is_simulated = attempt.surroundings.context.simulated
     if attempt.begun is None:
         attempt.input = {"until": instant_text(_end(body, attempt))}
     until = read_instant(attempt.input["until"])

@@ -7,10 +7,16 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from scheduling.audit.operations import Actor
 from scheduling.bulk.models import BulkOperation, BulkState
-from scheduling.bulk.operations import carry_on, create_redrive, preview_redrive
+from scheduling.bulk.operations import RedrivePreview, carry_on, create_redrive, preview_redrive
 from scheduling.errors import SchedulingError
 
+_IS_SIMULATED = {"yes": True, "no": False}
 _FILTERS = ("task", "queue", "cause", "code", "failed_after", "failed_before")
+
+
+def _counted(preview: RedrivePreview) -> str:
+    more = " (the oldest of more)" if preview.is_more else ""
+    return f"{preview.count} failed runs match{more}, {preview.simulated_count or 'none'} of them simulated."
 
 
 class Command(BaseCommand):
@@ -24,6 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("--queue", help="Only runs whose task has this queue.")
         parser.add_argument("--cause", help="Only this cause: exhausted, permanent, quarantined, deadline, in_doubt.")
         parser.add_argument("--code", help="Only this error code.")
+        parser.add_argument("--simulated", choices=_IS_SIMULATED, help="yes: only simulated runs; no: none of them.")
         parser.add_argument("--failed-after", help="From this instant on, such as 2026-03-01T08:00:00Z.")
         parser.add_argument("--failed-before", help="Before this instant.")
         chosen = parser.add_mutually_exclusive_group()
@@ -32,12 +39,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         given = {name: options[name] for name in _FILTERS if options[name] is not None}
+        if options["simulated"] is not None:
+            given["simulated"] = _IS_SIMULATED[options["simulated"]]
         try:
             preview = preview_redrive(agent=None, given=given)
-            self.stdout.write(f"{preview.count} failed runs match{' (the oldest of more)' if preview.is_more else ''}.")
+            self.stdout.write(_counted(preview))
             if not (options["yes"] and preview.count):
                 for run in preview.sample:
-                    self.stdout.write(f"  {run.pk} {run.task.key} {run.cause}")
+                    self.stdout.write(f"  {run.pk} {run.task.key} {run.cause}{' (simulated)' if run.simulated else ''}")
                 if preview.count and not options["dry_run"]:
                     self.stdout.write("Nothing was changed. Say --yes to queue them again.")
                 return

@@ -41,7 +41,7 @@ def test_a_process_is_replaced_after_so_many_runs_and_every_run_is_done_once(fle
         wait_until(lambda: not DueWork.objects.exists(), timeout=40, what="the end of every run")
         wait_until(lambda: Worker.objects.filter(state="stopped").exists(), what="a replaced process")
         wait_until(lambda: figure(port, 'ordinaut_worker_recycled_total{reason="runs"}') >= 1, what="the metric")
-        assert figure(port, 'ordinaut_runs_settled_total{outcome="succeeded"}') == 40
+        assert figure(port, 'ordinaut_runs_settled_total{outcome="succeeded",simulated="false"}') == 40
 
     assert {run_of(work).state for work in works} == {"succeeded"}
     assert {run_of(work).attempt for work in works} == {1}

@@ -69,6 +69,19 @@ def test_each_part_of_a_filter_chooses(gateway):
     assert chosen(runs=[str(recent.pk)]) == {str(recent.pk)}
 
 
+def test_a_preview_says_which_are_simulated_and_a_filter_leaves_them_out(gateway):
+    real, rehearsed = dead(), dead(simulated=True)
+
+    every = gateway.post("runs/redrive", {}).json()
+    without = gateway.post("runs/redrive", {"filter": {"simulated": False}}).json()
+    alone = gateway.post("runs/redrive", {"filter": {"simulated": True}}).json()
+
+    assert (every["count"], every["simulated_count"]) == (2, 1)
+    assert [each["simulated"] for each in every["sample"]] == [False, True]
+    assert (without["count"], without["simulated_count"], without["sample"][0]["id"]) == (1, 0, str(real.pk))
+    assert (alone["count"], alone["simulated_count"], alone["sample"][0]["id"]) == (1, 1, str(rehearsed.pk))
+
+
 def test_an_agent_redrives_its_own_runs_alone():
     agent = AgentFactory(scopes=["runs:read", "runs:write", "all:read"])
     mine, theirs = dead(task=TaskFactory(agent=agent)), dead()
@@ -235,6 +248,19 @@ def test_the_command_previews_and_redrives():
     assert "1 redriven, 0 left out: finished." in real.getvalue()
     with pytest.raises(CommandError, match="must be one of"):
         call_command("redrive", "--cause", "bad luck")
+
+
+def test_the_command_says_how_many_are_simulated_and_leaves_them_out_where_asked():
+    real, rehearsed = dead(), dead(simulated=True)
+    every, without = io.StringIO(), io.StringIO()
+
+    call_command("redrive", "--dry-run", stdout=every)
+    call_command("redrive", "--simulated", "no", "--dry-run", stdout=without)
+
+    assert "2 failed runs match, 1 of them simulated." in every.getvalue()
+    assert f"{rehearsed.pk} {rehearsed.task.key} permanent (simulated)" in every.getvalue()
+    assert "1 failed runs match, none of them simulated." in without.getvalue()
+    assert str(real.pk) in without.getvalue()
 
 
 def test_the_console_previews_redrives_and_shows_the_progress(client: Client):

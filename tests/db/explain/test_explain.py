@@ -362,7 +362,7 @@ def test_the_api_explains_a_run_of_ones_own_and_no_other():
 
     assert answer["state"] == "queued"
     assert [reason["code"] for reason in answer["reasons"]] == ["no_worker"]
-    assert answer["summary"] == answer["reasons"][0]["sentence"]
+    assert (answer["simulated"], answer["summary"]) == (False, answer["reasons"][0]["sentence"])
     assert_problem(gateway.get(f"runs/{DueWorkFactory().run.pk}/explain"), 404, "not_found")
 
 
@@ -376,6 +376,21 @@ def test_the_command_explains_in_words_and_as_json():
     assert f"Run {run.pk} is queued." in words.getvalue()
     assert "[no_worker]" in words.getvalue()
     assert orjson.loads(data.getvalue())["reasons"][0]["code"] == "no_worker"
+
+
+@pytest.mark.parametrize("is_due", [True, False])
+def test_a_simulated_run_is_explained_as_one_through_every_door(is_due):
+    run = DueWorkFactory(run__simulated=True).run if is_due else RunFactory(dead=True, simulated=True)
+    words, data = io.StringIO(), io.StringIO()
+
+    call_command("explainrun", str(run.pk), stdout=words)
+    call_command("explainrun", str(run.pk), "--json", stdout=data)
+    answer = gateway_of("runs:read", "all:read").get(f"runs/{run.pk}/explain").json()
+
+    assert f"Run {run.pk} is {run.state} (simulated)." in words.getvalue()
+    for told in (answer, orjson.loads(data.getvalue())):
+        assert told["simulated"] is True
+        assert told["summary"] == f"It is a simulated run. {told['reasons'][0]['sentence']}"
 
 
 @pytest.mark.parametrize("given", ["morning", "01980000-0000-7000-8000-000000000000"])

@@ -57,7 +57,7 @@ def test_a_follower_starts_after_the_end_that_it_asked_for(wanted: str, state: R
     if follows:
         event = Event.objects.get()
         assert (runs[0].trigger_kind, runs[0].event_id, event.topic) == ("after", event.pk, f"run.{state}")
-        assert event.payload["run"] == str(run.pk)
+        assert (event.payload["run"], event.payload["simulated"]) == (str(run.pk), False)
         assert (event.payload["task"], event.payload["output"]) == (followed.key, {"rain": 3})
         assert Outbox.objects.filter(event=event).exists()
 
@@ -161,6 +161,7 @@ def test_what_a_rehearsal_leads_to_is_a_rehearsal() -> None:
     act_on_run_ends()
 
     assert Run.objects.get(schedule=schedule).simulated is True
+    assert Event.objects.get().payload["simulated"] is True
 
 
 def test_tasks_that_follow_each_other_stop_at_the_deepest_event(settings: Any) -> None:

@@ -64,6 +64,16 @@ def test_what_is_over_already_is_not_waited_for(given):
     assert (world.slept, len(world.entries)) == ([], 1)
 
 
+def test_in_a_simulated_run_it_is_marked_and_in_a_real_one_it_is_not():
+    world = World()
+    written = document(wait(**{"for": "PT1S"}))
+
+    asyncio.run(world.go(written))
+
+    assert [entry.simulated for entry in world.entries] == [False]
+    assert [step["simulated"] for step in simulate(written, catalog=CATALOG)["steps"]] == [True]
+
+
 def test_a_short_wait_keeps_its_slot_and_writes_nothing_before_its_end():
     world = World()
 

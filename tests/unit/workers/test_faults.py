@@ -42,6 +42,8 @@ def test_the_same_error_twice_is_news_twice():
 def test_what_is_done_is_told_and_heard_the_same():
     doings = [Doing(uuid.uuid4(), "each[3]/send", datetime(2026, 3, 1, tzinfo=UTC)), Doing(uuid.uuid4())]
     doings.append(Doing(uuid.uuid4(), "compute", datetime(2026, 3, 1, tzinfo=UTC), waits_for_process=True))
+    doings.append(Doing(uuid.uuid4(), "call", datetime(2026, 3, 1, tzinfo=UTC), is_simulated=True))
+    doings.append(Doing(uuid.uuid4(), "c", datetime(2026, 3, 1, tzinfo=UTC), waits_for_process=True, is_simulated=True))
 
     assert list(heard(told(doings)).values()) == doings
 

@@ -20,6 +20,8 @@ def worn(*measures, limits):
         ({"settled:succeeded": 9}, None),
         ({"settled:succeeded": 6, "settled:failed": 4}, Reason.RUNS),
         ({"settled:succeeded": 9, "settled:handed_back": 50, "claimed": 90}, None),
+        ({"settled:succeeded": 9, "settled:simulated:handed_back": 50}, None),
+        ({"settled:succeeded": 6, "settled:simulated:failed": 4}, Reason.RUNS),
     ],
 )
 def test_runs_count_when_they_are_settled(counts, reason):

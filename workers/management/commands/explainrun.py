@@ -28,7 +28,8 @@ class Command(BaseCommand):
 
 
 def _as_text(explanation: Explanation) -> str:
-    lines = [f"Run {explanation.run_id} is {explanation.state}."]
+    mark = " (simulated)" if explanation.simulated else ""
+    lines = [f"Run {explanation.run_id} is {explanation.state}{mark}."]
     for reason in explanation.reasons:
         lines.append(f"- {reason.sentence} [{reason.code}]")
         if reason.hint:
@@ -46,6 +47,7 @@ def _as_json(explanation: Explanation) -> str:
             "run": explanation.run_id,
             "state": explanation.state,
             "at": explanation.at,
+            "simulated": explanation.simulated,
             "summary": explanation.summary,
             "reasons": reasons,
         },
