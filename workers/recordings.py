@@ -1,20 +1,27 @@
 """A run that has been, as a simulation of itself: its document with fixtures, its params, its event."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.engine.names import instant_text
 from pipelines.engine.ports import StepEntry, StepState
+from pipelines.expressions.durations import format_duration
 from pipelines.servers.offers import current_catalog
 from pipelines.simulation.recording import record_fixtures
 from scheduling.runs.models import Run
+from scheduling.runs.states import LIVE_STATES, FailureCause, RunState
 from workers.models import StepRun
 from workers.selectors import result_of
+
+# Nothing of them is in a document: the time-out of the task, and workers that died.
+_CAUSES_OF_OUTSIDE = (FailureCause.DEADLINE, FailureCause.QUARANTINED)
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecording:
-    """What `manage.py simulate --jsonl` reads as a line, with `notes` on what it cannot tell."""
+    """What `manage.py simulate --jsonl` reads as a line, with `notes` on what it cannot tell. `document` has the params
+    as its defaults, too."""
 
     document: Any
     params: Any
@@ -25,7 +32,9 @@ class RunRecording:
 def record_run(run: Run) -> RunRecording:
     """Record a run, of however many steps. Raises DocumentInvalid where a tool that it used is not there any more."""
     steps = StepRun.objects.filter(run_id=run.pk).order_by("pk")
-    recorded = record_fixtures(run.revision.document, map(_entry, steps.iterator()), catalog=current_catalog())
+    params = run.params or {}
+    entries = map(_entry, steps.iterator())
+    recorded = record_fixtures(run.revision.document, entries, catalog=current_catalog(), params=params)
     event = None
     if run.event is not None:
         event = {
@@ -34,7 +43,24 @@ def record_run(run: Run) -> RunRecording:
             "payload": run.event.payload,
             "at": instant_text(run.event.created_at),
         }
-    return RunRecording(recorded.document, run.params or {}, event, list(recorded.notes))
+    return RunRecording(recorded.document, params, event, [*_notes(run), *recorded.notes])
+
+
+def _notes(run: Run) -> Iterator[str]:
+    """What of the run as a whole a simulation of its document does not show."""
+    if run.simulated:
+        yield "the run was simulated: its answers are those of its simulation, and no tool was called for real"
+    if run.state in LIVE_STATES:
+        yield "the run has not ended: it is recorded as far as it has come"
+    elif run.started_at is None:
+        yield f"the run was {run.state} and has never begun: there is nothing to record"
+    elif run.state == RunState.CANCELED and run.finished_at is not None:
+        after = format_duration(run.finished_at - run.started_at)
+        yield f"the run was canceled: a simulation goes on, unless it is canceled too (--cancel-at {after})"
+    if run.cause in _CAUSES_OF_OUTSIDE:
+        yield f"the run failed by its {run.cause}, which is none of its steps' doing: a simulation knows nothing of it"
+    if run.event is not None:
+        yield "the event that began the run is not in the document: a simulation of it alone is to be given the event"
 
 
 def _entry(step: StepRun) -> StepEntry:
@@ -43,6 +69,7 @@ def _entry(step: StepRun) -> StepEntry:
         kind=step.kind,
         state=StepState(step.state),
         attempt=step.attempt,
+        run_attempt=step.run_attempt,
         output=result_of(step),
         error=step.error,
         tolerated=step.is_tolerated,

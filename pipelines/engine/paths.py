@@ -3,7 +3,7 @@
 import re
 
 # Of a body that the retry of its container has begun anew: what is inside has entries of its own there.
-_MARK = re.compile(r"[a-z0-9_]+~\d+\.")
+_MARK = re.compile(r"([a-z0-9_]+)~(\d+)\.")
 
 
 def mark(container: str, body: int) -> str:
@@ -14,3 +14,8 @@ def mark(container: str, body: int) -> str:
 def shown_path(path: str) -> str:
     """A path as people and tools know it: in which body of a container it was is of no concern to them."""
     return _MARK.sub("", path) if "~" in path else path
+
+
+def marks(path: str) -> list[tuple[str, int]]:
+    """In which body of which containers the step was, as far as not in the first."""
+    return [(container, int(body)) for container, body in _MARK.findall(path)]

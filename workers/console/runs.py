@@ -219,6 +219,8 @@ class RunAdmin(DeedsAdmin, ReadOnlyAdmin):
         except DocumentInvalid as error:
             messages.error(request, f"Its document cannot be used on this host: {error}")
             return HttpResponseRedirect(change_url(run))
+        for note in recorded.notes:  # shown by the next page: the answer is a file
+            messages.warning(request, f"Of the fixtures of run {run_id}: {note}.")
         answer = HttpResponse(
             orjson.dumps(recorded.document, option=orjson.OPT_INDENT_2), content_type="application/json"
         )

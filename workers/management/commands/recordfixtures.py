@@ -13,8 +13,9 @@ from workers.recordings import record_run
 
 class Command(BaseCommand):
     help = (
-        "Print the document of a run with what its steps have answered as fixtures, to simulate it again. With --jsonl"
-        " as a line that `simulate --jsonl` reads, params and event included."
+        "Print the document of a run with its params, and with what its steps have answered as fixtures, to simulate it"
+        " again; on stderr what of the run that cannot tell. With --jsonl as a line that `simulate --jsonl` reads,"
+        " params and event included."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
