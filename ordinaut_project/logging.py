@@ -12,6 +12,7 @@ import structlog
 from structlog.typing import Processor
 
 from pipelines.secrets.redaction import redact_log
+from pipelines.tools.plain_text import with_storable_texts
 
 
 def _shared_processors() -> list[Processor]:
@@ -26,8 +27,13 @@ def _shared_processors() -> list[Processor]:
 
 
 def _json_line(event: Any, **_: Any) -> str:
-    """One line of JSON; a value that JSON lacks is written as its text, line breaks stay escaped."""
-    return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+    """One line of JSON; a value that JSON lacks is written as its text, line breaks stay escaped, U+FFFD stands for
+    each half of a surrogate pair."""
+    try:
+        return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        storable = with_storable_texts(event)
+        return orjson.dumps(storable, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def logging_settings(*, level: str, form: str) -> dict[str, Any]:

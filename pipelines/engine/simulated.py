@@ -14,6 +14,8 @@ from pipelines.errors import ErrorClass, PipelineError
 from pipelines.expressions.durations import format_duration
 from pipelines.tools.base import Call, ToolContext
 from pipelines.tools.own_task import in_own_task, is_from_outside
+from pipelines.tools.plain_text import message_of
+from pipelines.tools.storable_errors import storable_error, told_by
 
 
 def choose_fixture(
@@ -64,21 +66,20 @@ async def simulated_result(call: ToolCall, context: ToolContext) -> Any:
 async def call_in_place(function: Call, call: ToolCall, context: ToolContext) -> Any:
     """Call a tool's code in this process: its simulation, or a pure tool that a simulated run uses for real.
 
-    Raises PipelineError for whatever it raises.
+    Raises PipelineError, which can be stored, for whatever it raises.
     """
     try:
         return await in_own_task(partial(function, context, **call.input), name=call.spec.name)  # Note [Own task]
-    except PipelineError:
-        raise
     except (Exception, asyncio.CancelledError) as error:
         if is_from_outside(error):
             raise
-        # A tool's own code: whatever it raises is the step's failure and no fault of the engine.
-        raise PipelineError(
-            code="simulation_failed",
-            error_class=ErrorClass.PERMANENT,
-            detail=f"{call.spec.name}, simulated, raised {type(error).__name__}: {error}",
-        ) from error
+        raise told_by(error) or _simulation_failed(call.spec.name, error) from error
+
+
+def _simulation_failed(name: str, error: BaseException) -> PipelineError:
+    """A tool's own code: whatever it raises is the step's failure and no fault of the engine."""
+    detail = f"{name}, simulated, raised {type(error).__name__}: {message_of(error)}"
+    return storable_error(PipelineError("simulation_failed", ErrorClass.PERMANENT, detail))
 
 
 def _fixture_error(error: Mapping[str, Any]) -> PipelineError:

@@ -86,6 +86,12 @@ def redact_log(_logger: Any, _method: str, event: Any) -> Any:
     return event if redaction is None else redaction.value(event)
 
 
+def redacted_error(error: PipelineError) -> PipelineError:
+    """The error without the secrets of the redaction that is active, itself where none is."""
+    redaction = _active.get()
+    return error if redaction is None else redaction.error(error)
+
+
 def _forms(value: str) -> Iterator[str]:
     """The value and its usual encodings, as far as they are long enough to be told from other texts."""
     if len(value) < SHORTEST:

@@ -21,6 +21,7 @@ from pipelines.tools.base import Call, Catalog, ToolContext, ToolSpec
 from pipelines.tools.isolation import Isolation
 from pipelines.tools.json_schema import first_breach
 from pipelines.tools.own_task import in_own_task, is_from_outside
+from pipelines.tools.storable_errors import told_by
 from pipelines.tools.threads import in_a_thread
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,8 @@ class ToolInvoker:
     async def __call__(self, call: ToolCall) -> Any:
         """Run the tool and return what it returned, as it is: the engine judges the result.
 
-        Raises PipelineError for every failure of the tool, its time-out and a cancellation of its own included. A
+        Raises PipelineError, which can be stored, for every failure of the tool, its time-out and a cancellation of its
+        own included. A
         CancelledError from outside passes at once; an isolated tool is dead then, a trusted thread may still run to its
         own end.
         """
@@ -68,13 +70,14 @@ class ToolInvoker:
         _check_input(spec, call)
         try:
             return await self._run(spec, spec.call, call, self._context(call))
-        except PipelineError:
-            raise
         except BaseException as error:
             if is_from_outside(error):
                 raise
-            logger.exception("tool %s failed at %s of run %s", spec.name, call.path, self._run_id)
-            raise tool_errors.from_exception(spec.name, error) from error
+            told = told_by(error)
+            if told is None:
+                logger.exception("tool %s failed at %s of run %s", spec.name, call.path, self._run_id)
+                told = tool_errors.from_exception(spec.name, error)
+            raise told from error
 
     async def _run(self, spec: ToolSpec, function: Call, call: ToolCall, context: ToolContext) -> Any:
         given = dict(call.input)

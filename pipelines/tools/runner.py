@@ -27,10 +27,12 @@ from typing import Any, BinaryIO
 from pipelines.errors import PipelineError
 from pipelines.tools import frames, tool_errors
 from pipelines.tools.base import ToolContext, ToolSpec
+from pipelines.tools.plain_text import storable
 from pipelines.tools.warden import watch_over_a_child
 
 _MOST_NEW_FILES = 16  # descriptors that a library may well keep: a pool, a cache
 _MOST_NEW_MEMORY = 512 * 1024 * 1024  # bytes of resident memory: modules that a tool imports stay, too
+_LONGEST_TEXT = 500_000  # characters of an error, or of a traceback, that cross to the worker; it cuts what it keeps
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _LIMITS = [value for name, value in vars(resource).items() if name.startswith("RLIMIT_")]
 
@@ -130,7 +132,7 @@ def _answer(request: dict[str, Any]) -> bytes:
     try:
         result = _call(request)
     except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - the worker logs and raises it
-        return failure(tool_errors.from_exception(name, error), traceback.format_exc())
+        return failure(tool_errors.from_exception(name, error, longest=_LONGEST_TEXT), _trace())
     try:
         frame = frames.encode({"call": request["call"], "result": result, "retire": _is_unclean()})
         # After encoding, which refuses circular values: this walk would not end on them.
@@ -169,13 +171,19 @@ async def _awaited(result: Awaitable[Any]) -> Any:
 
 
 def _failure(error: PipelineError, trace: str | None, *, call: str) -> bytes:
+    """The frame for a storable error, which with its traceback is never larger than a frame may be."""
     fields = tool_errors.as_fields(error)
-    answer = {"call": call, "error": fields, "traceback": trace, "retire": _is_unclean()}
+    return frames.encode({"call": call, "error": fields, "traceback": trace, "retire": _is_unclean()})
+
+
+def _trace() -> str:
+    """The traceback of the exception that is being handled: its beginning and its end where it is long."""
     try:
-        return frames.encode(answer)
-    except (TypeError, frames.FrameError):
-        # A cause that is no JSON, or larger than a frame: the error counts without it.
-        return frames.encode(answer | {"error": fields | {"cause": None}})
+        text = storable(traceback.format_exc())
+    except Exception:  # noqa: BLE001 - the tool's own classes are asked, and memory may be short
+        return "the traceback cannot be read"
+    half = _LONGEST_TEXT // 2
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:half]}\n…\n{text[-half:]}"
 
 
 def _refuse_nan(value: Any) -> None:

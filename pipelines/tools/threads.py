@@ -16,6 +16,7 @@ from typing import Any
 from pipelines.engine.ports import ToolCall
 from pipelines.tools import tool_errors
 from pipelines.tools.base import ToolSpec
+from pipelines.tools.plain_text import message_of
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ async def in_a_thread(spec: ToolSpec, function: Callable[[], Any], call: ToolCal
     await asyncio.wait({work})
     _, error = work.result()
     if error is not None:
-        logger.warning("trusted tool %s ended late: %s", spec.name, error)
+        logger.warning("trusted tool %s ended late: %s", spec.name, message_of(error))
     raise tool_errors.timed_out(spec.name, call.timeout)
 
 

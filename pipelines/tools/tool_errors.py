@@ -6,20 +6,23 @@ from datetime import timedelta
 from typing import Any
 
 from pipelines.errors import ErrorClass, PipelineError
-from pipelines.tools.plain_text import neutralised
+from pipelines.tools.plain_text import message_of, neutralised
+from pipelines.tools.storable_errors import LONGEST_DETAIL, storable_error, told_by
 
 _LONGEST_MESSAGE = 500
 
 
-def from_exception(name: str, error: BaseException) -> PipelineError:
-    """The pipeline error for whatever the tool `name` raised.
+def from_exception(name: str, error: BaseException, *, longest: int = LONGEST_DETAIL) -> PipelineError:
+    """The pipeline error for whatever the tool `name` raised, which can be stored; see `storable_error`.
 
-    An exception that is no PipelineError is a fault of the tool: code `tool_error`, class `internal`, not retried by
-    default. The detail has its type and message, the traceback belongs in the log. A CancelledError is the tool's own:
-    whoever knows of one from outside lets it pass.
+    An exception that is no PipelineError, or one whose fields cannot be read, is a fault of the tool: code
+    `tool_error`, class `internal`, not retried by default. The detail has its type and message, the traceback belongs
+    in the log. A CancelledError is the tool's own: whoever knows of one from outside lets it pass.
     """
-    if isinstance(error, PipelineError):
-        return error
+    return told_by(error, longest=longest) or storable_error(_of_other(name, error))
+
+
+def _of_other(name: str, error: BaseException) -> PipelineError:
     if isinstance(error, asyncio.CancelledError):
         return PipelineError(
             "canceled_by_tool",
@@ -31,7 +34,7 @@ def from_exception(name: str, error: BaseException) -> PipelineError:
         return PipelineError("timeout", ErrorClass.TIMEOUT, f"{name} waited in vain for something outside")
     if isinstance(error, MemoryError):
         return PipelineError("out_of_memory", ErrorClass.LIMIT, f"{name} needed more memory than a tool may have")
-    message = neutralised(str(error), limit=_LONGEST_MESSAGE)
+    message = neutralised(message_of(error), limit=_LONGEST_MESSAGE)
     return PipelineError("tool_error", ErrorClass.INTERNAL, f"{name} raised {type(error).__name__}: {message}")
 
 
@@ -53,7 +56,7 @@ def result_too_large(name: str) -> PipelineError:
 
 
 def as_fields(error: PipelineError) -> dict[str, Any]:
-    """What of an error a frame carries; step, attempt and pointer are the engine's to fill in."""
+    """What of a storable error a frame carries; step, attempt and pointer are the engine's to fill in."""
     return {
         "code": error.code,
         "class": str(error.error_class),
@@ -64,10 +67,13 @@ def as_fields(error: PipelineError) -> dict[str, Any]:
 
 
 def from_fields(fields: Mapping[str, Any]) -> PipelineError:
-    return PipelineError(
-        str(fields["code"]),
-        ErrorClass(fields["class"]),
-        str(fields["detail"]),
-        retry_after=fields["retry_after"],
-        cause=fields["cause"],
+    """The error of a frame, storable here: the process of the tool knows no secrets, and cuts later."""
+    return storable_error(
+        PipelineError(
+            str(fields["code"]),
+            ErrorClass(fields["class"]),
+            str(fields["detail"]),
+            retry_after=fields["retry_after"],
+            cause=fields["cause"],
+        )
     )

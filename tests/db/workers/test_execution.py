@@ -156,6 +156,20 @@ def test_three_attempts_fail_and_leave_the_queue_empty():
     assert not DueWork.objects.exists()
 
 
+@pytest.mark.parametrize("detail", ["a\0b", "a\ud800b", "a" * 9_000_000], ids=["nul", "surrogate", "long"])
+def test_an_error_whose_text_cannot_be_stored_is_tried_again_as_its_class_says(detail):
+    tools = Tools(answers=[PipelineError("busy", ErrorClass.TRANSIENT, detail)])
+    work = due_work(calling(), task={"retry": {"max_attempts": 3}})
+
+    for _ in range(3):
+        make_due()
+        run_once(tools)
+
+    ended = run_of(work)
+    assert (ended.state, ended.cause, ended.attempt, ended.error["code"]) == ("failed", "exhausted", 3, "busy")
+    assert [entry.state for entry in StepRun.objects.order_by("attempt")] == ["failed"] * 3
+
+
 def test_a_permanent_failure_is_not_tried_again():
     work = due_work(calling(), task={"retry": {"max_attempts": 3}})
 

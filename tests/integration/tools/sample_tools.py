@@ -164,6 +164,49 @@ def raise_error(context: ToolContext, kind: str) -> None:
     raise RuntimeError("first\nsecond \x1b[31m")
 
 
+class Unreadable(RuntimeError):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+class Bare(PipelineError):
+    """Has none of its fields."""
+
+    def __init__(self) -> None:
+        pass
+
+
+ODD_TEXTS = {"nul": "a\0b", "surrogate": "a\ud800b", "long": "ab" * 9_000_000}
+
+
+def raise_odd(kind: str, text: str) -> None:
+    """A pipeline error or another exception with a text that nobody can store or send, or with none at all."""
+    match kind:
+        case "pipeline":
+            detail = ODD_TEXTS[text]
+            raise PipelineError("busy", ErrorClass.TRANSIENT, detail, retry_after=3, cause={"said": detail, "n": 7})
+        case "code":
+            raise PipelineError(f"busy{ODD_TEXTS[text]}", "transient", 5, retry_after=float("nan"))  # type: ignore[arg-type]
+        case "other":
+            raise RuntimeError(ODD_TEXTS[text])
+    raise Unreadable if text == "unreadable" else Bare
+
+
+@sample()
+def isolated_raises_oddly(context: ToolContext, kind: str, text: str) -> None:
+    raise_odd(kind, text)
+
+
+@sample()
+async def raises_oddly(context: ToolContext, kind: str, text: str) -> None:
+    raise_odd(kind, text)
+
+
+@sample(trusted=True)
+def trusted_raises_oddly(context: ToolContext, kind: str, text: str) -> None:
+    raise_odd(kind, text)
+
+
 @sample()
 def return_odd(context: ToolContext, kind: str) -> Any:
     circle: list[Any] = []

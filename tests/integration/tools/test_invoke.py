@@ -1,4 +1,6 @@
 import asyncio
+import io
+import logging
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -6,12 +8,14 @@ import pytest
 
 from pipelines.engine.ports import ToolCall
 from pipelines.errors import ErrorClass, PipelineError
+from pipelines.secrets.redaction import Redaction
 from pipelines.tools.base import ToolSpec
 from pipelines.tools.invoke import ToolInvoker, idempotency_key
 from pipelines.tools.isolation import Isolation
 from pipelines.tools.log_write import log_write
 from pipelines.tools.registry import ToolCatalog
 from tests.integration.tools import sample_tools as tools
+from workers.encoding import encode
 
 RUN = "0197a0b2-0000-7000-8000-000000000001"
 
@@ -145,6 +149,77 @@ def test_a_trusted_tool_that_ends_oddly_has_failed(invoke, kind):
     error = failure(invoke, tools.trusted_ends_oddly, {"kind": kind}, seconds=5)
 
     assert (error.code, error.error_class) == ("tool_error", ErrorClass.INTERNAL)
+
+
+@pytest.fixture
+def log(monkeypatch):
+    """What is logged here, kept from pytest, whose reports halves of surrogate pairs would break."""
+    handler, logger = logging.StreamHandler(io.StringIO()), logging.Logger("tools")  # noqa: LOG001 - pytest hears it not
+    logger.addHandler(handler)
+    monkeypatch.setattr("pipelines.tools.invoke.logger", logger)
+    monkeypatch.setattr("pipelines.tools.isolation.logger", logger)
+    return handler.stream
+
+
+EVERYWHERE = [tools.isolated_raises_oddly, tools.raises_oddly, tools.trusted_raises_oddly]
+SHOWN_TEXTS = {
+    "nul": "a\N{REPLACEMENT CHARACTER}b",
+    "surrogate": "a\N{REPLACEMENT CHARACTER}b",
+    "long": "ab" * 5000 + "…",
+}
+
+
+@pytest.mark.parametrize("spec", EVERYWHERE)
+@pytest.mark.parametrize("text", SHOWN_TEXTS)
+def test_an_error_with_a_text_that_cannot_be_stored_keeps_its_class_and_all_that_can(invoke, spec, text):
+    error = failure(invoke, spec, {"kind": "pipeline", "text": text})
+
+    assert (error.code, error.error_class, error.retry_after) == ("busy", ErrorClass.TRANSIENT, 3)
+    assert error.detail == SHOWN_TEXTS[text]
+    assert error.cause == (None if text == "long" else {"said": SHOWN_TEXTS[text], "n": 7})
+    encode(error.as_dict())
+
+
+@pytest.mark.parametrize("spec", EVERYWHERE)
+@pytest.mark.parametrize("text", SHOWN_TEXTS)
+def test_an_error_whose_fields_have_other_types_is_read_as_well_as_it_can(invoke, spec, text):
+    error = failure(invoke, spec, {"kind": "code", "text": text})
+
+    assert error.code[:6] == f"busy{SHOWN_TEXTS[text]}"[:6]
+    assert len(error.code) <= 201
+    assert (error.error_class, error.detail, error.retry_after) == (ErrorClass.TRANSIENT, "5", None)
+    encode(error.as_dict())
+
+
+@pytest.mark.parametrize("spec", EVERYWHERE)
+@pytest.mark.parametrize(
+    ("kind", "text", "told"),
+    [
+        ("other", "nul", r"RuntimeError: a\x00b"),
+        ("other", "surrogate", r"RuntimeError: a\ud800b"),
+        ("other", "long", "RuntimeError: ababab"),
+        ("none", "unreadable", "Unreadable: its text cannot be read"),
+        ("none", "bare", "Bare: its text cannot be read"),
+    ],
+)
+def test_an_exception_with_a_text_that_nobody_can_store_or_read_is_an_error_of_the_tool(
+    invoke, log, spec, kind, text, told
+):
+    error = failure(invoke, spec, {"kind": kind, "text": text})
+
+    assert (error.code, error.error_class) == ("tool_error", ErrorClass.INTERNAL)
+    assert told in error.detail
+    assert "Traceback" in log.getvalue()
+    assert "sample_tools.py" in log.getvalue()
+    encode(error.as_dict())
+
+
+@pytest.mark.parametrize("spec", EVERYWHERE)
+def test_a_secret_at_the_place_where_a_text_is_cut_is_taken_out_whole(invoke, spec):
+    with Redaction({"key": "ba" * 20}).active():
+        error = failure(invoke, spec, {"kind": "pipeline", "text": "long"})
+
+    assert "ba" not in error.detail.replace("[secret key]", "")
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,24 @@ def test_a_simulation_that_raises_is_the_steps_failure():
     assert simulated({"uses": "refuses"}, catalog=catalog)["error"]["code"] == "no"
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("a\ud800b\0"), "broken, simulated, raised RuntimeError: a\ufffdb\ufffd"),
+        (PipelineError("no", ErrorClass.REJECTED, "a\0b"), "a\ufffdb"),
+        (PipelineError("no", ErrorClass.REJECTED, "a" * 10_001), "a" * 10_000 + "…"),
+    ],
+    ids=["other", "pipeline", "long"],
+)
+def test_what_a_simulation_raises_has_words_that_can_be_stored(error, told):
+    def broken(context, **given):
+        raise error
+
+    answer = simulated({"uses": "broken"}, catalog=FakeCatalog(spec("broken", simulate=broken)))
+
+    assert answer["error"]["detail"] == told
+
+
 def test_a_pure_tool_can_be_called_for_real():
     catalog = FakeCatalog(spec("double", call=lambda context, n: {"n": 2 * n}))
 
