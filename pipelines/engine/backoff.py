@@ -5,13 +5,12 @@ multiplies by a random factor between a half and one, after the cap, so that a f
 no delay grows beyond its cap.
 """
 
+import math
 from datetime import timedelta
 from random import Random
 
 from pipelines.document.nodes import Backoff, RetryPolicy
 
-# Beyond this many doublings any cap has been reached; it keeps the power within a float.
-_MOST_DOUBLINGS = 64
 _LEAST_JITTER = 0.5
 
 
@@ -28,11 +27,16 @@ def least_delay_after(policy: RetryPolicy, failures: int) -> timedelta:
 
 
 def _capped(policy: RetryPolicy, failures: int) -> timedelta:
+    if not policy.initial:  # nothing, however often it is multiplied
+        return policy.initial
     seconds = policy.initial.total_seconds() * _growth(policy, failures)
     return timedelta(seconds=min(seconds, policy.maximum.total_seconds()))
 
 
 def _growth(policy: RetryPolicy, failures: int) -> float:
     if policy.backoff is Backoff.EXPONENTIAL:
-        return policy.factor ** min(failures - 1, _MOST_DOUBLINGS)
+        try:
+            return float(policy.factor) ** (failures - 1)
+        except OverflowError:  # above every cap
+            return math.inf
     return failures if policy.backoff is Backoff.LINEAR else 1

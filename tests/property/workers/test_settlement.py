@@ -1,6 +1,7 @@
 """The laws of settlement and of backoff, for every policy and every ending."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from random import Random
 
 from hypothesis import example, given
@@ -56,6 +57,22 @@ def test_a_delay_lies_between_its_least_and_its_cap(policy, failures, seed):
 
     assert least_delay_after(policy, failures) - MICROSECOND <= delay <= policy.maximum
     assert delay > timedelta(0) or policy.initial < 2 * MICROSECOND
+
+
+@given(policies(jitter=False), st.integers(1, 10_000))
+@example(RetryPolicy(max_attempts=99, initial=timedelta(seconds=1), maximum=timedelta(hours=1), factor=1.1), 66)
+@example(RetryPolicy(max_attempts=99, initial=timedelta(0), factor=100), 10_000)
+def test_without_jitter_a_delay_is_what_its_formula_says_up_to_the_cap(policy, failures):
+    growth = {
+        Backoff.EXPONENTIAL: Decimal(policy.factor) ** (failures - 1),
+        Backoff.LINEAR: Decimal(failures),
+        Backoff.FIXED: Decimal(1),
+    }[policy.backoff]
+    exact = min(Decimal(policy.initial.total_seconds()) * growth, Decimal(policy.maximum.total_seconds()))
+
+    delay = delay_after(policy, failures, Random(0))
+
+    assert float(exact) * (1 - 1e-9) - 1e-6 <= delay.total_seconds() <= float(exact) * (1 + 1e-9) + 1e-6
 
 
 @given(policies(jitter=False), st.integers(1, 1000))
