@@ -1,4 +1,4 @@
-"""What people may ask of workers. Each function is one transaction and one audit entry.
+"""What people may ask of workers. Each function is one transaction, with an audit entry for each process it changes.
 
 No process is signalled from here: the wish is written to the worker's row, and the supervisor of its host reads it with
 the next beat.
@@ -20,7 +20,8 @@ def drain_worker(*, actor: Actor, worker: Worker, reason: str = "", whole_host: 
 
     Its supervisor acts on it within a beat, or when it finds the process dead, and starts no other in its place; with
     `whole_host` the same holds for every process of that supervisor, also for one that is just starting. Asking again
-    changes nothing. IllegalTransition where it has ended.
+    changes nothing, and leaves no entry; asking for the whole host while this one drains does. IllegalTransition where
+    it has ended.
     """
     require_storable(reason=reason)
     # Locked in the order of their ids, as a beat locks them; a reaper that is declaring one lost comes first or later.
@@ -32,14 +33,17 @@ def drain_worker(*, actor: Actor, worker: Worker, reason: str = "", whole_host: 
         raise IllegalTransition(
             f"A worker that is {ended.state} cannot be drained.", allowed_actions=worker_actions(ended)
         )
-    now = database_now()
+    now, reason = database_now(), reason[:500]
     for each in held.values():
-        if each.drain_requested_at is None and each.state == WorkerState.RUNNING:
+        is_asked = each.drain_requested_at is None and each.state == WorkerState.RUNNING
+        is_widened = whole_host and not each.drains_host
+        if is_asked:
             each.drain_requested_at, each.drain_requested_by = now, str(actor)
-            each.state_reason = f"asked to drain by {actor}{f': {reason[:500]}' if reason else ''}"
-            each.save(update_fields=["drain_requested_at", "drain_requested_by", "state_reason"])
-            record(actor=actor, action="worker.drain", target=each, after={"reason": reason[:500], "host": each.host})
-        if whole_host:
+            each.state_reason = f"asked to drain by {actor}{f': {reason}' if reason else ''}"
+        if is_widened:
             each.drains_host = True
-            each.save(update_fields=["drains_host"])
+        if is_asked or is_widened:
+            each.save(update_fields=["drain_requested_at", "drain_requested_by", "state_reason", "drains_host"])
+            after = {"reason": reason, "host": each.host, **({"whole_host": True} if whole_host else {})}
+            record(actor=actor, action="worker.drain", target=each, after=after)
     return held[worker.pk]

@@ -107,6 +107,38 @@ def test_a_whole_host_is_its_supervisors_processes_and_no_others():
     assert stranger.pk not in asked
 
 
+def test_a_drain_that_is_widened_to_the_whole_host_is_audited_with_its_own_reason_once():
+    first, second = gateway_of("workers:write"), gateway_of("workers:write")
+    worker = WorkerFactory()
+    first.post(f"workers/{worker.pk}/drain", {"reason": "one"})
+    wish = {"reason": "whole machine goes", "whole_host": True}
+
+    answers = [second.post(f"workers/{worker.pk}/drain", wish) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [202, 202]
+    one, whole = AuditEntry.objects.filter(action="worker.drain").order_by("pk")
+    assert one.after == {"reason": "one", "host": worker.host}
+    assert whole.after == {"reason": "whole machine goes", "host": worker.host, "whole_host": True}
+    assert (whole.object_id, whole.actor_id != one.actor_id) == (str(worker.pk), True)
+    worker.refresh_from_db()
+    assert worker.drains_host
+    assert worker.state_reason.endswith(": one")
+
+
+def test_each_process_that_the_drain_of_a_host_changes_has_an_entry():
+    worker = WorkerFactory()
+    sibling = WorkerFactory(supervisor_id=worker.supervisor_id)
+    stopping = WorkerFactory(supervisor_id=worker.supervisor_id, state="draining")
+    gateway = gateway_of("workers:write")
+
+    gateway.post(f"workers/{worker.pk}/drain", {"whole_host": True})
+    gateway.post(f"workers/{sibling.pk}/drain", {"whole_host": True, "reason": "again"})
+
+    entries = AuditEntry.objects.filter(action="worker.drain")
+    assert sorted(entry.object_id for entry in entries) == sorted(str(each.pk) for each in (worker, sibling, stopping))
+    assert {entry.after["reason"] for entry in entries} == {""}
+
+
 @pytest.mark.parametrize("state", ["stopped", "lost"])
 def test_one_that_has_ended_cannot_be_drained(state):
     worker = WorkerFactory(state=state)
