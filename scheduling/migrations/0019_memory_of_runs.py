@@ -19,7 +19,7 @@ _FORGET = "UPDATE scheduling_idempotencyrecord SET expires_at = now() + interval
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('scheduling', '0017_led_to_by_backfills'),
+        ('scheduling', '0018_origins_of_events'),
     ]
 
     operations = [
