@@ -7,13 +7,15 @@
     stack       PostgreSQL, Valkey, PgBouncer, clocks and worker hosts of the round, and their ends
     proxy       the network between them and PostgreSQL: cut, silent in one or both directions, slow
     faults      how each kind of fault is done and undone; those of the database in `database_faults`
-    load        agents at the API: runs, cancellations, pauses, redrives, events; the tasks that they have, in `tasks`
+    load        agents and an operator at the API: runs, cancellations, pauses, redrives, events; their tasks: `tasks`
+    callers     how those prove who they are, and send
     tools       what their pipelines call; each call writes to the ledger
     bereft      what those tools have left behind, and whether it ends with its worker
     ledger      what really happened, outside of the database: one line at the beginning and the end of each call
     recorder    triggers in the round's database that keep every change of a lease, a step and a run's state
     history     all of the above as one value
-    invariants  the rules, each a function from a history to complaints (pure); those about steps in `effects`
+    invariants  the rules, each a function from a history to complaints (pure); those about steps in `effects`,
+                which reads them by `leases`
     planted     a sound history, and for each rule a violation of it: the judge is judged
 
 A seed decides faults, their times and targets, and the sequence of the load. What the machine's scheduler adds is not

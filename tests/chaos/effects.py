@@ -5,14 +5,15 @@ from collections.abc import Iterator
 
 from pipelines.engine.paths import shown_path
 from tests.chaos.history import History
-from tests.chaos.rules import SLACK, changes_of_work, invariant
+from tests.chaos.leases import Leases
+from tests.chaos.rules import invariant
 
 
-@invariant("finished steps stay finished", "no call begins for a step after its success was committed [design, I5]")
+@invariant("finished steps stay finished", "no holder calls a step after its success, a former one within bounds [I5]")
 def _finished_steps_stay_finished(history: History) -> Iterator[str]:
     succeeded = Counter((step.run, step.path) for step in history.steps if step.state == "succeeded")
     yield from (f"run {run} {path}: {n} successes" for (run, path), n in succeeded.items() if n > 1)
-    finished, bodies = _successes(history), _paths(history)
+    finished, bodies, leases = _successes(history), _paths(history), Leases.of(history)
     for line in history.ledger:
         success = finished.get((line.run, bodies.get((line.run, line.path, line.attempt), line.path)))
         if line.what != "begin" or success is None or line.at <= success[0]:
@@ -21,25 +22,16 @@ def _finished_steps_stay_finished(history: History) -> Iterator[str]:
         if line.epoch >= epoch:
             earlier = f"finished by {epoch} {line.at - at:.2f} s before"
             yield f"run {line.run} {line.path}: begun by epoch {line.epoch}, {earlier}"
+        elif wrong := leases.say_if_too_late(line):
+            yield f"run {line.run} {line.path}: finished by {epoch}, and {wrong}"
 
 
 @invariant("zombies stop in time", "a worker that lost a run begins no call of it past its abort bound [rule 27]")
 def _zombies_stop_in_time(history: History) -> Iterator[str]:
-    lost_at: dict[tuple[str, int], float] = {}  # the runs of one claim share its epoch, not their ends
-    for change in changes_of_work(history):
-        if change.was_owner is not None and change.was_epoch is not None and change.owner != change.was_owner:
-            lost_at.setdefault((change.run, change.was_epoch), change.at.timestamp())
-    bound = history.abort_after.total_seconds() + SLACK
+    leases = Leases.of(history)
     for line in history.ledger:
-        lost = lost_at.get((line.run, line.epoch))
-        if line.what != "begin" or lost is None or line.at <= lost + bound:
-            continue
-        # A process that stood still has not lived through that time.
-        still = any(
-            pid == line.worker and until > lost and line.at <= until + bound for pid, _, until in history.stood_still
-        )
-        if not still:
-            yield f"run {line.run} {line.path}: epoch {line.epoch} began a call {line.at - lost:.1f} s after its loss"
+        if line.what == "begin" and (wrong := leases.say_if_too_late(line)):
+            yield f"run {line.run} {line.path}: {wrong}"
 
 
 @invariant("at least once", "a step that succeeded had its effect, in the attempt that the journal names [design]")

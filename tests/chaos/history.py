@@ -100,10 +100,12 @@ class Audit:
 @dataclass(slots=True, kw_only=True)
 class Action:
     """One deed of the load, until it was answered: the same request and key as often as needed. `action`: what the
-    audit trail calls it; `must_change`: an accepted one has to be in it. `status` 0: never answered."""
+    audit trail calls it, `actor`: the kind of who did it; `must_change`: an accepted one has to be in it. `status` 0:
+    never answered."""
 
     request: str
     action: str
+    actor: str = "agent"
     must_change: bool
     status: int = 0
     reply: Mapping[str, Any] = field(default_factory=dict)

@@ -16,6 +16,8 @@ from tests.chaos.rules import INVARIANTS, SLACK, changes_of_work, invariant, wor
 
 __all__ = ["INVARIANTS", "judge"]
 
+# Entries that a deed has beside its own.
+_BROUGHT_ALONG = {"task.create": ("schedule.create",)}
 FINAL = frozenset({"succeeded", "failed", "canceled", "skipped"})
 
 
@@ -302,18 +304,24 @@ def _one_effect_a_request(history: History) -> Iterator[str]:
             yield f"{action.action} {action.request} was answered {action.status} and had its effect"
 
 
-@invariant("everything is in the audit trail", "each deed of an agent has its entry, each entry its deed [design, I14]")
+@invariant(
+    "everything is in the audit trail", "each deed of agents and operators has its entry, and no other does [I14]"
+)
 def _everything_is_audited(history: History) -> Iterator[str]:
-    entries = {(audit.request, audit.action) for audit in history.audits}
+    entries = {(audit.request, audit.action, audit.actor_kind) for audit in history.audits}
     for action in history.actions:
-        if action.is_accepted and action.must_change and (action.request, action.action) not in entries:
+        is_there = (action.request, action.action, action.actor) in entries
+        if action.is_accepted and action.must_change and not is_there:
             yield f"{action.action} {action.request} was answered {action.status} and is not in the trail"
         if not action.status:
             yield f"{action.action} {action.request} was never answered"
-    known = {action.request for action in history.actions}
+    done = {(action.request, action.actor): action.action for action in history.actions}
     for audit in history.audits:
-        if audit.actor_kind == "agent" and audit.request not in known:
-            yield f"{audit.action} of {audit.object} is in the trail and nobody did it"
+        if audit.actor_kind not in ("agent", "operator"):
+            continue
+        deed = done.get((audit.request, audit.actor_kind), "")
+        if audit.action != deed and audit.action not in _BROUGHT_ALONG.get(deed, ()):
+            yield f"{audit.action} of {audit.object} is in the trail and no {audit.actor_kind} did it"
 
 
 @invariant("agents are kept apart", "a run belongs to the agent of its task [I13]")

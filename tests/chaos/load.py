@@ -1,4 +1,4 @@
-"""The load: two agents at the API, whose deeds are drawn from the seed.
+"""The load: two agents and an operator at the API, whose deeds are drawn from the seed.
 
 Each deed has one request id and one idempotency key and is sent until it is answered, so that what the outages did to
 the first tries can be judged: it may have had its effect once, never twice.
@@ -12,12 +12,14 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
+from tests.chaos.callers import Caller, forget_connection
 from tests.chaos.history import Action
 from tests.chaos.tasks import ALL, NOTE, OTHERS, PING, QUEUES, RECOMPUTE, SKIP, TASKS, call, every, pipeline
 
 _TRIES = 4
 _MOST_TASKS = 40
 _MOST_WAITING = 120
+_BY_OPERATOR = 0.3  # of the deeds; tasks are made by the agents that they belong to
 Reply = Mapping[str, Any]
 
 
@@ -63,7 +65,14 @@ class Load:
     """`prepare()`, then `start()`, then `finish()`. The deeds are kept in `actions`."""
 
     def __init__(
-        self, seed: int, tokens: tuple[str, str], *, pause: tuple[float, float], operates: bool, nested: int = 0
+        self,
+        seed: int,
+        agents: tuple[Caller, Caller],
+        operator: Caller,
+        *,
+        pause: tuple[float, float],
+        operates: bool,
+        nested: int = 0,
     ) -> None:
         """`operates`: the queues of QUEUES are limited and shared fairly. `nested`: so many runs of a nested pipeline
         are started beside all else, with the first forty deeds."""
@@ -72,7 +81,7 @@ class Load:
         self._nested, self._nested_a_deed = nested, -(-nested // 40)
         self.task_ids: dict[str, str] = {}
         self._rng = Random(f"{seed} load")
-        self._tokens = tokens
+        self._agents, self._operator = agents, operator
         self._pause = pause
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
@@ -83,13 +92,15 @@ class Load:
         self.failures: list[str] = []
 
     def prepare(self) -> None:
-        for token, tasks in zip(self._tokens, (TASKS, OTHERS), strict=True):
+        for agent, tasks in zip(self._agents, (TASKS, OTHERS), strict=True):
             for key, task in tasks.items():
-                reply = self._do("task.create", "POST", "/tasks", {"key": key, **task}, token=token).reply
+                reply = self._do("task.create", "POST", "/tasks", {"key": key, **task}, by=agent).reply
                 if "id" not in reply:
                     raise AssertionError(f"the task {key} was refused: {reply}")
                 self.task_ids.setdefault(key, str(reply["id"]))
 
+        if not self._do("run.start", "POST", f"/tasks/{self.task_ids['ticks']}/run", {}, by=self._operator).is_accepted:
+            raise AssertionError("the operator was refused")
         for queue, changes in QUEUES.items() if self._operates else ():
             if not self._do("queue.update", "PATCH", f"/queues/{queue}", changes).is_accepted:
                 raise AssertionError(f"the queue {queue} was refused")
@@ -103,7 +114,7 @@ class Load:
         self._thread.join(60)
         if self._thread.is_alive():
             self.failures.append("the load hangs")
-        _forget_connection()
+        forget_connection()
         for ask_again in self._unanswered:
             ask_again()
         # A pause whose answer came only now may have followed its own resume.
@@ -117,8 +128,8 @@ class Load:
 
         for schedule in Schedule.objects.filter(state="active", next_fire_at__isnull=False).order_by("id"):
             path = f"/schedules/{schedule.pk}"
-            token = self._tokens[0 if str(schedule.task_id) in self._own else 1]
-            self._do("schedule.pause", "POST", f"{path}/pause", {"reason": "the round ends"}, token=token)
+            agent = self._agents[0 if str(schedule.task_id) in self._own else 1]
+            self._do("schedule.pause", "POST", f"{path}/pause", {"reason": "the round ends"}, by=self._drawn(agent))
 
     @property
     def _own(self) -> set[str]:
@@ -133,11 +144,11 @@ class Load:
                 getattr(self, f"_deed_{deed}")()
                 self._start_nested()
             except _Away:
-                _forget_connection()
+                forget_connection()
             except Exception as error:  # noqa: BLE001 (kept for the report)
                 self.failures.append(f"{deed}: {type(error).__name__}: {error}")
             self._stopping.wait(self._rng.uniform(*self._pause))
-        _forget_connection()
+        forget_connection()
 
     # Deeds
 
@@ -224,6 +235,7 @@ class Load:
             "POST",
             "/tasks",
             {"key": key, "pipeline": pipeline(NOTE, call("slow", seconds=0.1)), "schedules": schedules},
+            by=self._agents[0],
         ).reply
         if "id" in reply:
             self._made.append(str(reply["id"]))
@@ -269,26 +281,37 @@ class Load:
     # The API
 
     def _do(
-        self, action: str, method: str, path: str, body: Any, *, token: str = "", must_change: bool = True
+        self, action: str, method: str, path: str, body: Any, *, by: Caller | None = None, must_change: bool = True
     ) -> Action:
+        """`by`: the first agent or the operator, drawn, where it is not said."""
+        caller = by or self._drawn(self._agents[0])
         deed = Action(
-            request=uuid.UUID(int=self._rng.getrandbits(128), version=4).hex, action=action, must_change=must_change
+            request=uuid.UUID(int=self._rng.getrandbits(128), version=4).hex,
+            action=action,
+            actor=caller.kind,
+            must_change=must_change,
         )
         self.actions.append(deed)
 
         def ask() -> None:
             for _ in self._tries():
                 deed.tries += 1
-                status, reply = _send(method, path, body, token=token or self._tokens[0], name=deed.request)
+                status, reply = caller.send(method, path, body, name=deed.request)
                 is_answer = status < 500 and status != 429 and reply.get("code") != "idempotency_key_in_progress"
                 if is_answer:
                     deed.status, deed.reply = status, reply
+                    if status in (401, 403):
+                        self.failures.append(f"{action} {deed.request}: the {caller.kind} was refused with {status}")
                     return
 
         ask()
         if not deed.status:
             self._unanswered.append(ask)
         return deed
+
+    def _drawn(self, agent: Caller) -> Caller:
+        """The operator now and then, else that agent."""
+        return self._operator if self._rng.random() < _BY_OPERATOR else agent
 
     def _tries(self) -> Iterator[int]:
         """A few while the load goes on; many once all is healed."""
@@ -303,37 +326,6 @@ class _Away(Exception):
     """The database could not be asked."""
 
 
-def _send(method: str, path: str, body: Any, *, token: str, name: str) -> tuple[int, dict[str, Any]]:
-    """Through every layer of the web process, in this one. An answer that is no JSON object counts as a failure."""
-    from django.test import Client
-
-    client = Client(raise_request_exception=False, SERVER_NAME="localhost")
-    try:
-        response = client.generic(
-            method,
-            f"/api/v1{path}",
-            b"" if body is None else _json(body),
-            content_type="application/json",
-            headers={"Authorization": f"Bearer {token}", "Idempotency-Key": name, "X-Request-ID": name},
-        )
-    except Exception:  # noqa: BLE001 (what a client sees as a connection that broke)
-        _forget_connection()
-        return 599, {}
-    if response.status_code == 204:
-        return 204, {}
-    try:
-        reply = response.json()
-    except ValueError:
-        return 599, {}
-    return response.status_code, reply if isinstance(reply, dict) else {}
-
-
-def _json(body: Any) -> bytes:
-    import orjson
-
-    return orjson.dumps(body)
-
-
 def _count_waiting() -> int:
     from django.db import Error
 
@@ -343,9 +335,3 @@ def _count_waiting() -> int:
         return DueWork.objects.count()
     except Error as error:
         raise _Away from error
-
-
-def _forget_connection() -> None:
-    from django.db import connection
-
-    connection.close()

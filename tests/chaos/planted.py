@@ -134,9 +134,14 @@ PLANTED: dict[str, dict[str, Plant]] = {
     "finished steps stay finished": {
         "a call after the success": _add("ledger", _line("begin", 3.4, epoch=6, kind="note")),
         "a call of the same lease after the success": _add("ledger", _line("begin", 3.05, kind="note")),
+        "a call of a lease that was never given": _add("ledger", _line("begin", 3.05, epoch=4, kind="note")),
+        "a former holder's call past its bound": lambda history: call_of_a_former_holder(history, at=6.3),
         "two successes": _add("steps", Step("r1", "s0", 2, 1, "chaos.once", "succeeded")),
     },
-    "zombies stop in time": {"a call long after the loss": _add("ledger", _line("begin", 30, path="s1", key="r1:s1"))},
+    "zombies stop in time": {
+        "a call long after the loss": _add("ledger", _line("begin", 30, path="s1", key="r1:s1")),
+        "a call of a lease that was never given": _add("ledger", _line("begin", 1.5, epoch=4, path="s1", key="r1:s1")),
+    },
     "at least once": {
         "a success without an effect": _drop("ledger"),
         "an effect of another attempt": _set("ledger", 1, attempt=2),
@@ -185,13 +190,25 @@ PLANTED: dict[str, dict[str, Plant]] = {
     "everything is in the audit trail": {
         "a deed without an entry": _drop("audits"),
         "a request that was never answered": _set("actions", 0, status=0),
-        "an entry without a deed": _add("audits", Audit("q9", "task.pause", "t1", "agent")),
+        "an agent's entry without a deed": _add("audits", Audit("q9", "task.pause", "t1", "agent")),
+        "an operator's entry without a deed": _add("audits", Audit("q9", "task.archive", "t1", "operator")),
+        "an operator's deed that is said to be an agent's": _set("actions", 0, actor="operator"),
+        "an entry of something else than was done": _add("audits", Audit("q1", "task.archive", "t1", "agent")),
     },
     "agents are kept apart": {"a run of another agent": _set("runs", 0, agent="a2")},
     "the database is whole": {
         "a row that a query found": lambda history: setattr(history, "integrity", {"a rule": [("r1",)]})
     },
 }  # fmt: skip
+
+
+def call_of_a_former_holder(history: History, *, at: float) -> None:
+    """Worker 72 lost r1 at 1.7 s, and calls at `at` the step whose success another committed at 3 s."""
+    claim = Change(30, _at(1.5), "30", "ordinaut worker 72 claims", "work", "UPDATE", "r1", owner="b2", epoch=4)
+    lost = Change(31, _at(1.7), "31", "ordinaut host", "work", "UPDATE", "r1", was_owner="b2", was_epoch=4)
+    _insert(history, *(replace(each, key="k", task="t1", is_exclusive=True) for each in (claim, lost)))
+    called = _line("begin", at, epoch=4, kind="note", pid=72, worker=72)
+    history.ledger = [*(replace(line, kind="note") for line in history.ledger), called]
 
 
 def _fail_untidied(history: History) -> None:

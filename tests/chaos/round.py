@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import database_faults, faults, history, ledger, plan, recorder
+from tests.chaos import callers, database_faults, faults, history, ledger, plan, recorder
 from tests.chaos.befalling import Befalling
 from tests.chaos.bereft import Bereft
 from tests.chaos.invariants import INVARIANTS, judge
@@ -116,23 +116,14 @@ class Round:
         logging.basicConfig(force=True, filename=stack.folder / "logs" / "load.log", level=logging.WARNING)
         from django.core.management import call_command
 
-        from scheduling.agents import operations
-        from scheduling.audit.operations import Actor
         from tests.chaos.load import Load
 
         call_command("migrate", verbosity=0)
         recorder.install(stack.url)
-        system = Actor.system("torture")
-        scopes = ["tasks:read", "tasks:write", "runs:read", "runs:write", "events:write", "queues:operate"]
-        tokens = []
-        for number in range(2):
-            agent = operations.create_agent(
-                actor=system, name=f"torture-{number}", scopes=scopes, requests_per_minute=100_000
-            )
-            tokens.append(operations.issue_token(actor=system, agent=agent)[1])
         self._load = Load(
             self._options.seed,
-            (tokens[0], tokens[1]),
+            (callers.agent("torture-0"), callers.agent("torture-1")),
+            callers.operator(),
             pause=(0.05, 0.5),
             operates=self._stack.has_operated_queues,
             nested=self._options.nested,
@@ -268,6 +259,7 @@ class Round:
         (folder / "report.txt").write_text(report)
         _write_lines(folder / "faults.jsonl", self._log)
         _write_lines(folder / "actions.jsonl", [asdict(action) for action in found.actions])
+        _write_lines(folder / "audits.jsonl", [asdict(audit) for audit in found.audits])
         _write_lines(folder / "changes.jsonl", [asdict(change) for change in found.changes])
         _write_lines(folder / "runs.jsonl", [asdict(run) for run in found.runs])
         _write_lines(folder / "steps.jsonl", [asdict(step) for step in found.steps])
@@ -313,7 +305,9 @@ def _figures(found: history.History, *, nested: str) -> list[str]:
         f"  {sum(line.what == 'begin' for line in found.ledger)} calls of tools, {len(found.steps)} step rows, "
         f"{deaths} leases of dead processes given away, {len(found.workers)} worker processes",
         f"  {len(found.actions)} requests in {sum(action.tries for action in found.actions)} tries, "
-        f"{sum(action.is_accepted for action in found.actions)} accepted; {sum(m.count for m in found.misses)} misses",
+        f"{sum(action.is_accepted for action in found.actions)} accepted "
+        f"({sum(action.is_accepted and action.actor == 'operator' for action in found.actions)} of an operator); "
+        f"{sum(m.count for m in found.misses)} misses",
     ]
     if late:
         figures.append(f"  due to start: median {late[len(late) // 2]:.2f} s, 99 % {late[len(late) * 99 // 100]:.2f} s")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.history import Action
 from tests.chaos.invariants import INVARIANTS, judge
-from tests.chaos.planted import PLANTED, judge_the_judge, sound
+from tests.chaos.planted import PLANTED, call_of_a_former_holder, judge_the_judge, sound
 
 CASES = [(name, what) for name, plants in PLANTED.items() for what in plants]
 
@@ -23,6 +23,36 @@ def test_what_is_planted_is_caught(name, what):
     PLANTED[name][what](history)
 
     assert judge(history)[name]
+
+
+@pytest.mark.parametrize(("at", "is_accepted"), [(3.05, True), (6.1, True), (6.3, False)])
+def test_a_former_holder_may_be_late_up_to_its_bound(at, is_accepted):
+    """3 s after its loss, and what the driver allows; the success of the step it calls was committed meanwhile."""
+    history = deepcopy(sound())
+    call_of_a_former_holder(history, at=at)
+
+    verdict = judge(history)
+
+    assert (verdict["finished steps stay finished"] == []) is is_accepted
+    assert (verdict["zombies stop in time"] == []) is is_accepted
+
+
+def test_time_in_which_a_former_holder_stood_still_is_not_counted():
+    history = deepcopy(sound())
+    call_of_a_former_holder(history, at=60)
+    lost_at = history.changes[2].at.timestamp()
+    history.stood_still = [(72, lost_at, lost_at + 57)]
+
+    assert {name: said for name, said in judge(history).items() if said} == {}
+
+
+@pytest.mark.parametrize("actor", ["agent", "operator"])
+def test_what_an_operator_does_is_held_against_the_trail_as_what_an_agent_does(actor):
+    history = deepcopy(sound())
+    history.actions = [replace(action, actor=actor) for action in history.actions]
+    history.audits = [replace(audit, actor_kind=actor) for audit in history.audits]
+
+    assert judge(history)["everything is in the audit trail"] == []
 
 
 @pytest.mark.parametrize(("step", "is_accepted"), [("s1", False), (None, True)])
