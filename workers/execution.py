@@ -26,6 +26,7 @@ from workers.equipment import Equipment, TrackedInvoker
 from workers.journal import JournalRefused, LeaseLost, RunJournal
 from workers.journal_rows import SettlementRow, settlement_row
 from workers.points import reach
+from workers.rehearsal import Rehearsal
 from workers.revisions import ToolsMissing
 from workers.run_context import context_of
 from workers.settlement import (
@@ -38,6 +39,7 @@ from workers.settlement import (
     settle,
     timed_out,
     tools_missing,
+    without_delay,
 )
 from workers.telling import tell
 
@@ -78,7 +80,7 @@ class Execution:
         self._stop: Stop | None = None
         self._stopped_at = 0.0
         self._is_out_of_time = False
-        self._going: PipelineExecution | None = None  # one that runs something last
+        self._going: PipelineExecution | Rehearsal | None = None  # one that runs something last
         self._has_begun = False
         self._is_at_its_end = False
         self._deadline_at = self._deadline()
@@ -294,7 +296,7 @@ class Execution:
     def _engine(self, pipeline: Pipeline) -> Coroutine[Any, Any, Outcome]:
         return self._execution_of(pipeline).run()
 
-    def _execution_of(self, pipeline: Pipeline) -> PipelineExecution:
+    def _execution_of(self, pipeline: Pipeline) -> PipelineExecution | Rehearsal:
         surroundings = Surroundings(
             context=context_of(self.brief, reads=pipeline.reads),
             journal=self._journal,
@@ -304,7 +306,8 @@ class Execution:
             answers=self.brief.answers,
             secrets=self._equipment.secrets.of_agent(self.claimed.agent_id),
         )
-        return PipelineExecution(pipeline, surroundings, self.brief.history, self._equipment.rng)
+        carries_out = Rehearsal if self.claimed.simulated else PipelineExecution
+        return carries_out(pipeline, surroundings, self.brief.history, self._equipment.rng)
 
     def _retries(self, error: PipelineError) -> bool:
         """Asked before what runs in a run's end; the settlement keeps to the answer, however long that took."""
@@ -375,7 +378,7 @@ class Execution:
 
     def _settlement(self, ending: Ending) -> Settlement:
         run, clock = self.claimed, self._equipment.clock
-        return settle(
+        settlement = settle(
             ending,
             attempt=run.attempt,
             retry=self.brief.task.retry,
@@ -383,6 +386,7 @@ class Execution:
             deadline_at=self._deadline_at,
             rng=self._equipment.rng,
         )
+        return without_delay(settlement) if run.simulated else settlement
 
     def _tell(self, settlement: Settlement) -> None:
         run = self.claimed

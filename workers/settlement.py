@@ -1,7 +1,7 @@
 """What becomes of a run when its slot is done with it: a pure decision, written down by the journal afterwards."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
@@ -114,6 +114,12 @@ def settle(
                 rng=rng,
                 is_late=isinstance(ending, TimedOut),
             )
+
+
+def without_delay(settlement: Settlement) -> Settlement:
+    """The same for a run whose waits pass at once: its next attempt, if there is one, is due now."""
+    is_retried = settlement.state is RunState.QUEUED and not settlement.handbacks
+    return replace(settlement, delay=timedelta()) if is_retried else settlement
 
 
 def _settle_failure(

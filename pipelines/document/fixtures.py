@@ -13,9 +13,11 @@ REAL = "real"
 
 
 def compile_simulation(source: Any, pointer: str, compilation: Compilation, names: Names) -> Simulation:
-    """A step's simulation. Whether the step may be `real` is for its kind to say."""
+    """A step's simulation. Whether the step may be `real`, or simulated in every run, is for its kind to say."""
     if source == REAL:
         return Simulation(is_real=True)
+    if source is True:
+        return Simulation(is_always=True)
     if isinstance(source, list):
         if not source:
             compilation.refuse(pointer, "invalid_value", "a list of fixtures needs at least one")

@@ -54,10 +54,12 @@ class Fixture:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """How a step behaves in a simulated run: for real, or by fixtures, one an attempt, the last repeated."""
+    """How a step behaves in a simulated run: for real, or by fixtures, one an attempt, the last repeated. `is_always`:
+    also in a run that acts for real its tool is not called."""
 
     fixtures: tuple[Fixture, ...] = ()
     is_real: bool = False
+    is_always: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ def document_schema() -> dict[str, Any]:
         "retry": {"$ref": "#/$defs/retry"},
         "simulate": {
             "oneOf": [
-                {"const": "real"},
+                {"enum": ["real", True]},
                 {"$ref": "#/$defs/fixture"},
                 {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/fixture"}},
             ]

@@ -112,7 +112,11 @@ def _usable_fields(source: Mapping[str, Any], pointer: str, kind: StepKind, comp
 def _simulation(step: WrittenStep) -> Simulation:
     if not step.has("simulate"):
         return Simulation()
-    return compile_simulation(step.source["simulate"], step.place("simulate"), step.compilation, step.names)
+    simulation = compile_simulation(step.source["simulate"], step.place("simulate"), step.compilation, step.names)
+    if simulation.is_always and "uses" not in step.source:
+        hint = "write a fixture, which stands for it in simulated runs"
+        step.refuse("simulate", "not_here", "only the call of a tool is simulated in every run", hint=hint)
+    return simulation
 
 
 def _timeout(step: WrittenStep) -> timedelta | None:

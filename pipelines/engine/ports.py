@@ -151,7 +151,7 @@ class RunContext:
 
     `params` are the run's own, laid over the document's defaults key by key. `now` is the run's fixed instant.
     `virtual_time`: the clock is a simulator's, so the delays of fixtures are slept; elsewhere they only decide whether
-    a time-out is passed.
+    a time-out is passed. `skips_waits`: whoever carries the run out goes on at once where it parks, so every wait does.
     """
 
     run: Mapping[str, Any]
@@ -162,6 +162,7 @@ class RunContext:
     run_attempt: int = 1
     simulated: bool = False
     virtual_time: bool = False
+    skips_waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

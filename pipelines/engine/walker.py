@@ -41,6 +41,7 @@ class Walker:
     ) -> None:
         self._surroundings = surroundings
         self._rng = rng
+        self._park_after = timedelta() if surroundings.context.skips_waits else PARK_AFTER
         self._size = RunSize(history)
         self._tries: defaultdict[str, Tries] = group_by_path(history)
         self._started = sum(tries.was_started for tries in self._tries.values())
@@ -183,7 +184,7 @@ class Walker:
 
     async def _wait_until(self, due_at: datetime, step: Step, tries: Tries, scope: Scope) -> None:
         remaining = due_at - self._surroundings.clock.now()
-        if remaining > PARK_AFTER:
+        if remaining > self._park_after:
             raise Park(due_at, scope.path(step))
         if remaining > timedelta():
             try:
@@ -228,7 +229,7 @@ class Walker:
         Raises Park where something is asked."""
         if attempt.begun is None:
             entry = replace(attempt.entry(StepState.STARTED), question=wait.question)
-            if wait.question is None and wait.until - self._surroundings.clock.now() <= PARK_AFTER:
+            if wait.question is None and wait.until - self._surroundings.clock.now() <= self._park_after:
                 tries.add(entry)
             else:
                 await self._keep_begun(entry, tries, attempt.scope)
@@ -310,7 +311,7 @@ class Walker:
         due_at = tries.next_due(step.retry, error, run_attempt=context.run_attempt, rng=self._rng)
         if due_at is None and step.continue_on_error:
             entry = replace(entry, tolerated=True, output={"error": entry.error})
-        parks = due_at is not None and due_at - self._surroundings.clock.now() > PARK_AFTER
+        parks = due_at is not None and due_at - self._surroundings.clock.now() > self._park_after
         await self._keep(entry, tries, attempt.scope, barrier=has_effect or parks)
         if due_at is None and not entry.tolerated:
             raise error

@@ -59,7 +59,7 @@ def _find(step: WrittenStep) -> ToolSpec | None:
     spec = compilation.catalog.get(name)
     if spec is not None:
         return spec
-    has_fixture = step.source.get("simulate", "real") != "real"
+    has_fixture = step.source.get("simulate", "real") not in ("real", True)
     if name in compilation.simulated or (compilation.accepts_fixtures and has_fixture):
         return ToolSpec(name=name, description="Not installed here.", input_schema={}, output_schema={})
     known = compilation.catalog

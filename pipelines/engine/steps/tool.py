@@ -68,7 +68,7 @@ def _call(
 
 
 def _is_simulated(body: ToolBody, attempt: Attempt) -> bool:
-    if not body.spec.is_installed:
+    if not body.spec.is_installed or attempt.step.simulation.is_always:
         return True
     return attempt.surroundings.context.simulated and not attempt.step.simulation.is_real
 

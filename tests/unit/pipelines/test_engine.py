@@ -301,3 +301,16 @@ def test_an_invoker_is_given_the_steps_timeout_or_the_tools(run):
 
 def _raise(error):
     raise error
+
+
+def test_a_step_that_is_always_simulated_calls_nothing_in_a_run_that_acts_for_real(run):
+    world = World()
+    written = document(
+        {"id": "grounded", "uses": "charge", "simulate": True},
+        {"id": "real", "uses": "send", "with": {"n": 1}},
+        outputs={"n": "${steps.real.n}"},
+    )
+
+    assert run(world.go(written)) == Succeeded({"n": 1})
+    assert [call.spec.name for call in world.calls] == ["send"]
+    assert {entry.path: entry.simulated for entry in world.entries} == {"grounded": True, "real": False}
