@@ -28,6 +28,9 @@ class Role(models.TextChoices):
     ADMIN = "admin"
 
 
+# The word among an approval's roles that lets agents decide.
+AGENTS = "agents"
+
 OPERATE_TASK = "scheduling.operate_task"
 OPERATE_RUN = "scheduling.operate_run"
 OPERATE_QUEUE = "scheduling.operate_queue"
@@ -101,6 +104,17 @@ def role_of(operator: Operator) -> Role | None:
         return Role.ADMIN
     held = {group.name for group in operator.groups.all()}
     return next((role for role in reversed(list(Role)) if role.value in held), None)
+
+
+def words_of(role: Role) -> set[str]:
+    """How an approval may name the role: `operator` and `operators` are the same."""
+    return {role.value, f"{role.value}s"}
+
+
+def words_for_deciders() -> frozenset[str]:
+    """Every word that somebody may answer to among an approval's roles: ours, each group's, and `agents`. One query."""
+    ours = {word for role in Role for word in words_of(role)}
+    return frozenset({AGENTS, *ours, *Group.objects.values_list("name", flat=True)})
 
 
 def make_roles(sender: AppConfig, using: str, **_signal: Any) -> None:

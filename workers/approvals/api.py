@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.api.access import DECIDE_APPROVALS, READ_RUNS
-from scheduling.api.finding import find, seen
+from scheduling.api.finding import caller_of, find, seen
 from scheduling.api.idempotency import idempotent
 from scheduling.api.pages import page_of
 from scheduling.api.parameters import PageParameters
@@ -18,9 +18,11 @@ from scheduling.api.principal import actor_of
 from scheduling.api.shapes import page_shape
 from scheduling.api.views import View, body_of
 from scheduling.definitions.strict import parse
+from scheduling.instants import database_now
 from workers.approvals import operations
-from workers.approvals.selectors import STATES, in_state, visible_approvals
+from workers.approvals.selectors import STATES, Decider, in_state, visible_approvals
 from workers.approvals.shapes import ApprovalShape, Approving, Rejecting
+from workers.models import Question
 
 
 class ApprovalParameters(PageParameters):
@@ -44,7 +46,7 @@ class ApprovalList(View):
         found = seen(request, visible_approvals).filter(**chosen)
         if "state" in self.given:
             found = in_state(found, self.given["state"])
-        return Response(page_of(request, found, self.given, lambda rows: list(ApprovalShape(rows, many=True).data)))
+        return Response(page_of(request, found, self.given, lambda rows: _shown(request, rows)))
 
 
 class ApprovalView(View):
@@ -54,7 +56,7 @@ class ApprovalView(View):
     @extend_schema(operation_id="getApproval", responses=ApprovalShape)
     def get(self, request: Request, approval_id: UUID) -> Response:
         """Show an approval."""
-        return Response(ApprovalShape(find(request, visible_approvals, approval_id)).data)
+        return Response(_shown(request, [find(request, visible_approvals, approval_id)])[0])
 
 
 class ApproveView(View):
@@ -72,7 +74,8 @@ class ApproveView(View):
         """Let the run go on. Nobody approves what they started, nor an agent a run of its own tasks."""
         given = parse(Approving, body_of(request))
         approval = find(request, visible_approvals, approval_id)
-        return Response(ApprovalShape(operations.approve(actor=actor_of(request), approval=approval, **given)).data)
+        decided = operations.approve(actor=actor_of(request), approval=approval, **given)
+        return Response(_shown(request, [decided])[0])
 
 
 class RejectView(View):
@@ -85,7 +88,16 @@ class RejectView(View):
         """Refuse it: the step fails, with the class `rejected`, unless it says otherwise."""
         given = parse(Rejecting, body_of(request))
         approval = find(request, visible_approvals, approval_id)
-        return Response(ApprovalShape(operations.reject(actor=actor_of(request), approval=approval, **given)).data)
+        decided = operations.reject(actor=actor_of(request), approval=approval, **given)
+        return Response(_shown(request, [decided])[0])
+
+
+def _shown(request: Request, rows: list[Question]) -> list[Any]:
+    """The approvals as the caller sees them. At most three queries, however many they are."""
+    needed = DECIDE_APPROVALS
+    lacking = caller_of(request).lacks(scope=needed.scope, permission=needed.permission)
+    decider = Decider(actor=actor_of(request), may_decide_any=lacking is None, now=database_now())
+    return list(ApprovalShape(rows, many=True, context={"decider": decider}).data)
 
 
 urlpatterns = [

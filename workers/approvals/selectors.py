@@ -1,12 +1,16 @@
 """Read approvals, and tell who may decide about them."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from django.db.models import Case, CharField, F, QuerySet, Value, When
 
 from pipelines.engine.doubt import ABOUT_DOUBT
 from scheduling.agents.models import Agent, Operator
-from scheduling.agents.roles import Role, role_of
+from scheduling.agents.roles import AGENTS, Role, role_of, words_of
 from scheduling.audit.models import ActorKind
 from scheduling.audit.operations import Actor
 from scheduling.runs.models import Run
@@ -14,9 +18,6 @@ from workers.models import Question
 
 OPEN = "open"
 STATES = (OPEN, *Question.Outcome.values)
-
-# The word among an approval's roles that lets agents decide.
-AGENTS = "agents"
 
 
 def approvals() -> QuerySet[Question]:
@@ -46,28 +47,56 @@ def visible_approvals(agent: Agent | None) -> QuerySet[Question]:
     return approvals() if agent is None else approvals().filter(run__agent=agent)
 
 
+@dataclass
+class Decider:
+    """Somebody who asks which approvals they may decide. `may_decide_any`: their scope or permission allows it at all;
+    `now` is the database's. The roles are read once, however many approvals are judged."""
+
+    actor: Actor
+    may_decide_any: bool
+    now: datetime
+
+    @cached_property
+    def roles(self) -> Collection[str]:
+        return roles_of(self.actor)
+
+    def actions(self, approval: Question) -> list[str]:
+        """What this actor may do to it now."""
+        is_late = approval.until is not None and self.now >= approval.until
+        if not self.may_decide_any or state_of(approval) != OPEN or is_late:
+            return []
+        return ["approve", "reject"] if _objection(self.actor, approval, approval.run, self.roles) is None else []
+
+
 def objection_to(actor: Actor, approval: Question, run: Run) -> str | None:
     """Why this actor may not decide, in words; None where they may. Reads the operator's groups.
 
     About a call in doubt whoever started the run may decide: that is no approval of what they do.
     """
+    return _objection(actor, approval, run, roles_of(actor))
+
+
+def _objection(actor: Actor, approval: Question, run: Run, held: Collection[str]) -> str | None:
     if run.triggered_by == str(actor) and approval.asks.get("about") != ABOUT_DOUBT:
         return "Nobody decides about a run that they have started."
     if actor.kind == ActorKind.AGENT and actor.id == str(run.agent_id):
         return "An agent does not decide about the runs of its own tasks."
     roles = approval.asks.get("roles") or []
-    if not roles or _holds(actor, roles):
+    if not roles or not set(roles).isdisjoint(held):
         return None
     return f"This needs one of the roles {', '.join(roles)}."
 
 
-def _holds(actor: Actor, roles: list[str]) -> bool:
+def roles_of(actor: Actor) -> Collection[str]:
+    """The words among an approval's roles that this actor answers to. Reads the operator's groups."""
+    if actor.kind == ActorKind.AGENT:
+        return {AGENTS}
     if actor.kind != ActorKind.OPERATOR:
-        return actor.kind == ActorKind.AGENT and AGENTS in roles
+        return ()
     operator = Operator.objects.prefetch_related("groups").get(pk=actor.id)
     held = {group.name for group in operator.groups.all()}
     if (highest := role_of(operator)) is not None:
         ranks = list(Role)
-        below = ranks[: ranks.index(highest) + 1]
-        held |= {role.value for role in below} | {f"{role.value}s" for role in below}
-    return not held.isdisjoint(roles)
+        for role in ranks[: ranks.index(highest) + 1]:
+            held |= words_of(role)
+    return held

@@ -8,7 +8,7 @@ from scheduling.api.shapes import Shape
 from scheduling.definitions.fields import Instant, JSONObject, Text
 from scheduling.definitions.strict import StrictSerializer
 from workers.approvals.operations import MAX_REASON
-from workers.approvals.selectors import OPEN, STATES, state_of
+from workers.approvals.selectors import STATES, Decider
 from workers.models import Question
 
 
@@ -32,7 +32,7 @@ class ApprovalShape(Shape):
     answered_by = serializers.SerializerMethodField()
     answer = serializers.SerializerMethodField(help_text="The filled-in form; null where nobody has approved.")
     reason = serializers.SerializerMethodField()
-    allowed_actions = serializers.SerializerMethodField()
+    allowed_actions = serializers.SerializerMethodField(help_text="What the caller may do to it.")
 
     def get_answered_by(self, approval: Question) -> str | None:
         by: str | None = _answered(approval, "by")
@@ -46,7 +46,8 @@ class ApprovalShape(Shape):
         return _answered(approval, "reason") or ""
 
     def get_allowed_actions(self, approval: Question) -> list[str]:
-        return ["approve", "reject"] if state_of(approval) == OPEN else []
+        decider: Decider = self.context["decider"]
+        return decider.actions(approval)
 
 
 class Approving(StrictSerializer):

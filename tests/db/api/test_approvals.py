@@ -3,10 +3,14 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.contrib.auth.models import Group
+from django.test import Client
 
+from scheduling.agents.roles import Role, assign
 from scheduling.audit.models import AuditEntry
+from scheduling.models import Run
 from tests.db.api.gateway import assert_problem, gateway_of, pointers
-from tests.factories import DueWorkFactory, QuestionFactory, RunFactory, TaskFactory
+from tests.factories import DueWorkFactory, OperatorFactory, QuestionFactory, RunFactory, TaskFactory
 from workers.models import Question
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +41,7 @@ def test_an_assistant_sees_what_its_runs_ask_and_nobody_elses(api):
     shown = listed["items"][0]
     assert (shown["run"], shown["task"], shown["step"]) == (str(own.run_id), str(own.run.task_id), "ok")
     assert (shown["state"], shown["title"], shown["detail"], shown["roles"]) == ("open", "Pay?", "12 EUR", ["agents"])
-    assert (shown["answered_by"], shown["answer"], shown["allowed_actions"]) == (None, None, ["approve", "reject"])
+    assert (shown["answered_by"], shown["answer"], shown["allowed_actions"]) == (None, None, [])
     assert_problem(api.get(f"approvals/{foreign.pk}"), 404, "not_found")
 
 
@@ -134,6 +138,35 @@ def test_nobody_decides_about_their_own_or_without_scope_or_role(judge):
     problem = assert_problem(judge.post(f"approvals/{for_people.pk}/approve"), 403, "may_not_decide")
     assert problem["detail"] == "This needs one of the roles operators."
     assert not Question.objects.exclude(answer=None).exists()
+
+
+def test_only_what_the_caller_may_do_is_offered(judge, django_assert_max_num_queries):
+    free, for_people = asked(), asked(asks={**FREE, "roles": ["finance"]})
+    late = asked(until=datetime.now(UTC) - timedelta(seconds=1))
+    ann = Client()
+    ann.force_login(operator := OperatorFactory(username="ann"))
+    assign(operator, Role.OPERATOR)
+    operator.groups.add(Group.objects.create(name="finance"))
+    mine = asked(asks={**FREE, "roles": []})
+    Run.objects.filter(pk=mine.run_id).update(triggered_by="operator:ann")
+    plain = gateway_of("runs:read", "all:read")
+
+    def offered(get, approval):
+        listed = {each["id"]: each["allowed_actions"] for each in get("approvals").json()["items"]}
+        shown = get(f"approvals/{approval.pk}").json()["allowed_actions"]
+        assert listed[str(approval.pk)] == shown
+        return shown
+
+    def by_ann(address):
+        return ann.get(f"/api/v1/{address}")
+
+    both = ["approve", "reject"]
+    every = (free, for_people, mine, late)
+    assert [offered(judge.get, each) for each in every] == [both, [], both, []]
+    assert [offered(by_ann, each) for each in every] == [[], both, [], []]
+    assert [offered(plain.get, each) for each in every] == [[], [], [], []]
+    with django_assert_max_num_queries(8):
+        by_ann("approvals")
 
 
 def test_the_same_decision_sent_twice_with_a_key_is_one(judge):
