@@ -166,6 +166,15 @@ def test_fail_ends_with_the_documents_error(run):
 
 
 @pytest.mark.parametrize(
+    ("value", "detail"), [(None, "no_rain"), ([1.0, {"a": "b"}], '[1,{"a":"b"}]'), (True, "true"), ("", ""), (7, "7")]
+)
+def test_the_message_of_a_failure_that_is_no_text_is_shown_as_texts_show_it(run, value, detail):
+    written = document({"fail": {"code": "no_rain", "message": "${params.why}"}}, params={"why": value})
+
+    assert run(World().go(written)).error.detail == detail
+
+
+@pytest.mark.parametrize(
     ("succeed", "outputs"), [({"outputs": {"y": "${steps.a.v}"}}, {"y": 1}), ({}, {"x": "from the document"})]
 )
 def test_succeed_ends_at_once_with_its_outputs_or_the_documents(run, succeed, outputs):
