@@ -37,10 +37,11 @@ class PipelinePort:
     def validate(self, document: object, *, agent_id: str | None = None) -> list[dict[str, Any]]:
         """Everything that is wrong with a document, warnings included; empty where it can be stored as it is.
 
-        Every agent may use every tool of the host, and its own secrets; with `agent_id` None any secret is taken.
+        Every agent may use every tool of the host, and its own secrets; with `agent_id` None any secret is taken. Reads
+        the database where the document names secrets of an agent, or roles.
         """
         secrets = None if agent_id is None else _SecretsOf(agent_id)
-        return _shown(validate(document, catalog=_catalog(), secrets=secrets))
+        return _shown(validate(document, catalog=_catalog(), secrets=secrets, roles=_Roles()))
 
     def normalise(self, document: object) -> dict[str, Any]:
         """The document in the form to store. Raises DocumentInvalid, a ValueError, for what is no object."""
@@ -118,6 +119,26 @@ class _SecretsOf(Mapping[str, Collection[str]]):
 
     def __getitem__(self, name: str) -> Collection[str]:
         return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
+class _Roles(Collection[str]):
+    """What approvals may name as roles; asked for when a document names the first one."""
+
+    @cached_property
+    def _found(self) -> Collection[str]:
+        # Models are not ready while apps are imported.
+        from scheduling.agents.roles import words_for_deciders
+
+        return words_for_deciders()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._found)

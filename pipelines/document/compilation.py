@@ -34,6 +34,7 @@ class Compilation:
     secrets: Mapping[str, Collection[str]] | None
     simulated: frozenset[str]
     accepts_fixtures: bool
+    roles: Collection[str] | None = None  # that somebody may hold; None where they are not known
     layout: Layout = field(default_factory=Layout)
     problems: list[Problem] = field(default_factory=list)
     _roots: set[str] = field(default_factory=set)

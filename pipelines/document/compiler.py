@@ -54,13 +54,18 @@ def validate(
     secrets: Mapping[str, Collection[str]] | None = None,
     simulated: Collection[str] = (),
     accepts_fixtures: bool = False,
+    roles: Collection[str] | None = None,
 ) -> list[Problem]:
-    """Every problem of a document, errors and warnings, in the order of the document; empty: it can be run."""
+    """Every problem of a document, errors and warnings, in the order of the document; empty: it can be run.
+
+    As `compile_document`. `roles` are those that approvals may name; None takes any without a word.
+    """
     compilation = Compilation(
         catalog=catalog,
         secrets=secrets,
         simulated=frozenset(simulated),
         accepts_fixtures=accepts_fixtures,
+        roles=roles,
     )
     return _compile(document, compilation)[1]
 

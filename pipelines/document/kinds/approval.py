@@ -6,9 +6,11 @@ from pipelines.document.forms import compile_form
 from pipelines.document.kinds.base import StepKind, WrittenStep
 from pipelines.document.limits import MAX_QUESTION
 from pipelines.document.nodes import ApprovalBody, OnTimeout
+from pipelines.document.problems import Problem, Severity
 from pipelines.document.schemas import Schema, SchemaRefused
 from pipelines.document.shape import object_of
 from pipelines.expressions import CompiledValue, compile_value
+from pipelines.expressions.suggestion import did_you_mean
 
 
 def _compile(step: WrittenStep) -> ApprovalBody | None:
@@ -24,6 +26,7 @@ def _compile(step: WrittenStep) -> ApprovalBody | None:
             "nobody fills in the form where the time-out approves, and the form has required fields",
             hint="on_timeout: fail, or a form without required fields",
         )
+    _warn_of_unknown_roles(step)
     return ApprovalBody(
         title=_text(step, "title"),
         detail=_text(step, "detail"),
@@ -33,6 +36,22 @@ def _compile(step: WrittenStep) -> ApprovalBody | None:
         on_timeout=on_timeout,
         tolerates_rejection=written.get("on_reject") == "continue",
     )
+
+
+def _warn_of_unknown_roles(step: WrittenStep) -> None:
+    """A role may be made later, so it is no error; until then nobody who holds only such roles can decide."""
+    known = step.compilation.roles
+    for place, role in enumerate(step.source["approval"].get("roles", ())):
+        if known is not None and role not in known:
+            step.compilation.problems.append(
+                Problem(
+                    pointer=step.place("approval", "roles", place),
+                    code="unknown_role",
+                    detail=f"there is no role or group {role!r}, so nobody can decide by it",
+                    hint=did_you_mean(role, known),
+                    severity=Severity.WARNING,
+                )
+            )
 
 
 def _text(step: WrittenStep, name: str) -> CompiledValue:

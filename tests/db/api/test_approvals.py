@@ -169,6 +169,22 @@ def test_only_what_the_caller_may_do_is_offered(judge, django_assert_max_num_que
         by_ann("approvals")
 
 
+def test_a_document_whose_roles_nobody_can_hold_is_warned_of_and_saved():
+    api = gateway_of("tasks:read", "tasks:write")
+    asks = {"id": "ok", "approval": {"title": "Pay?", "roles": ["finance", "operators", "admin", "agents"]}}
+    document = {"version": 1, "steps": [asks]}
+
+    before = api.post("pipelines/validate", {"document": document}).json()
+    saved = api.post("tasks", {"key": "pay", "pipeline": document})
+    Group.objects.create(name="finance")
+    after = api.post("pipelines/validate", {"document": document}).json()
+
+    assert [(each["code"], each["severity"]) for each in before["problems"]] == [("unknown_role", "warning")]
+    assert before["valid"] is True
+    assert saved.status_code == 201, saved.content
+    assert after["problems"] == []
+
+
 def test_the_same_decision_sent_twice_with_a_key_is_one(judge):
     approval = asked()
     headers = {"Idempotency-Key": "decide-1"}

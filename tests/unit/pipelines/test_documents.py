@@ -212,6 +212,20 @@ def test_a_secret_that_does_not_exist_is_refused_with_the_one_that_was_meant():
     assert "keys" in found.hint
 
 
+ASKS = document({"id": "ok", "approval": {"title": "Pay?", "roles": ["finanse", "agents"]}})
+
+
+def test_a_role_that_nobody_holds_is_warned_of_with_the_one_that_was_meant():
+    found = only(ASKS, roles={"finance", "agents"})
+
+    assert (found.code, found.pointer, found.severity) == ("unknown_role", "/steps/0/approval/roles/0", "warning")
+    assert "finance" in found.hint
+
+
+def test_a_role_that_exists_is_not_warned_of_and_where_roles_are_not_known_none_is():
+    assert problems(ASKS, roles={"finanse", "agents"}) == problems(ASKS, roles=None) == []
+
+
 def test_a_secret_for_another_tool_is_refused():
     found = only(KEYED, secrets={"key": ["http.request"]})
 
