@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from ordinaut_project.embedded.binaries import EmbeddedError
 from ordinaut_project.embedded.stack import Stack, UpOptions
+from scheduling.management.options import between
 from workers.supervisor import die_with_parent
 
 
@@ -20,11 +21,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-        parser.add_argument("--port", type=_port, default=8080, help="port of console and API (default: %(default)s)")
+        parser.add_argument(
+            "--port", type=between(1, 65_535), default=8080, help="port of console and API (default: %(default)s)"
+        )
         parser.add_argument(
             "--data-dir", type=Path, default=settings.STATE_DIR, help="where everything lies (default: .ordinaut)"
         )
-        parser.add_argument("--workers", type=_count, default=1, help="worker processes (default: %(default)s)")
+        parser.add_argument("--workers", type=between(1, 64), default=1, help="worker processes (default: %(default)s)")
         parser.add_argument("--reset", action="store_true", help="begin anew: data, mail and log-in are removed first")
         parser.add_argument("--no-examples", dest="examples", action="store_false", help="load no example tasks")
         parser.add_argument("--stop-with-parent", action="store_true", help="stop when the calling process ends")
@@ -50,17 +53,3 @@ class Command(BaseCommand):
     def _say(self, text: str) -> None:
         self.stdout.write(text)
         self.stdout.flush()
-
-
-def _port(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 65535:
-        raise ValueError(text)
-    return number
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 64:
-        raise ValueError(text)
-    return number

@@ -13,7 +13,9 @@ from scheduling.clock.firing import DEFAULT_BATCH
 from scheduling.clock.housekeeping import make_scheduler, show_jobs, start_over
 from scheduling.clock.loop import Clock
 from scheduling.clock.points import arm
-from scheduling.management.options import at_least_one, start_probe
+from scheduling.management.options import between, start_probe
+
+_LARGEST_BATCH = 100_000
 
 
 class Command(BaseCommand):
@@ -22,7 +24,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         most = f"Schedules a pass takes at most ({DEFAULT_BATCH})."
-        parser.add_argument("--batch", type=at_least_one, default=DEFAULT_BATCH, help=most)
+        parser.add_argument("--batch", type=between(1, _LARGEST_BATCH), default=DEFAULT_BATCH, help=most)
         parser.add_argument("--probe-host", default="127.0.0.1", help="Address of the probe port (127.0.0.1).")
         parser.add_argument("--probe-port", type=int, help="Serve /livez, /readyz and /metrics there.")
         parser.add_argument("--no-housekeeping", action="store_true", help="Fire only; leave the house to others.")

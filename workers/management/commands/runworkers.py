@@ -9,13 +9,17 @@ from prometheus_client import REGISTRY
 from scheduling.checks import OURS, require_service_settings
 from scheduling.definitions.strict import parse
 from scheduling.errors import NotValid
-from scheduling.management.options import at_least_one, start_probe
+from scheduling.management.options import between, start_probe
 from scheduling.queues.definition import QueueName
 from scheduling.tasks.models import DEFAULT_QUEUE
 from workers import conf, points
 from workers.host import Host, HostOptions
 from workers.metrics import HostCollector
 from workers.wear import Limits
+
+# Far above what a machine carries, and far below what the columns of a worker's row take.
+_MOST_PROCESSES = 1000
+_MOST_SLOTS = 10_000
 
 
 class Command(BaseCommand):
@@ -26,10 +30,10 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--processes", type=at_least_one, default=1, help="Worker processes (1).")
+        parser.add_argument("--processes", type=between(1, _MOST_PROCESSES), default=1, help="Worker processes (1).")
         parser.add_argument(
             "--concurrency",
-            type=at_least_one,
+            type=between(1, _MOST_SLOTS),
             default=20,
             help="Runs at a time in each process (20). With 1 the order of starts is strict.",
         )
