@@ -69,7 +69,7 @@ class Isolation:
                     raise _crashed(spec.name, error) from error
                 raise
             runner.log_output(spec.name)
-            await self._give_back(runner, reply)
+            await self._give_back(runner, reply, spec.name)
         return _result(spec.name, reply)
 
     def is_waiting(self, run_id: str, step_path: str) -> bool:
@@ -117,8 +117,10 @@ class Isolation:
             raise RuntimeError("the isolation was closed meanwhile")
         return runner
 
-    async def _give_back(self, runner: RunnerProcess, reply: dict[str, Any]) -> None:
-        if reply.get("retire") or self._is_closed or runner.is_worn_out:
+    async def _give_back(self, runner: RunnerProcess, reply: dict[str, Any], name: str) -> None:
+        if left := reply.get("retire"):
+            logger.info("the process of tool %s is not used again, for it has left %s", name, ", ".join(left))
+        if left or self._is_closed or runner.is_worn_out:
             await self._discard(runner)
         else:
             self._idle.append(runner)

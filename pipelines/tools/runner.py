@@ -28,16 +28,16 @@ from pipelines.errors import PipelineError
 from pipelines.tools import frames, tool_errors
 from pipelines.tools.base import ToolContext, ToolSpec
 from pipelines.tools.plain_text import storable
+from pipelines.tools.process_state import ProcessState, changes_since, process_state
 from pipelines.tools.warden import watch_over_a_child
 
 _MOST_NEW_FILES = 16  # descriptors that a library may well keep: a pool, a cache
 _MOST_NEW_MEMORY = 512 * 1024 * 1024  # bytes of resident memory: modules that a tool imports stay, too
 _LONGEST_TEXT = 500_000  # characters of an error, or of a traceback, that cross to the worker; it cuts what it keeps
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
-_LIMITS = [value for name, value in vars(resource).items() if name.startswith("RLIMIT_")]
 
-Surroundings = tuple[dict[str, str], str, list[tuple[int, int]], list[Any]]
-_found: Surroundings | None = None  # what every call finds
+_found: ProcessState = {}  # what every call finds
+_changed: list[str] = []  # what of it the last call has changed, by name
 _weighed = (0, 0, 0)  # descriptors, bytes of address space, resident bytes before the first call
 
 
@@ -53,23 +53,13 @@ def main() -> int:
     os.register_at_fork(after_in_child=lambda: _leave(requests, replies))
     own = os.getpid()
     global _found, _weighed
-    _found, _weighed = _surroundings(), _weight()
+    _found, _weighed = process_state(), _weight()
     while (request := frames.read_blocking(requests)) is not None:
         answer = _answer(request)
         if os.getpid() != own:  # a child that came out of the tool
             os._exit(1)
         replies.write(answer)
     return 0
-
-
-def _surroundings() -> Surroundings:
-    try:
-        folder = str(Path.cwd())
-    except OSError:  # a tool has removed it
-        folder = ""
-    limits = [resource.getrlimit(each) for each in _LIMITS]
-    handlers = [signal.getsignal(number) for number in sorted(signal.valid_signals())]
-    return dict(os.environ), folder, limits, handlers
 
 
 def _weight() -> tuple[int, int, int]:
@@ -134,7 +124,7 @@ def _answer(request: dict[str, Any]) -> bytes:
     except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - the worker logs and raises it
         return failure(tool_errors.from_exception(name, error, longest=_LONGEST_TEXT), _trace())
     try:
-        frame = frames.encode({"call": request["call"], "result": result, "retire": _is_unclean()})
+        frame = frames.encode({"call": request["call"], "result": result, "retire": _left_behind()})
         # After encoding, which refuses circular values: this walk would not end on them.
         _refuse_nan(result)
     except frames.FrameError:
@@ -147,22 +137,30 @@ def _answer(request: dict[str, Any]) -> bytes:
 
 
 def _call(request: dict[str, Any]) -> Any:
-    spec = _tool(str(request["entry_point"]))
-    if spec.call is None:
-        raise LookupError(f"{spec.name} is not installed")
-    given = request["context"]
-    context = ToolContext(
-        **given | {"now": datetime.fromisoformat(given["now"]), "time_left": timedelta(seconds=given["time_left"])}
-    )
-    result = spec.call(context, **request["input"])
-    return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
+    """What the tool returns; raises what it raises. Notes what it has changed before anything else is done."""
+    global _changed
+    try:
+        spec = _tool(str(request["entry_point"]))
+        if spec.call is None:
+            raise LookupError(f"{spec.name} is not installed")
+        given = request["context"]
+        context = ToolContext(
+            **given | {"now": datetime.fromisoformat(given["now"]), "time_left": timedelta(seconds=given["time_left"])}
+        )
+        result = spec.call(context, **request["input"])
+        return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
+    finally:
+        _changed = changes_since(_found)
 
 
 @lru_cache(maxsize=256)
 def _tool(entry_point: str) -> ToolSpec:
+    """The tool, imported at its first call. What its module sets up then is there for every call of this process."""
+    global _found
     spec = EntryPoint(name="", value=entry_point, group="").load()
     if not isinstance(spec, ToolSpec):
         raise TypeError(f"{entry_point} is not a tool")
+    _found = process_state()
     return spec
 
 
@@ -173,7 +171,7 @@ async def _awaited(result: Awaitable[Any]) -> Any:
 def _failure(error: PipelineError, trace: str | None, *, call: str) -> bytes:
     """The frame for a storable error, which with its traceback is never larger than a frame may be."""
     fields = tool_errors.as_fields(error)
-    return frames.encode({"call": call, "error": fields, "traceback": trace, "retire": _is_unclean()})
+    return frames.encode({"call": call, "error": fields, "traceback": trace, "retire": _left_behind()})
 
 
 def _trace() -> str:
@@ -199,13 +197,19 @@ def _refuse_nan(value: Any) -> None:
             waiting.extend(inner)
 
 
-def _is_unclean() -> bool:
-    """True where the call left something behind that another run must not meet: threads, child processes, a timer,
-    another environment, working directory, limit or handler of a signal, many open files, much memory."""
-    if threading.active_count() > 1 or _surroundings() != _found or _is_heavier():
-        return True
-    if any(signal.getitimer(timer) != (0.0, 0.0) for timer in _TIMERS):
-        return True
+def _left_behind() -> list[str]:
+    """What the call has left that another run must not meet, in words; where it is anything, this process serves no
+    other call."""
+    found = [
+        *(f"another {name}" for name in _changed),
+        *(["a thread"] if threading.active_count() > 1 else []),
+        *(["a timer"] if any(signal.getitimer(timer) != (0.0, 0.0) for timer in _TIMERS) else []),
+        *(["open files or memory"] if _is_heavier() else []),
+    ]
+    return [*found, "a child process"] if _has_children() else found
+
+
+def _has_children() -> bool:
     try:
         while os.waitpid(-1, os.WNOHANG) != (0, 0):
             pass

@@ -2,14 +2,20 @@
 
 import asyncio
 import ctypes
+import decimal
 import fcntl
+import gc
+import io
+import locale
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -311,6 +317,9 @@ async def stubborn(context: ToolContext, seconds: float) -> str:
     return "late"
 
 
+SURROUNDINGS = ("folder", "environment", "memory", "files", "alarm", "handler", "limit")
+
+
 @sample()
 def move(context: ToolContext, what: str) -> int:
     """Leave something behind that a later call would meet."""
@@ -329,7 +338,58 @@ def move(context: ToolContext, what: str) -> int:
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         case "limit":
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        case _:
+            CHANGES[what]()
     return os.getpid()
 
 
+@sample()
+def leave_no_room_to_return(context: ToolContext) -> None:
+    for limit in range(1, 1000):
+        with suppress(RecursionError, ValueError):
+            sys.setrecursionlimit(limit)
+            return
+
+
+def _other_locale() -> None:
+    now = locale.setlocale(locale.LC_CTYPE)
+    locale.setlocale(locale.LC_CTYPE, "C" if now != "C" else "C.UTF-8")
+
+
+CHANGES = {
+    "recursion limit": lambda: sys.setrecursionlimit(70),
+    "higher recursion limit": lambda: sys.setrecursionlimit(100_000),
+    "socket timeout": lambda: socket.setdefaulttimeout(0.01),
+    "umask": lambda: os.umask(0o777),
+    "nice": lambda: os.nice(3),
+    "affinity": lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
+    "blocked signals": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1]),
+    "user": lambda: os.setresuid(65534, 65534, 65534),
+    "group": lambda: os.setresgid(65534, 65534, 65534),
+    "locale": _other_locale,
+    "decimals": lambda: setattr(decimal.getcontext(), "prec", 3),
+    "garbage": gc.disable,
+    "trace": lambda: sys.settrace(lambda *_: None),
+    "output": lambda: setattr(sys, "stdout", io.StringIO()),
+    "no output": lambda: setattr(sys, "stdout", None),
+    "closed output": lambda: sys.stdout.close(),
+    "no environment": lambda: setattr(os, "environ", None),
+}
+
+
 _LEFT_BEHIND: list[Any] = []
+
+
+@sample()
+def use_much_that_is_put_back(context: ToolContext) -> int:
+    """What tools usually do: nothing of it is there for the next call."""
+    thread = threading.Thread(target=lambda: None)
+    thread.start()
+    thread.join()
+    decimal.Decimal(1) / decimal.Decimal(3)
+    sys.stdout.write("some words")
+    subprocess.run(["true"], check=True)
+    asyncio.run(asyncio.sleep(0))
+    with socket.socket() as unused:
+        unused.settimeout(1)
+    return os.getpid()

@@ -22,6 +22,7 @@ from pipelines.errors import ErrorClass, PipelineError
 from pipelines.tools import frames
 from pipelines.tools.base import ToolSpec
 from pipelines.tools.isolation import Isolation
+from tests.integration.tools import module_with_settings
 from tests.integration.tools import sample_tools as tools
 
 SHORT = timedelta(seconds=0.4)
@@ -498,8 +499,48 @@ def test_a_crash_is_seen_at_once_and_ends_what_is_in_the_group_of_the_tool(isola
     wait_until(lambda: not is_running(child))
 
 
-@pytest.mark.parametrize("what", ["folder", "environment", "memory", "files", "alarm", "handler", "limit"])
+def test_what_tools_usually_do_costs_no_process(with_pool):
+    async def use(isolation, call):
+        return [await call(tools.use_much_that_is_put_back) for _ in range(3)]
+
+    assert len(set(with_pool(use))) == 1
+
+
+def test_what_the_module_of_a_tool_sets_up_at_its_import_costs_no_process(with_pool):
+    async def use(isolation, call):
+        return [await call(module_with_settings.pid) for _ in range(3)]
+
+    assert len(set(with_pool(use))) == 1
+
+
+def test_a_tool_that_leaves_no_room_on_the_stack_has_failed_and_its_process_serves_nobody_else(with_pool):
+    async def use(isolation, call):
+        before = (await call(tools.echo))["pid"]
+        with pytest.raises(PipelineError) as caught:
+            await call(tools.leave_no_room_to_return)
+        return caught.value, before, (await call(tools.echo))["pid"]
+
+    error, before, after = with_pool(use)
+
+    assert (error.code, "RecursionError" in error.detail) == ("tool_error", True)
+    assert before != after
+
+
+def test_the_log_says_why_a_process_is_not_used_again(isolated, caplog):
+    caplog.set_level("INFO")
+
+    isolated(tools.move, what="umask")
+
+    assert "the process of tool test.move is not used again, for it has left another umask" in caplog.text
+
+
+@pytest.mark.parametrize("what", [*tools.SURROUNDINGS, *tools.CHANGES])
 def test_a_run_finds_nothing_of_the_surroundings_that_another_has_changed(with_pool, what):
+    if what in ("user", "group") and os.getuid() != 0:
+        pytest.skip("only root may become somebody else")
+    if what == "affinity" and len(os.sched_getaffinity(0)) == 1:
+        pytest.skip("there is no other set of CPUs")
+
     async def use(isolation, call):
         moved = await call(tools.move, what=what)
         after = await call(tools.echo)
