@@ -40,7 +40,8 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds the oldest snapshot. `seconds` is None for a replication slot, which does not say since when."""
+    """Who holds the oldest snapshot. `seconds` is None for a replication slot, which does not say since when, and for a
+    session of another role, of which ours may not know it; its `state` says so."""
 
     kind: str
     name: str

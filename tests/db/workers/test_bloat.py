@@ -37,6 +37,37 @@ def test_the_oldest_snapshot_is_named_with_what_it_said():
         assert holder.seconds >= 0
 
 
+@pytest.mark.parametrize("may_read_all", [False, True])
+def test_a_session_of_another_role_is_named_too(may_read_all):
+    """What it says is for roles that may read all statistics; that it holds a snapshot everybody sees."""
+    with connection.cursor() as cursor, psycopg.connect(conninfo(), application_name="forgotten report") as held:
+        pid = held.info.backend_pid
+        role = f"reader_{pid}"
+        held.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        held.execute("SELECT count(*) FROM scheduling_run")
+        cursor.execute("SELECT txid_current()")
+        cursor.execute(f"CREATE ROLE {role}")
+        try:
+            if may_read_all:
+                cursor.execute(f"GRANT pg_read_all_stats TO {role}")
+            cursor.execute(f"SET ROLE {role}")
+            holder = read_bloat().holder
+        finally:
+            cursor.execute("RESET ROLE")
+            cursor.execute(f"DROP ROLE {role}")
+
+    assert holder is not None
+    assert (holder.name, holder.application) == (f"pid {pid}", "forgotten report")
+    if may_read_all:
+        assert (holder.state, holder.query) == ("idle in transaction", "SELECT count(*) FROM scheduling_run")
+        assert holder.seconds is not None
+    else:
+        assert holder.words == (
+            f"transaction {holder.name}, of forgotten report, "
+            "session of another role (one with pg_read_all_stats sees more)"
+        )
+
+
 def test_the_hot_tables_are_counted():
     assert {table.name for table in read_bloat().tables} >= {"scheduling_duework", "scheduling_run", "workers_steprun"}
 
