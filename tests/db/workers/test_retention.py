@@ -443,6 +443,51 @@ def test_events_go_that_no_run_names_and_that_redis_has():
     assert not Event.objects.filter(pk=gone.pk).exists()
 
 
+WAITS = {"version": 1, "steps": [{"id": "paid", "wait_for_event": {"topic": "order.paid"}}]}
+
+
+def live(age, **fields):
+    """A run that was made so long ago and has not ended."""
+    return DueWorkFactory(run=RunFactory(id=id_of(age), created_at=datetime.now(UTC) - age, **fields))
+
+
+def test_an_event_that_a_live_run_may_yet_wait_for_stays():
+    work = live(40 * DAY, task=TaskFactory(document=WAITS))
+    live(45 * DAY)
+    before, within = event(41 * DAY), event(39 * DAY)
+
+    assert lap() == {"events": 1}
+    assert list(Event.objects.all()) == [within]
+    assert before.pk != within.pk
+
+    DueWork.objects.filter(pk=work.pk).delete()
+    assert lap("events") == {"events": 1}
+
+
+def test_of_many_old_live_runs_those_that_are_not_looked_at_are_taken_for_such_as_wait():
+    live(60 * DAY)
+    task = TaskFactory()
+    Run.objects.bulk_create(
+        RunFactory.build(
+            id=id_of(50 * DAY),
+            created_at=datetime.now(UTC) - 50 * DAY,
+            task=task,
+            revision=task.current_revision,
+            agent=task.agent,
+        )
+        for _ in range(1000)
+    )
+    DueWork.objects.bulk_create(
+        DueWork(run=each, task=task, queue="default", priority=5, available_at=each.created_at)
+        for each in Run.objects.filter(task=task)
+    )
+    before, behind = event(52 * DAY), event(49 * DAY)
+
+    assert lap("events") == {"events": 1}
+    assert list(Event.objects.all()) == [behind]
+    assert before.pk != behind.pk
+
+
 def artifact(digest, age):
     return Artifact.objects.create(digest=digest * 64, content=b"x", size=1, created_at=datetime.now(UTC) - age)
 

@@ -10,6 +10,7 @@ from tests.factories import TaskFactory
 from tests.perf.workers.test_plans import explain, nodes
 from workers.columns import Texts, Uuids
 from workers.retention.kinds import KINDS, NO_ID
+from workers.retention.turns import CLOCKS_APART
 from workers.statements import DELETE_RUNS, OLD_RUNS, PRUNE_ARTIFACTS, PRUNE_EVENTS
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -61,6 +62,7 @@ def parameters(after=NO_ID, *, age=timedelta(days=30), limit=1000, states=("succ
     return {
         "after": after,
         "before": first_id_at(datetime.now(UTC) - age),
+        "made_before": first_id_at(datetime.now(UTC) - age + CLOCKS_APART),
         "age": age,
         "states": Texts(states),
         "limit": limit,
@@ -147,3 +149,20 @@ def test_other_kinds_read_a_page_too(kind, statement, fill_with):
     assert not whole_scans(plan) & {"scheduling_event", "workers_artifact", "scheduling_run", "workers_steprun"}
     # Artifacts stand in the order of their digests and were written in another: a page a row at the most.
     assert blocks(plan) < 3 * LOOK, blocks(plan)
+
+
+def test_events_are_pruned_beside_any_number_of_live_runs():
+    """All of them older than the events that go, and none waits for any."""
+    fill("queued")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO scheduling_duework (run_id, task_id, queue, priority, available_at, attempt, claim_count,"
+            " handback_count, death_count, is_suspect, is_exclusive)"
+            " SELECT id, task_id, 'default', 5, created_at, 1, 0, 0, 0, false, false FROM scheduling_run"
+        )
+        cursor.execute("ANALYZE")
+
+    plan = explain(PRUNE_EVENTS, parameters(KINDS["events"].first))["Plan"]
+
+    assert not whole_scans(plan) & {"scheduling_run", "scheduling_duework"}
+    assert blocks(plan) < 10_000, blocks(plan)
