@@ -32,9 +32,9 @@ class Kind:
 
     `keep` answers for how long, zero for ever; without it the rows themselves say when their time is over. `statement`
     deletes a batch, or, where `finds_runs`, names the runs to delete. `first` is the cursor of a walk's beginning, and
-    `lap_every` the time between two beginnings. `is_ordered`: new rows come behind all others, so that a lap need not
-    begin before the first row that the last one passed over. `lock` names and locks the rows that the statement is to
-    look at once more, as `locked`.
+    `lap_every` the time between two beginnings. `is_ordered`: new rows come behind nearly all others, so that but for
+    one in a week a lap need not begin before the first row that the last one passed over. `lock` names and locks the
+    rows that the statement is to look at once more, as `locked`.
     """
 
     name: str

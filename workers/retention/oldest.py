@@ -25,7 +25,7 @@ def oldest_of(kind: str) -> datetime | None:
 
 
 def _oldest_run(kind: str) -> datetime | None:
-    """Everything of a kind before the start of its lap is gone."""
+    """Everything of a kind before the start of its lap is gone, but for what a late clock made since."""
     start = Retention.objects.filter(kind=kind).values_list("lap_start", flat=True).first() or NO_ID
     rows = Run.objects.filter(id__gte=start).order_by("id").values_list("state", "created_at")[:_LOOKED_AT]
     return next((made for state, made in rows if state in KINDS[kind].states), None)

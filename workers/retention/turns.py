@@ -7,7 +7,7 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -37,8 +37,10 @@ LOOK_PER_ROW = 5  # so many times as many rows are looked at with a statement as
 STEPS_PER_ROW = 20
 PREVIEWED = 10_000  # rows of one statement that is taken back
 ALL_STEPS = 2**31 - 1
+WHOLE_LAP_EVERY = timedelta(days=7)
 CLOCKS_APART = timedelta(days=1)  # an id tells the time of the host that made it, which may be wrong by so much
 _LOCK_SPACE = 0x0D2
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,13 @@ class Mark:
     is_resting: bool
 
     def begun(self, kind: Kind, *, now: datetime) -> "Mark":
-        """The mark to go on from: a new lap where the last one began long enough ago and has come to its end."""
+        """The mark to go on from: a new lap where the last one began long enough ago and has come to its end. The first
+        lap of a week is a whole one: it meets also what was made behind the others, by a host whose clock is late."""
         if self.cursor and not (self.is_resting and now - self.lap_at >= kind.lap_every):
             return self
+        is_whole = not kind.is_ordered or _week_of(now) != _week_of(self.lap_at)
         # What the last lap met first of what stays; where nothing stayed, where it ended.
-        start = (self.lap_start or self.cursor) if kind.is_ordered else ""
+        start = "" if is_whole else self.lap_start or self.cursor
         return Mark(cursor=start or kind.first, lap_start="", lap_at=now, is_resting=False)
 
     def moved(self, batch: "Batch") -> "Mark":
@@ -216,6 +220,10 @@ class Retention:
                     after = after if batch.last is None else kind.behind(batch.last)
                     raise psycopg.Rollback
         return found
+
+
+def _week_of(instant: datetime) -> int:
+    return (instant - _EPOCH) // WHOLE_LAP_EVERY
 
 
 def lock_number(name: str) -> int:

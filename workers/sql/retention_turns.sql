@@ -1,6 +1,6 @@
 /* ordinaut: retention_turns */
 -- Purpose: take the turns of some kinds, those whose last began long enough ago; returns them. Of several hosts that ask
--- at once one gets each. "anew" has each begin another lap. Index: primary key. Locks: the rows of those kinds.
+-- at once one gets each. "anew" has each begin another lap, a whole one. Index: primary key. Locks: the rows of those kinds.
 INSERT INTO workers_retention AS known (
     kind, cursor, lap_start, lap_at, is_resting, turn_at, turn_host, turn_deleted, turn_seconds, deleted_count
 )

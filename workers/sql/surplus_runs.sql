@@ -2,8 +2,11 @@
 -- Purpose: ended runs of tasks that keep fewer than the settings say: all but the newest "keep_runs" of the task, and
 -- those older than its "keep_for". The same columns as old_runs. The walk goes over the tasks, and over the runs of each:
 -- its place is a task, or a task and a run of it, "task/run".
--- Index: task_keeps_idx for the few tasks that say so, run_task_idx from a task's oldest run on; its "keep_runs" newest
--- entries are counted. Locks: none.
+-- Which are the newest the database's clock says, by which runs were made, and not their ids, which hosts make by theirs.
+-- The ids are nearly in that order. So of a task's "keep_runs" + "limit" newest ids the run is found that is the last to
+-- stay: of all runs no fewer are newer than it than of these. Whatever the clocks of hosts, nothing newer goes.
+-- Index: task_keeps_idx for the few tasks that say so; run_task_idx from a task's newest run back, and from its oldest on.
+-- Locks: none.
 WITH place AS MATERIALIZED (
     SELECT
         split_part(%(after)s::text, '/', 1)::uuid AS task_id,
@@ -24,25 +27,39 @@ WITH place AS MATERIALIZED (
     FROM page
     CROSS JOIN LATERAL (
         SELECT
-            (
-                SELECT newest.id FROM scheduling_run newest
-                WHERE newest.task_id = page.id AND page.keep_runs IS NOT NULL
-                ORDER BY newest.id DESC
-                OFFSET page.keep_runs - 1 LIMIT 1
-            ) AS by_count,
-            -- The least UUIDv7 of that millisecond: see scheduling.ids.
-            (
-                lpad(to_hex(floor(extract(epoch FROM now() - page.keep_for) * 1000)::bigint), 12, '0')
-                || '70008000000000000000'
-            )::uuid AS by_age
-    ) AS bound
+            max(made.created_at) FILTER (WHERE made.place = page.keep_runs) AS created_at,
+            (max(made.id::text) FILTER (WHERE made.place = page.keep_runs))::uuid AS id,
+            (max(made.id::text) FILTER (WHERE made.place > page.keep_runs))::uuid AS greatest_beyond
+        FROM (
+            SELECT
+                newest.id, newest.created_at,
+                row_number() OVER (ORDER BY newest.created_at DESC, newest.id DESC) AS place
+            FROM (
+                SELECT run.id, run.created_at
+                FROM scheduling_run run
+                WHERE run.task_id = page.id AND page.keep_runs IS NOT NULL
+                ORDER BY run.id DESC
+                LIMIT page.keep_runs + %(limit)s
+            ) AS newest
+        ) AS made
+    ) AS last_kept
+    CROSS JOIN LATERAL (
+        -- The least UUIDv7 of that millisecond: see scheduling.ids.
+        SELECT (
+            lpad(to_hex(floor(extract(epoch FROM now() - page.keep_for) * 1000)::bigint), 12, '0')
+            || '70008000000000000000'
+        )::uuid AS id
+    ) AS by_age
     CROSS JOIN LATERAL (
         SELECT run.id
         FROM scheduling_run run
         WHERE run.task_id = page.id AND run.id >= page.first_run_id
-          AND run.id < GREATEST(bound.by_count, bound.by_age)
+          AND run.id <= GREATEST(last_kept.greatest_beyond, by_age.id)
           AND run.state IN ('succeeded', 'failed', 'canceled', 'skipped', 'missed')
-          AND (run.id < bound.by_count OR run.finished_at < now() - page.keep_for)
+          AND (
+              (run.created_at, run.id) < (last_kept.created_at, last_kept.id)
+              OR run.finished_at < now() - page.keep_for
+          )
         ORDER BY run.id
         LIMIT %(limit)s
     ) AS surplus

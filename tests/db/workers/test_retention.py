@@ -170,6 +170,39 @@ def test_a_new_lap_begins_where_the_last_one_first_met_something_that_stays():
     assert Retention.objects.get(kind="succeeded").lap_start == str(kept.pk)
 
 
+@pytest.mark.parametrize("name", ["succeeded", "events"])
+def test_what_a_late_clock_has_made_behind_the_walk_is_met_by_the_first_lap_of_a_week(name):
+    """Its id is of the past, and nothing else of it."""
+    made = {"succeeded": ended, "events": event}[name]
+    made(50 * DAY)
+    assert lap(name) == {name: 1}
+    behind = made(31 * DAY, id=id_of(90 * DAY))
+    a_lap_ago = turns._EPOCH + ((datetime.now(UTC) - turns._EPOCH) // turns.WHOLE_LAP_EVERY - 1) * turns.WHOLE_LAP_EVERY
+    Retention.objects.update(turn_at=a_lap_ago, lap_at=a_lap_ago)
+
+    assert turn() == {name: 1}
+    assert not type(behind).objects.filter(pk=behind.pk).exists()
+
+
+def test_what_a_late_clock_has_made_behind_the_walk_is_met_by_a_lap_that_somebody_asks_for():
+    ended(50 * DAY)
+    assert lap("succeeded") == {"succeeded": 1}
+    ended(31 * DAY, id=id_of(90 * DAY))
+
+    assert lap("succeeded") == {"succeeded": 1}
+
+
+def test_other_laps_of_a_week_begin_where_something_stays():
+    begun = datetime(2026, 11, 27, tzinfo=UTC)
+    mark = turns.Mark(cursor="9", lap_start="5", lap_at=begun, is_resting=True)
+
+    starts = [mark.begun(KINDS["misses"], now=begun + days * DAY).cursor for days in range(8)]
+
+    assert sorted(set(starts)) == ["0", "5", "9"]
+    assert starts == sorted(starts, key=["9", "5", "0"].index)
+    assert mark.begun(KINDS["misses"], now=begun + 7 * DAY).cursor == "0"
+
+
 def test_a_second_turn_within_the_minute_is_nobodys():
     assert turn() == {}
     ended(31 * DAY)
@@ -371,6 +404,28 @@ def test_a_task_keeps_its_newest_runs():
     assert alive(*mine, *theirs) == {each.pk for each in [*mine[-2:], *theirs]}
 
 
+def test_which_runs_are_the_newest_of_a_task_the_clock_of_the_database_says(settings):
+    """Some hosts' clocks are ahead and others late, by more runs than a batch has: then it may take another lap."""
+    settings.ORDINAUT_RETENTION_BATCH = 2
+    task, hour = TaskFactory(keep_runs=3), timedelta(hours=1)
+    clocks = [hour, timedelta(0), -hour]
+    runs = [ended(age * hour / 4, task=task, id=id_of(age * hour / 4 - clocks[age % 3])) for age in range(20, 0, -1)]
+
+    newest = {each.pk for each in runs[-3:]}
+    assert lap("surplus")["surplus"] > 10
+    assert alive(*runs) >= newest
+    lap("surplus")
+    assert alive(*runs) == newest
+
+
+def test_runs_that_were_made_at_once_are_counted_one_by_one():
+    task, at = TaskFactory(keep_runs=2), datetime.now(UTC) - DAY
+    for _ in range(5):
+        ended(DAY, task=task, created_at=at)
+
+    assert lap("surplus") == {"surplus": 3}
+
+
 def test_a_live_run_is_among_the_newest_and_never_surplus():
     task = TaskFactory(keep_runs=1)
     old_and_live = DueWorkFactory(run=RunFactory(id=id_of(5 * DAY), task=task))
@@ -430,7 +485,8 @@ def test_a_batch_of_surplus_that_all_stays_does_not_hold_up_the_rest_of_its_task
 
 
 def event(age, **fields):
-    return Event.objects.create(id=id_of(age), topic="t", created_at=datetime.now(UTC) - age, **fields)
+    made = {"id": id_of(age), "topic": "t", "created_at": datetime.now(UTC) - age}
+    return Event.objects.create(**{**made, **fields})
 
 
 def test_events_go_that_no_run_names_and_that_redis_has():

@@ -11,7 +11,7 @@ from tests.perf.workers.test_plans import explain, nodes
 from workers.columns import Texts, Uuids
 from workers.retention.kinds import KINDS, NO_ID
 from workers.retention.turns import CLOCKS_APART
-from workers.statements import DELETE_RUNS, OLD_RUNS, PRUNE_ARTIFACTS, PRUNE_EVENTS
+from workers.statements import DELETE_RUNS, OLD_RUNS, PRUNE_ARTIFACTS, PRUNE_EVENTS, SURPLUS_RUNS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -166,3 +166,13 @@ def test_events_are_pruned_beside_any_number_of_live_runs():
 
     assert not whole_scans(plan) & {"scheduling_run", "scheduling_duework"}
     assert blocks(plan) < 10_000, blocks(plan)
+
+
+@pytest.mark.parametrize("kept", [{"keep_runs": 1000}, {"keep_for": timedelta(days=100)}])
+def test_of_a_task_with_many_runs_no_more_are_read_than_stay_and_go(kept):
+    fill("succeeded", **kept)
+
+    plan = explain(SURPLUS_RUNS, parameters(KINDS["surplus"].first))["Plan"]
+
+    assert "scheduling_run" not in whole_scans(plan)
+    assert blocks(plan) < 5_000, blocks(plan)
