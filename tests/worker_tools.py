@@ -26,6 +26,7 @@ test.kill = tests.worker_tools:kill
 test.block = tests.worker_tools:block
 test.hold_isolated = tests.worker_tools:hold_isolated
 test.hold_trusted = tests.worker_tools:hold_trusted
+test.cling = tests.worker_tools:cling
 test.grow = tests.worker_tools:grow
 test.leave = tests.worker_tools:leave
 test.leave_isolated = tests.worker_tools:leave_isolated
@@ -124,6 +125,17 @@ def leave_isolated(context: ToolContext, /, *, what: str, folder: str) -> dict[s
     write(context, "left")
     time.sleep(300)
     return {}
+
+
+@tool(name="test.cling", input_schema=ANYTHING, output_schema=ANYTHING, side_effect=SideEffect.EFFECT)
+async def cling(context: ToolContext, /, **_: Any) -> dict[str, Any]:
+    """Never end, whatever cancels it."""
+    write(context, "clings")
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except BaseException:  # noqa: BLE001, S112 - that is the point
+            continue
 
 
 _GROWN: list[bytes] = []

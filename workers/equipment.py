@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from pipelines.engine.paths import shown_path
 from pipelines.engine.ports import Invoker, StepEntry, StepState, ToolCall
 from pipelines.tools.base import Catalog, InDoubt, SideEffect
 from pipelines.tools.invoke import ToolInvoker
@@ -73,4 +74,9 @@ class TrackedInvoker:
             agent_id=str(self._run.agent_id),
             lease_epoch=self._run.lease_epoch,
             now=self._run.started_at,
+            on_abandoned=self._note_abandoned,
         )
+
+    def _note_abandoned(self, call: ToolCall) -> None:
+        where = f"step {shown_path(call.path)} of run {self._run.run_id}"
+        self._equipment.faults.note(f"the tool {call.spec.name} went on after it was canceled", where)

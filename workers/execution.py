@@ -16,6 +16,7 @@ from pipelines.engine import Execution as PipelineExecution
 from pipelines.engine import Surroundings
 from pipelines.engine.ports import Failed, GivenUp, Outcome, Parked, StepState
 from pipelines.errors import ErrorClass, PipelineError
+from pipelines.tools.own_task import ABANDONED_AFTER
 from workers import conf
 from workers import tally as counted
 from workers.briefing import Brief
@@ -45,7 +46,7 @@ from workers.telling import tell
 
 logger = structlog.get_logger(__name__)
 
-_SWALLOWED_AFTER = 1.0  # seconds: a run that goes on after its cancellation is canceled again
+_SWALLOWED_AFTER = ABANDONED_AFTER + 1.0  # seconds: a run that goes on after its cancellation is canceled again
 _FOR_EVER = timedelta(days=100_000)  # longer than any policy tries
 MOST_STEPS_AT_ONCE = 20  # of a run that is carried out between two looks at the loop
 

@@ -228,7 +228,7 @@ class Keeper:
         for link in self._links:
             if link.report.get("registered"):
                 counts = link.report.get("counts", {})
-                link.wear.blame(link.report.get("late_tools", ()))
+                link.wear.blame(link.report.get("late_tools", ()), link.report.get("abandoned_tools", ()))
                 link.wear.measure(counts=counts, memory=resident_memory(link.pid), limits=self._limits)
         wanting = {link.boot_id: link for link in self._links if link.boot_id is not None and link.wants_beat}
         if not wanting:

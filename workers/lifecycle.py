@@ -15,6 +15,7 @@ import structlog
 from pipelines.conf import isolated_processes, vault
 from pipelines.servers.offers import host_catalog
 from pipelines.tools.isolation import Isolation
+from pipelines.tools.own_task import abandoned
 from pipelines.tools.threads import overstayed
 from scheduling.instants import boottime
 from workers import conf, exits
@@ -268,6 +269,7 @@ class WorkerProcess:
             "counts": dict(self._tally),
             "doing": told(self._pool.doings()),
             "late_tools": overstayed()[:_TOOLS_TOLD],
+            "abandoned_tools": abandoned()[:_TOOLS_TOLD],
             "fault": [self._faults.number, self._faults.text],
         }
 

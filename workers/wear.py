@@ -20,6 +20,7 @@ class Reason(StrEnum):
     MEMORY = "memory"
     OVERDUE = "overdue"
     LATE_TOOL = "late_tool"
+    ABANDONED_TOOL = "abandoned_tool"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +45,13 @@ class Wear:
         if self.reason is None:
             self.reason, self.words = reason, words
 
-    def blame(self, tools: Sequence[str]) -> None:
-        """Trusted tools that do not come back hold threads of the process for ever, and perhaps slots."""
-        if tools:
-            self.find(Reason.LATE_TOOL, f"replaced, trusted tools do not return: {', '.join(tools)}")
+    def blame(self, late: Sequence[str] = (), abandoned: Sequence[str] = ()) -> None:
+        """Trusted tools that do not come back hold threads of the process for ever, and perhaps slots; abandoned ones
+        go on in its event loop."""
+        if late:
+            self.find(Reason.LATE_TOOL, f"replaced, trusted tools do not return: {', '.join(late)}")
+        if abandoned:
+            self.find(Reason.ABANDONED_TOOL, f"replaced, tools go on after they were canceled: {', '.join(abandoned)}")
 
     def measure(self, *, counts: Mapping[str, float], memory: int | None, limits: Limits) -> None:
         """Judge a living process by what it has counted and by its resident memory; None where that is not known.

@@ -42,8 +42,10 @@ class ToolInvoker:
         now: datetime,
         agent_id: str | None = None,
         lease_epoch: int | None = None,
+        on_abandoned: Callable[[ToolCall], None] = lambda _call: None,
     ) -> None:
-        """`now` is the run's fixed instant, aware UTC. `isolation` is shared by all runs of the worker."""
+        """`now` is the run's fixed instant, aware UTC. `isolation` is shared by all runs of the worker. `on_abandoned`
+        is told of each call whose tool goes on although it was canceled, see Note [Abandoned]."""
         self._catalog = catalog
         self._isolation = isolation
         self._run_id = run_id
@@ -51,14 +53,14 @@ class ToolInvoker:
         self._agent_id = agent_id
         self._lease_epoch = lease_epoch
         self._now = now
+        self._on_abandoned = on_abandoned
 
     async def __call__(self, call: ToolCall) -> Any:
         """Run the tool and return what it returned, as it is: the engine judges the result.
 
         Raises PipelineError, which can be stored, for every failure of the tool, its time-out and a cancellation of its
-        own included. A
-        CancelledError from outside passes at once; an isolated tool is dead then, a trusted thread may still run to its
-        own end.
+        own included. A CancelledError from outside passes at once, or when an asynchronous tool has come to its end or
+        is abandoned; an isolated tool is dead then, a trusted thread may still run to its own end.
         """
         # The host's own spec: the document's may come from a host where the tool is at another place.
         spec = self._catalog.get(call.spec.name) or call.spec
@@ -82,10 +84,21 @@ class ToolInvoker:
     async def _run(self, spec: ToolSpec, function: Call, call: ToolCall, context: ToolContext) -> Any:
         given = dict(call.input)
         if _is_async(function):
-            return await _on_the_loop(spec, partial(function, context, **given), call)
+            return await self._on_the_loop(spec, partial(function, context, **given), call)
         if spec.trusted:
             return await in_a_thread(spec, partial(function, context, **given), call)
         return await self._isolation.call(spec, context, given, call.timeout)
+
+    async def _on_the_loop(self, spec: ToolSpec, function: Callable[[], Any], call: ToolCall) -> Any:
+        deadline = asyncio.timeout(call.timeout.total_seconds())
+        try:
+            async with deadline:
+                # Note [Own task]
+                return await in_own_task(function, name=spec.name, on_abandoned=partial(self._on_abandoned, call))
+        except TimeoutError as error:
+            if deadline.expired():
+                raise tool_errors.timed_out(spec.name, call.timeout) from None
+            raise tool_errors.from_exception(spec.name, error) from error
 
     def _context(self, call: ToolCall) -> ToolContext:
         return ToolContext(
@@ -125,17 +138,3 @@ def _check_input(spec: ToolSpec, call: ToolCall) -> None:
 
 def _is_async(function: Call) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-
-
-async def _on_the_loop(spec: ToolSpec, function: Callable[[], Any], call: ToolCall) -> Any:
-    deadline = asyncio.timeout(call.timeout.total_seconds())
-    try:
-        async with deadline:
-            result = await in_own_task(function, name=spec.name)  # Note [Own task]
-    except TimeoutError as error:
-        if deadline.expired():
-            raise tool_errors.timed_out(spec.name, call.timeout) from None
-        raise tool_errors.from_exception(spec.name, error) from error
-    if deadline.expired():  # it has swallowed the cancellation, and came back late
-        raise tool_errors.timed_out(spec.name, call.timeout)
-    return result

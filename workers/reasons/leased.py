@@ -21,7 +21,7 @@ def cancel_requested(standing: Standing, work: DueWork) -> Reason:
     return Reason(
         code="cancel_requested",
         sentence=f"It is being canceled since {moment(work.cancel_requested_at)}: {how}.",
-        hint="A trusted synchronous tool may go on in its thread; its result is dropped.",
+        hint="What does not stop is left behind: a trusted synchronous tool at once, another after two seconds.",
         facts={"at": shown(work.cancel_requested_at)},
     )
 

@@ -18,7 +18,7 @@ from tests.effort import in_torture_also
 from tests.invariants import broken_invariants
 from tests.process_trees import is_alive
 from tests.waiting import wait_until
-from tests.workers_support import due_work, run_of
+from tests.workers_support import due_work, reload, run_of
 from workers.models import StepRun, Worker
 from workers.operations import drain_worker
 
@@ -108,6 +108,43 @@ def test_a_process_whose_trusted_tool_does_not_return_is_replaced(fleet: Fleet, 
     assert worker.state == "stopped"
     assert worker.state_reason == "replaced, trusted tools do not return: test.hold_trusted"
     assert run_of(work).attempt == 1
+    assert broken_invariants() == {}
+
+
+@pytest.mark.parametrize("is_canceled", [True, False])
+def test_a_process_whose_tool_holds_on_to_its_cancellation_is_replaced_and_other_runs_go_on(
+    fleet: Fleet, is_canceled: bool
+):
+    fleet.env["ORDINAUT_GRACE"] = "20"
+    other = fleet.held_run()
+    timeout = {} if is_canceled else {"timeout": "PT1S"}
+    work = due_work({"version": 1, "steps": [{"id": "clings", "uses": "test.cling", **timeout}]})
+    port = free_port()
+    with fleet.host(concurrency=2, probe_port=port):
+        wait_until(lambda: fleet.seen("began") and fleet.seen("clings"), what="both steps")
+        [pid] = worker_pids()
+        if is_canceled:
+            cancel_run(actor=Actor.system("tests"), run=run_of(work))
+        wait_until(lambda: reload(work) is None, timeout=6, what="the end of the run")
+        wait_until(lambda: Worker.objects.get(pid=pid).state == "draining", what="the drain")
+        wait_until(lambda: Worker.objects.filter(state="running").exists(), what="the follower")
+        fleet.release()
+        wait_until(lambda: pid not in worker_pids(), what="the end of its process")
+        wait_until(
+            lambda: figure(port, 'ordinaut_worker_recycled_total{reason="abandoned_tool"}') == 1, what="the metric"
+        )
+
+    ended = run_of(work)
+    assert (ended.state, ended.error["code"]) == (("canceled", "canceled") if is_canceled else ("failed", "timeout"))
+    assert (run_of(other).state, len(fleet.seen("began"))) == ("succeeded", 1)
+    worker = Worker.objects.get(pid=pid)
+    assert (worker.state, worker.state_reason) == (
+        "stopped",
+        "replaced, tools go on after they were canceled: test.cling",
+    )
+    words = f"the tool test.cling went on after it was canceled: step clings of run {work.pk}"
+    assert worker.last_error == words
+    assert "run.cancellation_swallowed" not in fleet.logs()
     assert broken_invariants() == {}
 
 

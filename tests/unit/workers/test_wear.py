@@ -54,6 +54,14 @@ def test_a_trusted_tool_that_does_not_return_wears_its_process_out():
     assert wear.words == "replaced, trusted tools do not return: mail.read, disk.scan"
 
 
+def test_so_does_an_abandoned_one():
+    wear = Wear()
+    wear.blame(abandoned=["mail.read"])
+
+    assert wear.reason is Reason.ABANDONED_TOOL
+    assert wear.words == "replaced, tools go on after they were canceled: mail.read"
+
+
 def test_the_first_reason_stands():
     wear = Wear()
     wear.find(Reason.OVERDUE, "overdue")
