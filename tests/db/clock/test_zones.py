@@ -216,7 +216,8 @@ def test_retention_leaves_what_clocks_know_of_the_zone_data() -> None:
     Event.objects.create(topic="order.paid", payload={})
     Event.objects.update(created_at=datetime.now(UTC) - timedelta(days=31))
 
-    page: Any = {"after": str(UUID(int=0)), "before": str(UUID(int=2**128 - 1)), "look": 100, "limit": 100}
+    last = str(UUID(int=2**128 - 1))
+    page: Any = {"after": str(UUID(int=0)), "before": last, "made_before": last, "look": 100, "limit": 100}
     with connection.cursor() as cursor:
         cursor.execute(PRUNE_EVENTS.decode(), {**page, "age": "30 days"})
 

@@ -17,6 +17,7 @@ from workers.keeper import Keeper, Left
 from workers.links import Link
 from workers.models import Worker
 from workers.reaper import Reaper
+from workers.retention.kinds import NO_ID
 from workers.row_writes import RowLocked, RowWrite, outcome
 from workers.statements import BEAT, CHANGE_STATE, PRUNE_WORKERS, REGISTER
 
@@ -268,7 +269,7 @@ def test_retention_passes_over_a_locked_row_and_deletes_the_others():
 
     async def race():
         async with database() as opened, locked(first):
-            return await opened.fetch(PRUNE_WORKERS, {"age": timedelta(days=30), "limit": 10})
+            return await opened.fetch(PRUNE_WORKERS, {"after": NO_ID, "age": timedelta(days=30), "limit": 10})
 
     run(race(), within=AT_ONCE)
 

@@ -15,7 +15,8 @@ from scheduling.models import ConcurrencyKey, DueWork, Run
 from scheduling.runs.admission import Start, admit
 from scheduling.runs.operations import retry_run
 from scheduling.runs.states import TriggerKind
-from tests.db.workers.test_retention import artifact, ended, lap, turn
+from tests.db.workers.test_retention import ended, lap, turn
+from tests.db.workers.test_retention_by_kind import artifact
 from tests.factories import StepRunFactory, TaskFactory
 from tests.invariants import broken_invariants
 from tests.races.test_starts import somebody_waits_for_us
