@@ -13,6 +13,7 @@ _READERS: tuple[Callable[[], Any], ...] = (
     conf.abort_after,
     conf.reap_after,
     conf.grace,
+    conf.worn_grace,
     conf.quarantine_after,
     conf.compiled_pipelines,
     *(partial(conf.keep, what) for what in conf.DEFAULT_KEEP),

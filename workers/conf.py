@@ -45,6 +45,12 @@ def grace() -> timedelta:
     return _duration("ORDINAUT_GRACE", timedelta(seconds=8), zero=True)
 
 
+def worn_grace() -> timedelta:
+    """How long the runs of a process that has served long enough may go on beside its follower, before it is asked to
+    stop as at SIGTERM; zero: at once."""
+    return _duration("ORDINAUT_WORN_GRACE", timedelta(hours=1), zero=True)
+
+
 def quarantine_after() -> int:
     """How many workers may die while a run is their suspect."""
     return _whole_number("ORDINAUT_QUARANTINE_AFTER", DEFAULT_QUARANTINE_AFTER)

@@ -1,6 +1,7 @@
 """The host process of `runworkers`: starts the worker processes, beats for them, and reaps those of other hosts.
 
-Processes that have served long enough are replaced, the new one first (`workers.wear`).
+Processes that have served long enough are replaced, the new one first (`workers.wear`). That is the host's own choice
+and in no hurry: what they have at work comes to its end.
 
 Two threads. The main one supervises (a child is tied to the life of the thread that spawned it); an event loop in the
 other holds the links, the beats, the reaper, the sweeps and the listening connection. Neither runs any work, so that
@@ -11,6 +12,7 @@ import asyncio
 import signal
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -47,12 +49,17 @@ class HostOptions:
 
 @dataclass(slots=True)
 class _Replacement:
-    """A process that has served long enough, and the one that follows it. `is_retired`: it has been asked to stop."""
+    """A process that has served long enough, and the one that follows it. `retired_at`: when it was asked to end, on
+    the monotonic clock."""
 
     old: Link
     new: Link
     reason: Reason
-    is_retired: bool = False
+    retired_at: float | None = None
+
+    @property
+    def links(self) -> tuple[Link, Link]:
+        return self.old, self.new
 
 
 class Host:
@@ -63,7 +70,7 @@ class Host:
         self._supervisor_id = uuid.uuid4()
         self._links = {f"worker-{number}": Link(f"worker-{number}") for number in range(1, options.processes + 1)}
         self._made = options.processes
-        self._replacement: _Replacement | None = None
+        self._replacements: list[_Replacement] = []
         self._supervisor = Supervisor(
             on_start=self._welcome, on_exit=self._ended, on_pass=self._pass, stops_together=True
         )
@@ -125,8 +132,8 @@ class Host:
             is_drained = exit_code == exits.DRAINED
             work = self.keeper.hand_over(boot_id, reason=reason, error=error, seems_orderly=is_drained, place=link)
             self._submit(work).add_done_callback(_log_failure)
-        replacement = self._replacement
-        if replacement is not None and replacement.old is link:
+        replacement = next((each for each in self._replacements if each.old is link), None)
+        if replacement is not None:
             # One that ended by itself before it was asked is not started again either: its follower is there.
             self._supervisor.retire(link.name)
             self._drop_unwanted(replacement)
@@ -141,26 +148,38 @@ class Host:
         self._replace()
 
     def _replace(self) -> None:
-        """Replace one process at a time that has served long enough: its follower first, then it drains.
+        """Replace processes that have served long enough: the follower first, then the old one drains.
 
-        So there is never one process too few, and never more than one too many.
+        One follower starts at a time, so there is never one process too few. One whose predecessor still lingers waits
+        for the end of that, however worn it is: there are never more than two for each of the host's processes.
         """
-        if self._replacement is None:
-            worn = next((link for link in self._links.values() if _is_worn(link)), None)
-            if worn is not None and not self._supervisor.is_stopping:
-                self._start_follower_of(worn)
+        for replacement in self._replacements:
+            self._carry_on(replacement)
+        if self._supervisor.is_stopping or any(each.retired_at is None for each in self._replacements):
             return
-        replacement = self._replacement
+        busy = {link.name for each in self._replacements for link in each.links}
+        worn = next((link for link in self._links.values() if _is_worn(link) and link.name not in busy), None)
+        if worn is not None:
+            self._start_follower_of(worn)
+
+    def _carry_on(self, replacement: _Replacement) -> None:
+        """Ask the old process to end as soon as its follower works: in no hurry where it may linger, else as SIGTERM
+        does."""
         self._drop_unwanted(replacement)
-        # A follower that somebody drains may be gone already, and is one process less: the old one is not waited for.
-        is_ready = replacement.new.report.get("registered") or replacement.new.is_told_to_drain
-        if replacement.is_retired or not is_ready:
-            return
-        replacement.is_retired = True
-        old = replacement.old
-        if old.boot_id is not None:
-            self._submit(self.keeper.say_why(old.boot_id, old.wear.words)).add_done_callback(_log_failure)
-        self._supervisor.retire(old.name)
+        old, new = replacement.links
+        if replacement.retired_at is None:
+            # A follower that somebody drains may be gone, and is one process less: the old one is not waited for.
+            if not (new.report.get("registered") or new.is_told_to_drain):
+                return
+            replacement.retired_at = time.monotonic()
+            if old.boot_id is not None:
+                self._submit(self.keeper.say_why(old.boot_id, old.wear.words)).add_done_callback(_log_failure)
+        lingers_until = replacement.retired_at + conf.worn_grace().total_seconds()
+        if old.wear.may_linger and time.monotonic() < lingers_until:
+            # Again in each pass: a message that finds the channel full is lost.
+            self._loop.call_soon_threadsafe(old.tell, {"type": "linger"})
+        else:
+            self._supervisor.retire(old.name)
 
     def _start_follower_of(self, worn: Link) -> None:
         assert worn.wear.reason is not None
@@ -168,20 +187,20 @@ class Host:
         new = Link(f"worker-{self._made}")
         self._links[new.name] = new
         self._call(self.keeper.add(new))
-        self._replacement = _Replacement(worn, new, worn.wear.reason)
+        self._replacements.append(_Replacement(worn, new, worn.wear.reason))
         logger.info("worker.is_replaced", worker=str(worn.boot_id), reason=worn.wear.words)
         self._supervisor.start(self._spec(new))
 
     def _drop_unwanted(self, replacement: _Replacement) -> None:
         """Somebody drains the old process before it was asked to go: nobody is to follow it any more."""
-        if replacement.old.is_told_to_drain and not replacement.is_retired:
-            replacement.is_retired = True
+        if replacement.old.is_told_to_drain and replacement.retired_at is None:
+            replacement.retired_at = time.monotonic()
             self._supervisor.retire(replacement.new.name)
 
     def _bury(self, replacement: _Replacement) -> None:
         del self._links[replacement.old.name]
         self._call(self.keeper.remove(replacement.old, replacement.reason))
-        self._replacement = None
+        self._replacements.remove(replacement)
 
     def _retire(self, link: Link) -> None:
         """Somebody drains a process for good. Called in the keeper's loop."""

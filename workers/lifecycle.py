@@ -72,6 +72,7 @@ class WorkerProcess:
         self._stops_asked = 0
         self._stop_asked = asyncio.Event()
         self._hurry_asked = asyncio.Event()
+        self._linger_asked = asyncio.Event()
         address = conninfo()
         name = f"ordinaut worker {os.getpid()}"
         limit = conf.abort_after()
@@ -138,7 +139,11 @@ class WorkerProcess:
             asyncio.create_task(self._writer.run(), name="journal"),
             asyncio.create_task(self._offers.run(), name="offers"),
         }
-        await asyncio.wait({pulse, stop, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        linger = asyncio.create_task(self._linger_asked.wait(), name="linger")
+        await asyncio.wait({pulse, stop, linger, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        if linger.done() and not claiming.done():
+            tasks.discard(claiming)
+            await self._linger(claiming, until={pulse, stop, *tasks})
         for task in tasks:
             if task.done():  # none of them ends by itself: a fault of ours, and the next process may fare better
                 logger.error("worker.task_ended", name=task.get_name(), exc_info=task.exception())
@@ -172,6 +177,33 @@ class WorkerProcess:
             "queues": Texts(self._queues),
             "slots": self._pool.slots,
         }
+
+    async def _linger(self, claiming: asyncio.Task[None], *, until: set[asyncio.Task[Any]]) -> None:
+        """Claim nothing more, and let what runs come to its end while a follower does the work. Something in `until`
+        ends it earlier: its host, where that stops, or has waited for long enough."""
+        self._pool.stop_claiming()
+        lingering = asyncio.create_task(self._come_to_an_end(claiming), name="lingering")
+        telling = asyncio.create_task(self._tell_that_it_drains(), name="tell")
+        await asyncio.wait({lingering, *until}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (lingering, telling):
+            task.cancel()
+        _, ended = await asyncio.gather(telling, lingering, return_exceptions=True)
+        if isinstance(ended, Exception):
+            logger.error("worker.linger_failed", exc_info=ended)
+            self._faults.note("it could not let its runs end", ended)
+
+    async def _come_to_an_end(self, claiming: asyncio.Task[None]) -> None:
+        await asyncio.wait({claiming})
+        claiming.result()
+        outage = Outage("linger.database_is_away")
+        while True:
+            try:
+                await self._pool.let_strays_go()  # what a claim without an answer, or the turn before, has left
+                await self._pool.drain(None)
+            except DatabaseUnavailable as error:
+                await outage.wait(error)
+            else:
+                return
 
     async def _stop(self, pulse: asyncio.Task[None], claiming: asyncio.Task[None]) -> int:
         """Drain, unless the drain is cut short by a second signal or a lost pulse."""
@@ -281,3 +313,5 @@ class WorkerProcess:
                 self._pool.queues_have_changed()
             case "cancel" if self._pool.holds(UUID(message["run"])):
                 self._pool.look_for_cancellations()
+            case "linger":
+                self._linger_asked.set()

@@ -10,13 +10,14 @@ from scheduling.audit.operations import Actor, record
 from scheduling.definitions.json_values import require_storable
 from scheduling.errors import IllegalTransition
 from scheduling.instants import database_now
-from workers.models import Worker, WorkerState
+from workers.models import Worker
 from workers.selectors import worker_actions
 
 
 @transaction.atomic
 def drain_worker(*, actor: Actor, worker: Worker, reason: str = "", whole_host: bool = False) -> Worker:
-    """Have a process claim nothing more, finish what fits into its grace, hand back the rest and end for good.
+    """Have a process claim nothing more, finish what fits into its grace, hand back the rest and end for good. So ends
+    one, too, that drains because its host replaces it, and has longer; its follower stays.
 
     Its supervisor acts on it within a beat, or when it finds the process dead, and starts no other in its place; with
     `whole_host` the same holds for every process of that supervisor, also for one that is just starting. Asking again
@@ -35,7 +36,7 @@ def drain_worker(*, actor: Actor, worker: Worker, reason: str = "", whole_host: 
         )
     now, reason = database_now(), reason[:500]
     for each in held.values():
-        is_asked = each.drain_requested_at is None and each.state == WorkerState.RUNNING
+        is_asked = each.drain_requested_at is None
         is_widened = whole_host and not each.drains_host
         if is_asked:
             each.drain_requested_at, each.drain_requested_by = now, str(actor)

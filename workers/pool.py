@@ -204,8 +204,9 @@ class Pool:
         self._is_draining = True
         self._wake.set()
 
-    async def drain(self, grace: timedelta) -> None:
-        """Give back what waits, let the rest run for `grace`, hand back what is still running. After `run()` ended.
+    async def drain(self, grace: timedelta | None) -> None:
+        """Give back what waits, let the rest run for `grace` (None: as long as it takes), hand back what is still
+        running. After `run()` ended.
 
         Returns when everything is settled. Raises DatabaseUnavailable where it cannot be.
         """
@@ -213,8 +214,9 @@ class Pool:
         await self._give_back(self._waiting.take_all())
         tasks = [execution.task for execution in self._running.values() if execution.task is not None]
         if tasks:
-            logger.info("worker.draining", running=len(tasks), grace=grace.total_seconds())
-            _, late = await asyncio.wait(tasks, timeout=grace.total_seconds())
+            seconds = None if grace is None else grace.total_seconds()
+            logger.info("worker.draining", running=len(tasks), grace=seconds)
+            _, late = await asyncio.wait(tasks, timeout=seconds)
             for execution in list(self._running.values()):
                 execution.stop(Stop.DRAIN)
             if late:

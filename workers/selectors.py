@@ -13,7 +13,7 @@ from scheduling.runs.models import DueWork
 from scheduling.runs.selectors import with_simulated
 from workers.doing import heard
 from workers.encoding import decode
-from workers.models import Artifact, StepRun, Worker, WorkerState
+from workers.models import LIVE_WORKER_STATES, Artifact, StepRun, Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,4 +74,4 @@ def current_runs(workers: Iterable[Worker], *, agent: Agent | None = None) -> di
 
 def worker_actions(worker: Worker) -> tuple[str, ...]:
     """What may be asked of it now."""
-    return ("drain",) if worker.state == WorkerState.RUNNING and worker.drain_requested_at is None else ()
+    return ("drain",) if worker.state in LIVE_WORKER_STATES and worker.drain_requested_at is None else ()

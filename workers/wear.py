@@ -23,6 +23,10 @@ class Reason(StrEnum):
     ABANDONED_TOOL = "abandoned_tool"
 
 
+# Something in the process does not end, and its run waits for the end of the process.
+_URGENT = frozenset({Reason.OVERDUE, Reason.LATE_TOOL})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one process may serve: runs, and bytes of resident memory. 0 is no limit."""
@@ -32,16 +36,21 @@ class Limits:
 
 
 class Wear:
-    """What is known of one process. `reason` is None until it is to be replaced, and never taken back."""
+    """What is known of one process. `reason` is None until it is to be replaced, and never taken back.
+
+    `may_linger`: its runs may come to their end beside its follower; False where something in it does not end.
+    """
 
     def __init__(self) -> None:
         self.reason: Reason | None = None
         self.memory: int | None = None
         self.words = ""
+        self.may_linger = True
         self._is_too_large_from_birth: bool | None = None
 
     def find(self, reason: Reason, words: str) -> None:
-        """It is to be replaced; the first reason stands."""
+        """It is to be replaced; the first reason stands, and any may make it urgent."""
+        self.may_linger = self.may_linger and reason not in _URGENT
         if self.reason is None:
             self.reason, self.words = reason, words
 

@@ -54,7 +54,7 @@ def test_a_process_is_replaced_after_so_many_runs_and_every_run_is_done_once(fle
 
 
 def test_the_follower_works_before_the_old_process_drains_and_what_is_left_is_handed_to_it(fleet: Fleet):
-    fleet.env["ORDINAUT_GRACE"] = "2"
+    fleet.env |= {"ORDINAUT_GRACE": "2", "ORDINAUT_WORN_GRACE": "1"}
     held = fleet.held_run()
     with fleet.host(max_runs=1, concurrency=2):
         [began] = wait_until(lambda: fleet.seen("began"), what="the held step")
@@ -73,6 +73,106 @@ def test_the_follower_works_before_the_old_process_drains_and_what_is_left_is_ha
         "succeeded",
     ]
     assert len(fleet.seen("note", "before")) == 1
+    assert broken_invariants() == {}
+
+
+def short_run(fleet: Fleet) -> None:
+    """One more that has ended, and wears out whoever has run it."""
+    before = len(fleet.seen("note", "short"))
+    due_work({"version": 1, "steps": [{"id": "short", "uses": "test.note"}]})
+    wait_until(lambda: len(fleet.seen("note", "short")) > before, what="the short run")
+
+
+def is_draining(pid: int) -> bool:
+    return Worker.objects.get(pid=pid).state == "draining"
+
+
+def test_a_step_that_is_longer_than_the_grace_ends_in_its_worn_process_which_alone_lingers(fleet: Fleet):
+    """However many short runs wear out those that follow: they wait for its end before they are replaced."""
+    held = fleet.held_run()
+    with fleet.host(max_runs=1, concurrency=2):
+        [began] = wait_until(lambda: fleet.seen("began"), what="the held step")
+        short_run(fleet)
+        wait_until(lambda: is_draining(began["pid"]), what="the drain")
+        over_at, most = time.monotonic() + 8, 0  # eight times the grace
+        while time.monotonic() < over_at:
+            short_run(fleet)
+            most = max(most, len(worker_pids()))
+        assert is_draining(began["pid"])
+        fleet.release()
+        wait_until(lambda: began["pid"] not in worker_pids(), what="the end of the worn process")
+        wait_until(lambda: Worker.objects.filter(state="stopped").count() >= 2, what="the follower's turn")
+
+    assert most == 2
+    assert (run_of(held).state, run_of(held).attempt) == ("succeeded", 1)
+    assert (len(fleet.seen("began")), len(fleet.seen("ended"))) == (1, 1)
+    assert Worker.objects.get(pid=began["pid"]).state_reason.startswith("replaced after ")
+    assert broken_invariants() == {}
+
+
+def test_each_process_may_linger_beside_its_follower(fleet: Fleet):
+    held = [fleet.held_run()]
+    with fleet.host(max_runs=1, processes=2, concurrency=2):
+        [began] = wait_until(lambda: fleet.seen("began"), what="the first held step")
+        wait_until(lambda: len(worker_pids()) == 2, what="both processes")
+        freeze([began["pid"]])  # so that the other one takes the next
+        held.append(fleet.held_run())
+        wait_until(lambda: len(fleet.seen("began")) == 2, what="the second held step")
+        thaw([began["pid"]])
+        old = {line["pid"] for line in fleet.seen("began")}
+        over_at = time.monotonic() + 20
+        while not all(is_draining(pid) for pid in old):
+            assert time.monotonic() < over_at
+            short_run(fleet)
+        wait_until(lambda: Worker.objects.filter(state="running").count() == 2, what="both followers")
+        fleet.release()
+        wait_until(lambda: old.isdisjoint(worker_pids()), what="the end of both")
+
+    assert {run_of(work).state for work in held} == {"succeeded"}
+    assert len(fleet.seen("began")) == 2
+    assert broken_invariants() == {}
+
+
+@pytest.mark.parametrize("is_asked_for", [True, False])
+def test_a_process_that_lingers_has_the_grace_where_somebody_drains_it_or_its_host_stops(
+    fleet: Fleet, is_asked_for: bool
+):
+    held = fleet.held_run()
+    with fleet.host(max_runs=1, concurrency=2) as host:
+        [began] = wait_until(lambda: fleet.seen("began"), what="the held step")
+        short_run(fleet)
+        wait_until(lambda: is_draining(began["pid"]), what="the drain")
+        worker = Worker.objects.get(pid=began["pid"])
+        if is_asked_for:
+            drain_worker(actor=Actor.system("tests"), worker=worker, reason="now")
+            wait_until(lambda: len(fleet.seen("began")) == 2, timeout=10, what="the second try")
+            fleet.release()
+            wait_until(lambda: run_of(held).state == "succeeded")
+        else:
+            host.terminate()
+            assert wait_for_end_of(host, within=10) == 0
+            assert (reload(held).lease_owner, run_of(held).state) == (None, "queued")
+
+    assert run_of(held).attempt == 1
+    worker.refresh_from_db()
+    assert worker.state == "stopped"
+    assert worker.state_reason == ("asked to drain by system:tests: now" if is_asked_for else "replaced after 1 runs")
+    assert not fleet.processes()
+    assert broken_invariants() == {}
+
+
+def test_a_process_that_lingers_and_is_killed_is_not_started_again_and_its_run_goes_on(fleet: Fleet):
+    held = fleet.held_run()
+    with fleet.host(max_runs=1, concurrency=2):
+        [began] = wait_until(lambda: fleet.seen("began"), what="the held step")
+        short_run(fleet)
+        wait_until(lambda: is_draining(began["pid"]), what="the drain")
+        os.kill(began["pid"], signal.SIGKILL)
+        wait_until(lambda: len(fleet.seen("began")) == 2, what="the second try")
+        assert len(worker_pids()) == 1
+        fleet.release()
+        wait_until(lambda: run_of(held).state == "succeeded")
+
     assert broken_invariants() == {}
 
 

@@ -125,6 +125,18 @@ def test_a_drain_that_is_widened_to_the_whole_host_is_audited_with_its_own_reaso
     assert worker.state_reason.endswith(": one")
 
 
+def test_one_that_its_host_replaces_can_be_drained():
+    worker = WorkerFactory(state="draining", state_reason="replaced after 5 runs")
+    gateway = gateway_of("workers:read", "workers:write")
+
+    assert gateway.get(f"workers/{worker.pk}").json()["allowed_actions"] == ["drain"]
+    answers = [gateway.post(f"workers/{worker.pk}/drain", {"reason": "now"}) for _ in range(2)]
+
+    assert [answer.json()["allowed_actions"] for answer in answers] == [[], []]
+    assert answers[0].json()["state_reason"].endswith(": now")
+    assert AuditEntry.objects.filter(action="worker.drain").count() == 1
+
+
 def test_each_process_that_the_drain_of_a_host_changes_has_an_entry():
     worker = WorkerFactory()
     sibling = WorkerFactory(supervisor_id=worker.supervisor_id)

@@ -62,6 +62,16 @@ def test_so_does_an_abandoned_one():
     assert wear.words == "replaced, tools go on after they were canceled: mail.read"
 
 
+def test_a_worn_process_may_linger_until_something_in_it_does_not_end():
+    wear = Wear()
+    wear.measure(counts={"settled:succeeded": 5}, memory=None, limits=Limits(runs=1))
+    wear.blame(abandoned=["mail.read"])
+    before = wear.may_linger
+    wear.blame(late=["disk.scan"])
+
+    assert (before, wear.may_linger, wear.reason) == (True, False, Reason.RUNS)
+
+
 def test_the_first_reason_stands():
     wear = Wear()
     wear.find(Reason.OVERDUE, "overdue")
