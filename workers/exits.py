@@ -33,6 +33,19 @@ WORDS: Mapping[int, str] = MappingProxyType(
     }
 )
 
+# Reasons of processes that have ended because their host did: nobody starts another one.
+KILLED_AT_STOP = "killed at the end of its grace"
+_WITH_HOST = "ended with its host: "
+
+
+def ended_with_host(words: str) -> str:
+    """The reason of one that ended with its host, and how."""
+    return f"{_WITH_HOST}{words}"
+
+
+def is_of_hosts_end(reason: str) -> bool:
+    return reason == KILLED_AT_STOP or reason.startswith(_WITH_HOST)
+
 
 def exit_words(code: int) -> str:
     """`exit code 3 (what that means)`, of a signal `SIGKILL (what that means)`; without meaning where none is known."""

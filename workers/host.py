@@ -227,8 +227,8 @@ class Host:
 def _left(boot_id: UUID, exit_code: int | None) -> Left:
     """None is the code of one that the kernel kills as soon as this host has ended, for it could not start."""
     if exit_code is None or exit_code == -signal.SIGKILL:
-        return Left(boot_id=boot_id, reason="killed at the end of its grace", seems_orderly=False)
-    reason = f"ended with its host: {exits.exit_words(exit_code)}"
+        return Left(boot_id=boot_id, reason=exits.KILLED_AT_STOP, seems_orderly=False)
+    reason = exits.ended_with_host(exits.exit_words(exit_code))
     return Left(boot_id=boot_id, reason=reason, seems_orderly=exit_code in (exits.DRAINED, exits.HURRIED))
 
 

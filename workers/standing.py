@@ -1,4 +1,4 @@
-"""Where a run stands, as the database says: what `workers.explain` puts into words. At most 13 queries for any run.
+"""Where a run stands, as the database says: what `workers.explain` puts into words. At most 14 queries for any run.
 
 Every statement is bounded by an index and a limit, so that a million rows ahead of a run cost no more than a thousand.
 """
@@ -6,12 +6,12 @@ Every statement is bounded by an index and a limit, so that a million rows ahead
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from scheduling.audit.models import AuditEntry
 from scheduling.instants import database_now
@@ -23,11 +23,13 @@ from scheduling.runs.states import Gate, RunState
 from scheduling.tasks.models import LOWEST_PRIORITY
 from workers.claimed import PRIORITY_STEP
 from workers.doing import heard
+from workers.exits import is_of_hosts_end
 from workers.models import Question, StepRun, Wait, Worker, WorkerState
 
 COUNTED = 1000  # further rows are "at least a thousand"
 _NAMED = 5
 _WORKERS_READ = 500
+_REPLACED_WITHIN = timedelta(minutes=2)  # the longest pause of a host between two starts, and its own slow one
 
 # How many due runs come before a place in the claim's order, one probe a priority; no further than a limit.
 _AHEAD = """
@@ -117,6 +119,7 @@ class Standing:
     questions: Sequence[Question] = ()  # those that nobody has answered yet
     failed_tries: Mapping[str, StepRun] = field(default_factory=dict)  # by path: the last try of a step that waits
     workers: Sequence[Worker] = ()
+    last_ended: Worker | None = None  # where nobody listens: the process that its host is about to replace, if any
     overlap: Line = field(default_factory=Line)
     key: Line = field(default_factory=Line)
     queue_ahead: Line = field(default_factory=Line)
@@ -154,6 +157,7 @@ def standing_of(run: Run, *, now: datetime | None = None) -> Standing:
     if work.gate == Gate.KEY:
         found.key_wait = bucket_wait(f"key:{work.concurrency_key}")
     found.workers = list(Worker.objects.live().order_by("started_at", "pk")[:_WORKERS_READ])
+    found.last_ended = None if found.listening else _last_ended(work.queue, found.now)
     if run.state == RunState.WAITING:
         unfinished = Q(wake_at=None) | Q(wake_at__gt=found.now)
         found.waits = list(Wait.objects.filter(unfinished, run_id=run.pk).order_by("pk")[:_NAMED])
@@ -170,6 +174,21 @@ def standing_of(run: Run, *, now: datetime | None = None) -> Standing:
         found.lowest_held = _lowest_held(found.listening) if work.priority == LOWEST_PRIORITY else {}
         found.queue_ahead = Line(ahead=_ahead_in_queue(work))
     return found
+
+
+def _last_ended(queue: str, now: datetime) -> Worker | None:
+    """The last process of the queue that has died a short while ago and that nobody wanted to go: where its host is
+    there, another one follows. Index: worker_drains_host_idx; for the rest none, the table has a row a process."""
+    draining = Worker.objects.filter(supervisor_id=OuterRef("supervisor_id"), drains_host=True)
+    died = Worker.objects.filter(
+        ~Exists(draining),
+        state=WorkerState.LOST,
+        queues__contains=[queue],
+        stopped_at__gt=now - _REPLACED_WITHIN,
+        drain_requested_at=None,
+    )
+    found = died.order_by("-stopped_at", "pk")[:_WORKERS_READ]
+    return next((worker for worker in found if not is_of_hosts_end(worker.state_reason)), None)
 
 
 def _failed_tries(run: Run, paths: Sequence[str]) -> dict[str, StepRun]:

@@ -1,6 +1,7 @@
 """Why a run that is due has not been started: its queue, its rate, the workers."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from scheduling.console.words import duration, moment
 from scheduling.runs.models import DueWork
@@ -106,12 +107,39 @@ def _no_worker(standing: Standing, work: DueWork) -> Reason:
     draining = len(standing.of_queue)
     others = f"Live workers listen to {', '.join(queues)}." if queues else "There is no live worker at all."
     drains = f" {draining} of that queue are draining." if draining else ""
+    sentence = f"No live worker listens to its queue {work.queue}."
+    hint = f"Start one: manage.py runworkers --queue {work.queue}"
+    last = standing.last_ended
+    if last is not None:
+        sentence += (
+            f" The last one, {last}, is gone since {moment(last.stopped_at)}: {last.state_reason}. Its host, if it"
+            " still runs, starts another one by itself, after a pause that grows while its processes die young."
+        )
+        hint = (
+            "Wait half a minute, and look in that host's log and at the last error of that worker why it ended."
+            f" Only if the host is gone: manage.py runworkers --queue {work.queue}"
+        )
     return Reason(
         code="no_worker",
-        sentence=f"No live worker listens to its queue {work.queue}. {others}{drains}",
-        hint=f"Start one: manage.py runworkers --queue {work.queue}",
-        facts={"queue": work.queue, "live_queues": queues, "draining": draining},
+        sentence=f"{sentence} {others}{drains}",
+        hint=hint,
+        facts={
+            "queue": work.queue,
+            "live_queues": queues,
+            "draining": draining,
+            "last_ended": None if last is None else _end_of(last),
+        },
     )
+
+
+def _end_of(worker: Worker) -> dict[str, Any]:
+    return {
+        "worker": str(worker.pk),
+        "host": worker.host,
+        "pid": worker.pid,
+        "at": shown(worker.stopped_at),
+        "reason": worker.state_reason,
+    }
 
 
 def handed_back(work: DueWork) -> Iterator[Reason]:

@@ -25,6 +25,7 @@ from tests.factories import (
     TaskFactory,
     WorkerFactory,
 )
+from workers.exits import KILLED_AT_STOP, ended_with_host
 from workers.explain import explain, explainable
 from workers.models import Wait
 
@@ -79,6 +80,64 @@ def test_a_queue_whose_only_worker_drains_has_none():
     reason = reasons(DueWorkFactory().run)["no_worker"]
 
     assert reason.facts["draining"] == 1
+
+
+def lost(seconds_ago, **fields):
+    fields = {"state_reason": "ended with SIGKILL (killed: by its host)", **fields}
+    return WorkerFactory(state="lost", stopped_at=now() - timedelta(seconds=seconds_ago), **fields)
+
+
+def test_between_the_death_of_the_only_process_and_the_start_of_the_next_one_its_host_is_waited_for():
+    lost(90, host="another.example")
+    last = lost(3, host="px.example")
+    lost(1, queues=["mail"])
+    WorkerFactory(queues=["mail"])
+
+    reason = reasons(DueWorkFactory().run)["no_worker"]
+
+    assert f"px.example:{last.pid}, is gone since " in reason.sentence
+    assert "ended with SIGKILL (killed: by its host)" in reason.sentence
+    assert "Its host, if it still runs, starts another one by itself, after a pause that grows" in reason.sentence
+    assert reason.hint.index("Wait") < reason.hint.index("manage.py runworkers --queue default")
+    assert reason.facts["last_ended"] == {
+        "worker": str(last.pk),
+        "host": "px.example",
+        "pid": last.pid,
+        "at": last.stopped_at.isoformat().replace("+00:00", "Z"),
+        "reason": last.state_reason,
+    }
+
+
+def test_a_process_that_is_lost_by_its_silence_is_told_as_well():
+    lost(20, state_reason="its beat stood still for 15 s, as the worker host b saw")
+
+    assert "stood still for 15 s" in reasons(DueWorkFactory().run)["no_worker"].sentence
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"seconds_ago": 121},
+        {"state_reason": ended_with_host("exit code 1")},
+        {"state_reason": KILLED_AT_STOP},
+        {"drain_requested_at": datetime(2026, 1, 1, tzinfo=UTC)},
+        {"queues": ["mail"]},
+    ],
+    ids=["long ago", "with its host", "at the stop of its host", "drained", "another queue"],
+)
+def test_a_process_that_nobody_follows_is_not_waited_for(fields):
+    lost(**{"seconds_ago": 3, **fields})
+
+    reason = reasons(DueWorkFactory().run)["no_worker"]
+
+    assert (reason.hint, reason.facts["last_ended"]) == ("Start one: manage.py runworkers --queue default", None)
+
+
+def test_nor_is_one_whose_host_drains():
+    died = lost(3)
+    WorkerFactory(supervisor_id=died.supervisor_id, state="stopped", stopped_at=now(), drains_host=True)
+
+    assert reasons(DueWorkFactory().run)["no_worker"].facts["last_ended"] is None
 
 
 def test_full_workers_are_counted_with_those_that_come_before():
