@@ -121,8 +121,9 @@ class TaskChanges(StrictSerializer):
         allow_null=True,
         default=None,
         minimum=_SECOND,
-        help_text="The longest time of one attempt of a run, from its claim on, its waits included. A retry of the run,"
-        " and a claim after the death of its worker, begin it anew.",
+        help_text="The longest time of one attempt of a run, from its claim on, its waits included. It begins anew with"
+        " a retry of the run, and with the claim after a hand-back (its worker drains, is replaced, or lacks a tool) or"
+        " after the death of its worker; a run that was parked keeps it.",
     )
     keep_runs = Number(
         required=False,
