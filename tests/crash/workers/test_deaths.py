@@ -2,6 +2,8 @@
 
 import os
 import signal
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -13,6 +15,7 @@ from tests.invariants import broken_invariants
 from tests.processes import end
 from tests.waiting import wait_until
 from tests.workers_support import due_work, reload, run_of
+from workers.explain import explain, explainable
 from workers.models import StepRun, Worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -43,6 +46,22 @@ def test_a_killed_process_is_replaced_and_its_run_goes_on_where_it_was(fleet: Fl
         "succeeded",
     ]
     assert broken_invariants() == {}
+
+
+def test_a_run_that_waits_for_the_next_process_of_its_host_is_told_of_the_one_that_died(fleet: Fleet):
+    poison = {"version": 1, "steps": [{"id": "kill", "uses": "test.kill", "with": {}}]}
+    deadly, waiting = due_work(poison), due_work(poison, available_at=datetime.now(UTC) + timedelta(hours=1))
+
+    def told_of() -> dict[str, Any] | None:
+        reasons = {reason.code: reason for reason in explain(explainable(waiting.pk)).reasons}
+        return reasons["no_worker"].facts["last_ended"] if "no_worker" in reasons else None
+
+    with fleet.host(processes=1):
+        told = wait_until(told_of, what="a death that is told")
+        wait_until(lambda: run_of(deadly).cause == "quarantined", what="the end of the poisonous run")
+
+    assert told["reason"].startswith("ended with SIGKILL")
+    assert str(told["pid"]) in {str(line["pid"]) for line in fleet.seen("kills")}
 
 
 def test_a_host_that_is_killed_leaves_no_process_and_another_takes_its_work(fleet: Fleet):

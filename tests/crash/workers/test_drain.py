@@ -191,5 +191,7 @@ def test_a_host_ends_though_its_queue_s_table_is_locked(fleet: Fleet):
 
 
 def _waits_for_us(cursor: CursorWrapper) -> bool:
+    # In a transaction the first look at who is connected stands for all others.
+    cursor.execute("SELECT pg_stat_clear_snapshot()")
     cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))")
     return bool(cursor.fetchone()[0])
