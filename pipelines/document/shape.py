@@ -60,9 +60,7 @@ STEP_FIELDS: dict[str, Any] = {
     "timeout": _DURATION,
     "retry": RETRY,
     "continue_on_error": {"type": "boolean"},
-    "simulate": {
-        "description": "'real', a fixture, a list of fixtures, one an attempt; true: no run calls the tool."
-    },
+    "simulate": {"description": "'real', a fixture, a list of fixtures, one an attempt; true: no run calls the tool."},
     "description": {"type": "string"},
 }
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from pipelines.engine.doubt import ABOUT_DOUBT
 from scheduling.console.words import duration, moment
 from scheduling.runs.models import DueWork, Run
 from scheduling.runs.states import Gate
@@ -133,11 +134,13 @@ def questions(standing: Standing) -> Iterator[Reason]:
 def _approval(question: Question) -> Reason:
     roles = question.asks.get("roles") or []
     whose = f" of one of the roles {', '.join(roles)}" if roles else ""
+    who = "Somebody else than who started it has to decide,"
+    if question.asks.get("about") == ABOUT_DOUBT:
+        who = "Find out whether the call was made. Approve to have it made again, reject to fail the step;"
     return Reason(
         code="waiting_approval",
         sentence=f"Step {question.shown_path} waits for an approval{whose}{_until(question)}: {question.asks['title']}",
-        hint="Somebody else than who started it has to decide, in the console or by POST"
-        f" /api/v1/approvals/{question.pk}/approve.",
+        hint=f"{who} in the console or by POST /api/v1/approvals/{question.pk}/approve.",
         facts={
             **_facts(question),
             "approval": str(question.pk),

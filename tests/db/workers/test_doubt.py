@@ -53,6 +53,7 @@ def test_the_run_waits_and_says_for_what():
     assert (state_of(question), question.asks["about"], question.until) == ("open", "doubt", None)
     reason = next(iter(explain(explainable(work.pk)).reasons))
     assert (reason.code, reason.facts["title"]) == ("waiting_approval", "Call test.call again?")
+    assert reason.hint.startswith("Find out whether the call was made.")
     assert broken_invariants() == {}
 
 
