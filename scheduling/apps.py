@@ -6,10 +6,9 @@ class SchedulingConfig(AppConfig):
     name = "scheduling"
 
     def ready(self) -> None:
-        from scheduling import checks
+        from scheduling import checks, housekeeping
         from scheduling.agents.roles import make_roles
-        from scheduling.clock.jobs import register_jobs
 
         checks.register()
-        register_jobs()
+        housekeeping.jobs_of("scheduling.clock.jobs")
         post_migrate.connect(make_roles, dispatch_uid="scheduling.make_roles")

@@ -1,4 +1,6 @@
-"""Housekeeping jobs: small repeated work that any clock process may do, registered by apps in `AppConfig.ready()`.
+"""Housekeeping jobs: small repeated work that any clock process may do. Apps name the module that registers theirs in
+`AppConfig.ready()`; it is imported where jobs are asked for, in clocks, because what jobs need (serializers, the zone
+data) is a fourth of the start of every other process and twelve of its megabytes.
 
 A job takes no arguments, opens its own transaction, returns how many things it did, and is safe to run in every clock
 at once: it takes `pg_try_advisory_xact_lock` through `alone`, or works queue-style with SKIP LOCKED.
@@ -9,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 
 from scheduling.clock import session
 
@@ -23,6 +26,12 @@ class HousekeepingJob:
 
 
 _jobs: dict[str, HousekeepingJob] = {}
+_modules: list[str] = []
+
+
+def jobs_of(module: str) -> None:
+    """Name a module with a function `register_jobs`, which is called before the jobs are read for the first time."""
+    _modules.append(module)
 
 
 def register(job: HousekeepingJob) -> None:
@@ -31,6 +40,9 @@ def register(job: HousekeepingJob) -> None:
 
 
 def registered() -> list[HousekeepingJob]:
+    """All jobs, by id. Imports the modules of those that are not registered yet."""
+    while _modules:
+        import_module(_modules.pop()).register_jobs()
     return sorted(_jobs.values(), key=lambda job: job.id)
 
 

@@ -101,7 +101,7 @@ def expand_calendars() -> int:
 
 
 def register_jobs() -> None:
-    """Called when the app is ready."""
+    """Called where somebody asks for the jobs."""
     register(HousekeepingJob("scheduling.relay_outbox", relay_outbox, timedelta(seconds=1)))
     register(HousekeepingJob("scheduling.bulk_operations", carry_on, timedelta(seconds=1)))
     register(HousekeepingJob("scheduling.end_snoozes", end_snoozes, timedelta(seconds=1)))
