@@ -12,6 +12,7 @@ import orjson
 from pipelines.document.encodable import faults
 
 INLINE_LIMIT = 32 * 1024  # bytes of one value in the row itself; a larger result becomes an artifact
+_SMALL = 1024  # bytes of a member that is kept of an input that is too large
 _OPTIONS = orjson.OPT_STRICT_INTEGER  # integers past 2^53 lose digits in other readers
 
 
@@ -44,12 +45,26 @@ def decode(text: bytes | memoryview | None) -> Any:
 
 
 def encode_input(value: Any) -> bytes | None:
-    """An input is kept to be read by people: past the limit, its size and digest stand in for it."""
+    """An input is kept to be read by people, and its small members by the engine, which goes on with the instant that a
+    step waits for: past the limit, size and digest stand in for the members that are large."""
     if value is None:
         return None
     text = encode(value)
     if len(text) <= INLINE_LIMIT:
         return text
+    if isinstance(value, dict):
+        members = {name: encode(member) for name, member in value.items()}
+        kept = {
+            name: orjson.Fragment(member if len(member) <= _SMALL else _stand_in(member))
+            for name, member in members.items()
+        }
+        shortened = orjson.dumps(kept)
+        if len(shortened) <= INLINE_LIMIT:
+            return shortened
+    return _stand_in(text)
+
+
+def _stand_in(text: bytes) -> bytes:
     return orjson.dumps({"truncated": {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}})
 
 

@@ -84,12 +84,18 @@ def _placed(steps: Iterable[Step], around: tuple[Step, ...]) -> Iterator[tuple[S
 
 
 def _is_alike(old: Pipeline, one: Step, new: Pipeline, other: Step) -> bool:
-    """Whether a result of the one may stand for the other's: the same kind, tool, and steps inside. Steps that are
-    known by their number are another's as soon as one is put in before them: nothing of them may differ."""
+    """Whether a result of the one may stand for the other's: the same kind and tool, and the same steps inside, of
+    which that holds, too, because a container that is kept is not entered. Steps that are known by their number are
+    another's as soon as one is put in before them: nothing of them may differ."""
     source, newer = _source(old, one), _source(new, other)
     if "id" not in source or "id" not in newer:
         return bool(source == newer)
-    return (one.kind, one.uses) == (other.kind, other.uses) and list(_ids(one)) == list(_ids(other))
+    inside, inside_newer = _inside(one), _inside(other)
+    return (
+        (one.kind, one.uses) == (other.kind, other.uses)
+        and [step.id for step in inside] == [step.id for step in inside_newer]
+        and all(_is_alike(old, was, new, now) for was, now in zip(inside, inside_newer, strict=True))
+    )
 
 
 def _source(pipeline: Pipeline, step: Step) -> Any:
@@ -101,6 +107,6 @@ def _source(pipeline: Pipeline, step: Step) -> Any:
     return found
 
 
-def _ids(step: Step) -> Iterator[str]:
-    for block in blocks_of(step.body):
-        yield from (inner.id for inner in walk(block))
+def _inside(step: Step) -> list[Step]:
+    """The steps right inside of it, in the order of the document."""
+    return [inner for block in blocks_of(step.body) for inner in block]

@@ -15,7 +15,7 @@ from workers.standing import Standing
 def cancel_requested(standing: Standing, work: DueWork) -> Reason:
     how = "its worker stops it within a second"
     if work.lease_owner is None:
-        how = "no worker holds it, and the next one that takes it ends it"
+        how = "no worker holds it, and the next one that takes it runs what is to run last, and ends it"
     elif standing.holder is None or standing.holder.state not in LIVE_WORKER_STATES:
         how = "its worker is gone, and it ends when a reaper finds that"
     return Reason(

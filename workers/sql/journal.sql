@@ -37,11 +37,13 @@ WITH entry AS MATERIALIZED (
         %(step_outputs)s::bytea[], %(step_artifacts)s::text[], %(step_errors)s::bytea[],
         %(step_simulated)s::bool[], %(step_tolerated)s::bool[], %(step_started)s::timestamptz[],
         %(step_finished)s::timestamptz[]
-    ) AS s (
+    ) WITH ORDINALITY AS s (
         run_id, path, attempt, run_attempt, kind, uses, state, input, output, output_artifact, error,
-        is_simulated, is_tolerated, started_at, finished_at
+        is_simulated, is_tolerated, started_at, finished_at, place
     )
     JOIN owned ON owned.run_id = s.run_id
+    -- Readers follow the order of the keys, and a join keeps none.
+    ORDER BY s.place
     -- An intent becomes a result; a result stands.
     ON CONFLICT (run_id, path, attempt) DO UPDATE
     SET state = EXCLUDED.state, input = COALESCE(EXCLUDED.input, known.input), output = EXCLUDED.output,

@@ -337,3 +337,15 @@ def test_an_agent_sees_the_approvals_of_its_own_tasks():
     assert visible_approvals(run_of(work).agent).exists()
     assert not visible_approvals(AgentFactory()).exists()
     assert visible_approvals(None).exists()
+
+
+def test_a_detail_may_be_larger_than_what_the_journal_shows_of_it():
+    detail = "\N{GRINNING FACE}" * 9_990
+    work = due_work(asking(detail=detail))
+    run_once(Tools())
+
+    approve(actor=ann(), approval=asked())
+    run_once(Tools())
+
+    assert run_of(work).state == "succeeded"
+    assert asked().asks["detail"] == detail

@@ -6,8 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from scheduling.models import ConcurrencyKey, DueWork
+from tests.db.workers.test_execution import Tools, run_once
 from tests.factories import DueWorkFactory, RunFactory, StepRunFactory, TaskFactory, WorkerFactory
+from tests.invariants import broken_invariants
 from tests.workers_support import database, due_work, reload, run, run_of
+from workers.explain import explain, explainable
 from workers.gates import sweep_gates
 from workers.models import StepRun, Wait, Worker
 from workers.reaper import Reaper
@@ -15,8 +18,8 @@ from workers.reaper import Reaper
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def held_by(worker, **fields):
-    return due_work(lease_owner=worker.boot_id, lease_epoch=7, claimed_at=datetime.now(UTC), **fields)
+def held_by(worker, document=None, **fields):
+    return due_work(document, lease_owner=worker.boot_id, lease_epoch=7, claimed_at=datetime.now(UTC), **fields)
 
 
 def with_reaper(work):
@@ -87,6 +90,40 @@ def test_a_run_that_keeps_killing_its_workers_is_quarantined():
     assert reload(poison) is None
     assert reload(innocent) is not None
     assert [orphan.run_id for orphan in orphans if orphan.is_quarantined] == [poison.pk]
+
+
+def test_a_run_that_was_to_be_canceled_and_has_begun_runs_what_runs_last_elsewhere():
+    """Its process died in the middle of that, say."""
+    worker = WorkerFactory()
+    document = {
+        "version": 1,
+        "steps": [{"id": "hold", "uses": "test.call", "with": {}}],
+        "finally": [{"id": name, "uses": "test.call", "with": {"name": name}} for name in ("tidy", "release")],
+    }
+    work = held_by(worker, document, cancel_requested_at=datetime.now(UTC), claim_count=1)
+    for path, state in {"hold": "canceled", "tidy": "succeeded", "release": "started"}.items():
+        StepRunFactory(run_id=work.pk, run=None, path=path, kind="tool", uses="test.call", state=state)
+
+    (orphan,) = reap(worker)
+    assert (orphan.has_ended, run_of(work).state) == (False, "queued")
+    assert next(iter(explain(explainable(work.pk)).reasons)).code == "cancel_requested"
+    tools = Tools()
+    run_once(tools)
+
+    ended = run_of(work)
+    assert (ended.state, ended.error["code"]) == ("canceled", "canceled")
+    assert [path for path, *_ in tools.calls] == ["release"]
+    assert broken_invariants() == {}
+
+
+def test_a_run_that_was_to_be_canceled_and_has_had_its_deaths_is_canceled():
+    worker = WorkerFactory()
+    work = held_by(worker, cancel_requested_at=datetime.now(UTC), is_suspect=True, death_count=2)
+    StepRunFactory(run_id=work.pk, run=None, path="tidy", state="started")
+
+    reap(worker)
+
+    assert (run_of(work).state, reload(work)) == ("canceled", None)
 
 
 @pytest.mark.parametrize("suspicion", [{}, {"is_suspect": True, "death_count": 2}])

@@ -23,7 +23,7 @@ from workers.answering import children, events, turns
 from workers.approvals.operations import approve
 from workers.approvals.selectors import approvals
 from workers.explain import explain, explainable
-from workers.models import Question
+from workers.models import Question, StepRun
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -370,3 +370,17 @@ def test_a_start_that_hangs_holds_up_no_other_answer():
         return Run.objects.filter(parent=stuck).exists()
 
     wait_until(has_started, what="its start")
+
+
+def test_params_may_be_larger_than_what_the_journal_shows_of_them():
+    run = family(
+        {"version": 1, "steps": [{"id": "a", "set": {}}], "outputs": {"n": "${length(params.x)}"}},
+        params={"x": "y" * 40_000},
+    )
+
+    go_to_the_end()
+
+    run.refresh_from_db()
+    assert run.output == {"it": {"n": 40_000}}
+    shown = StepRun.objects.get(run=run, path="call").input
+    assert (shown["run"], list(shown["params"])) == ("child", ["truncated"])

@@ -87,6 +87,27 @@ def test_steps_without_ids_are_the_same_where_nothing_of_them_differs() -> None:
     assert [path for path in ["step_1", "step_2", "named", "end"] if is_kept(path)] == ["step_1", "named"]
 
 
+def box(*inside: dict[str, Any]) -> dict[str, Any]:
+    return {"id": "box", "try": list(inside), "finally": [call("tidy")]}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (call("s"), call("s", "send")),
+        ({"id": "in", "parallel": {"branches": {"l": [call("s")]}}}, {"id": "in", "set": {}}),
+        ({"uses": "echo", "with": {"n": 1}}, {"uses": "echo", "with": {"n": 2}}),
+    ],
+)
+def test_a_container_is_kept_only_where_all_inside_of_it_is(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """It is not entered then, and nothing inside of it would run."""
+    old, newer = document(box(before), call("end")), document(box(after), call("end"))
+
+    assert not kept_paths(old, newer, "end")("box")
+    assert kept_paths(old, newer, "end")("tidy")
+    assert kept_paths(old, old, "end")("box")
+
+
 def entry(path: str, state: str, attempt: int = 1, run_attempt: int = 1) -> StepEntry:
     return StepEntry(path=path, kind="", state=StepState(state), attempt=attempt, run_attempt=run_attempt)
 
