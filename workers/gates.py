@@ -20,6 +20,8 @@ from workers.statements import HELD_BACK
 
 logger = structlog.get_logger(__name__)
 
+_WAITS_FOR_LOCKS = "250ms"
+
 
 class GateKeeper:
     """Asks for admissions without making anybody wait. For one event loop; `close()` it."""
@@ -63,14 +65,18 @@ def sweep_gates() -> int:
     with connection.cursor() as cursor:
         cursor.execute(HELD_BACK.decode())
         rows = cursor.fetchall()
-    return _release({task for task, _ in rows if task is not None}, {key for _, key in rows if key is not None})
+    tasks, keys = {task for task, _ in rows if task is not None}, {key for _, key in rows if key is not None}
+    return _release(tasks, keys, skips_locked=True)
 
 
-def _release(tasks: Iterable[UUID], keys: Iterable[str]) -> int:
+def _release(tasks: Iterable[UUID], keys: Iterable[str], *, skips_locked: bool = False) -> int:
+    """The sweep passes over what is locked, and comes again. After the end of a run the lock is waited for, but not for
+    long: whoever holds one task must not hold up the others."""
     with connection.execute_wrapper(reaching), transaction.atomic(), connection.cursor() as cursor:
         # A process that stands still in the middle of this must not keep tasks and keys locked.
         cursor.execute(LIMIT_OF_SILENCE, [f"{conf.abort_after().total_seconds():.3f}s"])
-        return release_gated(cursor, task_ids=tasks, keys=keys)
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [_WAITS_FOR_LOCKS])
+        return release_gated(cursor, task_ids=tasks, keys=keys, skips_locked=skips_locked)
 
 
 def _guarded_release(tasks: set[UUID], keys: set[str]) -> None:

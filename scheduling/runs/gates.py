@@ -134,33 +134,40 @@ RETURNING work.queue, work.concurrency_key
 """
 
 
-def release_gated(cursor: Any, *, task_ids: Iterable[UUID] = (), keys: Iterable[str] = ()) -> int:
+def release_gated(
+    cursor: Any, *, task_ids: Iterable[UUID] = (), keys: Iterable[str] = (), skips_locked: bool = False
+) -> int:
     """Open the gates of held runs where there is room; return how many may be claimed now.
 
     Requires an open transaction. Call it after runs of exclusive tasks or keyed runs have ended, and from a sweep.
+    `skips_locked`: tasks and keys that somebody has locked are left for another time, and hold up no other; without it
+    they are waited for, because whoever has them may not have seen what has just ended.
     """
+    skip = " SKIP LOCKED" if skips_locked else ""
     queues: list[str] = []
     names = set(keys)
     tasks = sorted(set(task_ids))
     if tasks:
-        cursor.execute(LOCK_TASKS, [tasks])
-        cursor.execute(OPEN_OVERLAP, [tasks])
+        cursor.execute(LOCK_TASKS + skip, [tasks])
+        cursor.execute(OPEN_OVERLAP, [[task for (task,) in cursor.fetchall()]])
         for queue, key in cursor.fetchall():
             if key is None:
                 queues.append(queue)
             else:
                 names.add(key)
     if names:
-        queues.extend(_open_keys(cursor, sorted(names)))
+        queues.extend(_open_keys(cursor, sorted(names), skip))
     for queue in set(queues):
         after_commit(DUE_CHANNEL, queue)
     return len(queues)
 
 
-def _open_keys(cursor: Any, keys: list[str]) -> list[str]:
+def _open_keys(cursor: Any, wanted: list[str], skip: str) -> list[str]:
     """The queues of the runs that are admitted, one entry a run."""
-    cursor.execute(LOCK_KEYS, [keys])
-    rated = [key for key, rate in cursor.fetchall() if rate is not None]
+    cursor.execute(LOCK_KEYS + skip, [wanted])
+    rates = dict(cursor.fetchall())
+    keys = list(rates)
+    rated = [key for key, rate in rates.items() if rate is not None]
     if rated:
         cursor.execute(FILL_BUCKETS, [rated])
     cursor.execute(OPEN_KEYS, [keys])
