@@ -10,7 +10,8 @@ from pipelines.document.problems import pointer_to
 from pipelines.engine.ports import OpenedSecret
 from pipelines.engine.values import portable
 from pipelines.errors import ErrorClass, PipelineError
-from pipelines.expressions import SECRETS, CompiledValue, ExpressionError
+from pipelines.expressions import SECRETS, CompiledValue, Expression, ExpressionError
+from pipelines.secrets.forms import folded, host_of
 from pipelines.secrets.redaction import Redaction
 
 
@@ -53,12 +54,28 @@ def open_input(
 
 
 def _derived(given: CompiledValue, context: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The texts that expressions have made of secrets, each with the names of these."""
+    """The texts that expressions have made of secrets, each with the names of these, and hosts that contain one."""
     for template in given.templates.values():
-        for expression in template.expressions:
-            if expression.secrets:
-                label = ", ".join(sorted(expression.secrets))
-                yield from ((label, text) for text in _texts(expression.evaluate(context)))
+        made = [text for expression in template.expressions for text in _made(expression, context)]
+        if made:
+            label = ", ".join(sorted(template.secrets))
+            yield from ((label, text) for text in made)
+            whole = [] if template.is_whole else [template.render(context)]
+            values = [context[SECRETS][name] for name in template.secrets]
+            yield from ((label, host) for host in _hosts([*whole, *made], [*values, *made]))
+
+
+def _made(expression: Expression, context: Mapping[str, Any]) -> Iterator[str]:
+    return _texts(expression.evaluate(context)) if expression.secrets else iter(())
+
+
+def _hosts(addresses: list[str], hidden: list[str]) -> Iterator[str]:
+    """The hosts of addresses that have something hidden in a label that will be in Punycode, which changes with all
+    that stands in it."""
+    for address in addresses:
+        host = folded(host_of(address))
+        if host != folded(address) and not host.isascii() and any(folded(text) in host for text in hidden):
+            yield host
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Secrets: values that pipelines name, that tools receive and nobody reads back.
 
     vault       encrypts and decrypts with keys from outside the database
+    forms       in which a value may come back: encodings, other case, names of hosts
     redaction   takes values out of whatever a tool gives back, says or logs
     operations  set, limit, delete and re-encrypt, each with an audit entry
     selectors   which secrets there are, without their values

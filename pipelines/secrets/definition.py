@@ -5,7 +5,7 @@ from typing import Any
 from django.core.validators import RegexValidator
 from rest_framework import serializers
 
-from pipelines.secrets.redaction import SHORTEST
+from pipelines.secrets.forms import SHORTEST
 from scheduling.definitions.fields import Text
 from scheduling.definitions.strict import StrictSerializer
 

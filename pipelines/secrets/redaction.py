@@ -1,23 +1,18 @@
 """Taking secret values out of what tools give back, say and log.
 
 What comes from outside cannot be followed by computation, only searched: for each value, for what an expression has
-made of it, and for the usual encodings of both, inside of longer texts too.
+made of it, and for the usual encodings of both, inside of longer texts too, and in whatever case: the name of a host,
+say, is told in small letters.
 """
 
-import base64
-import html
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 from pipelines.errors import PipelineError
-
-# What is shorter would be found in texts that have nothing to do with it.
-SHORTEST = 8
+from pipelines.secrets.forms import folded, forms
 
 _active: ContextVar["Redaction | None"] = ContextVar("_active", default=None)
 
@@ -34,15 +29,18 @@ class Redaction:
         """`secrets`: values by name. `derived`: name and text of what an expression has made of them."""
         found: dict[str, str] = {}
         for name, value in [*secrets.items(), *derived]:
-            for form in _forms(value):
-                found.setdefault(form, shown(name))
+            for form in forms(value):
+                found.setdefault(folded(form), shown(name))
         # Longer ones first: one that is inside of another would leave the rest of it.
         self._needles = sorted(found.items(), key=lambda each: -len(each[0]))
 
     def text(self, text: str) -> str:
+        """`text` without them. The time is linear in its length for each of the forms, the memory a copy of it."""
+        compared = folded(text)
         for needle, instead in self._needles:
-            if needle in text:
-                text = text.replace(needle, instead)
+            if needle in compared:
+                text = _replaced(text, compared, needle, instead)
+                compared = folded(text)
         return text
 
     def value(self, value: Any) -> Any:
@@ -92,43 +90,12 @@ def redacted_error(error: PipelineError) -> PipelineError:
     return error if redaction is None else redaction.error(error)
 
 
-def _forms(value: str) -> Iterator[str]:
-    """The value and its usual encodings, as far as they are long enough to be told from other texts."""
-    if len(value) < SHORTEST:
-        return
-    raw = value.encode("utf-8", "surrogatepass")
-    percent = (
-        quote(value, safe="", errors="replace"),
-        quote(value, errors="replace"),
-        quote_plus(value, errors="replace"),
-    )
-    yield from {
-        value,
-        *percent,
-        *(_lower_escapes(each) for each in percent),
-        json.dumps(value)[1:-1],
-        json.dumps(value, ensure_ascii=False)[1:-1],
-        repr(value)[1:-1],
-        html.escape(value),
-        raw.hex(),
-        raw.hex().upper(),
-        *_base64_forms(raw),
-    }
-
-
-def _lower_escapes(text: str) -> str:
-    """`%2F` as `%2f`."""
-    head, *parts = text.split("%")
-    return "%".join((head, *(part[:2].lower() + part[2:] for part in parts)))
-
-
-def _base64_forms(raw: bytes) -> Iterator[str]:
-    """What of base64 depends on these bytes alone, for each of the three places where they may begin in a group: they
-    are found inside of what was encoded together, such as `user:password`."""
-    for before, skipped in ((0, 0), (1, 2), (2, 3)):
-        encoded = base64.b64encode(bytes(before) + raw).decode()
-        whole = (before + len(raw)) * 8 // 6
-        piece = encoded[skipped:whole]
-        if len(piece) >= SHORTEST:
-            yield piece
-            yield piece.translate(str.maketrans("+/", "-_"))
+def _replaced(text: str, compared: str, needle: str, instead: str) -> str:
+    """`text` with `instead` at the places where `compared`, which is as long, has the needle."""
+    kept: list[str] = []
+    begin = 0
+    while (found := compared.find(needle, begin)) >= 0:
+        kept.append(text[begin:found])
+        begin = found + len(needle)
+    kept.append(text[begin:])
+    return instead.join(kept)

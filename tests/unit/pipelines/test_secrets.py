@@ -6,10 +6,12 @@ import html
 import json
 import logging
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+import httpx2
 import pytest
 import structlog
 from django.core.management import call_command
@@ -19,7 +21,8 @@ from hypothesis import strategies as st
 from ordinaut_project.logging import logging_settings
 from pipelines.engine.ports import Failed, Succeeded
 from pipelines.errors import ErrorClass, PipelineError
-from pipelines.secrets.redaction import SHORTEST, Redaction, redact_log
+from pipelines.secrets.forms import SHORTEST, folded
+from pipelines.secrets.redaction import Redaction, redact_log
 from pipelines.secrets.vault import NoKey, Sealed, Vault, VaultError, new_key, read_key
 from tests.unit.pipelines.world import World, document
 
@@ -108,6 +111,13 @@ ECHOES: dict[str, Callable[[str], str]] = {
     "json": json.dumps,
     "utf-8 json": lambda text: json.dumps(text, ensure_ascii=False),
     "repr": repr,
+    "lower": str.lower,
+    "UPPER": str.upper,
+    "casefold": str.casefold,
+    "sWAPPED": str.swapcase,
+    "lower query": lambda text: quote_plus(text.lower()),
+    "UPPER path": lambda text: quote(text.upper()),
+    "blanks stripped": lambda text: f"({text.strip()})",
 }
 
 
@@ -133,6 +143,52 @@ def test_what_comes_back_is_searched_for_the_value_and_its_encodings(echo: Any, 
     assert "[secret weather]" in left
     assert told not in left
     assert VALUE not in left
+
+
+HOSTS = [
+    ("MySecretValue123", "https://${secrets.weather}.invalid/x"),
+    ("MySecretValue123", "https://user:word@a-${upper(secrets.weather)}-b.invalid:8443/x?y"),
+    ("GeheimerSchlüssel", "https://${secrets.weather}.invalid/x"),
+    ("GeheimerSchlüssel", "https://a-${secrets.weather}-b.invalid/x"),
+    ("GeheimerSchlüssel", "https://${reverse(secrets.weather)}.invalid/x"),
+    ("Тайный。Ключ", "https://${secrets.weather}.invalid/x"),
+    ("GeheimerSchlüssel", "${join('', ['https://user:word@a-', secrets.weather, '.invalid:8443/x?y'])}"),
+]
+
+
+@pytest.mark.parametrize(("value", "written"), HOSTS)
+def test_a_name_that_is_told_as_the_resolver_gets_it_is_found(value: str, written: str):
+    names: list[str] = []
+
+    def resolve(call: Any) -> Any:
+        url = httpx2.URL(call.input["a"])
+        # What the value has become, without the literal `.invalid` and the like.
+        names.extend({url.host.removesuffix(".invalid"), url.raw_host.decode().removesuffix(".invalid")})
+        raise PipelineError("name_not_resolved", ErrorClass.PERMANENT, f"{url.host}, {url.raw_host.decode()}")
+
+    made = world(resolve, value=value)
+    outcome = finish(made, sealing(written))
+
+    left = everything(made, outcome)
+    assert "[secret weather]" in left
+    assert names
+    for name in [*names, folded(value)]:
+        assert name not in left.lower()
+
+
+def test_folding_keeps_every_position_and_depends_on_no_neighbour():
+    every = "".join(map(chr, range(sys.maxunicode + 1)))
+
+    assert folded(every) == "".join(map(folded, every))
+    assert len(folded(every)) == len(every)
+    assert folded("ΑΣ ΣΑ") == "".join(map(folded, "ΑΣ ΣΑ"))
+
+
+def test_a_large_text_is_searched_in_time_that_grows_with_its_length():
+    redaction = Redaction({NAME: "a" * 5_000 + "B"})
+
+    assert redaction.text("A" * 4_000_000) == "A" * 4_000_000
+    assert redaction.text("ä" + "A" * 1_000_000 + "b") == "ä" + "A" * 995_000 + "[secret weather]"
 
 
 def test_a_failure_of_what_is_computed_from_a_secret_tells_where_and_not_what():
@@ -246,6 +302,15 @@ def test_no_text_with_the_value_in_it_survives(value: str, before: str, after: s
     clean = redaction.text(before + value + after)
 
     assert value not in clean.replace("[secret weather]", "\0")
+
+
+@given(st.text(min_size=SHORTEST, max_size=60), st.text(max_size=5), st.text(max_size=5))
+def test_no_text_with_the_value_in_other_case_survives(value: str, before: str, after: str):
+    redaction = Redaction({NAME: value})
+
+    for changed in (value.lower(), value.upper(), value.casefold()):
+        clean = redaction.text(before + changed + after)
+        assert changed not in clean.replace("[secret weather]", "\0")
 
 
 @given(st.binary(max_size=7), st.text(min_size=SHORTEST, max_size=40), st.binary(max_size=7))
