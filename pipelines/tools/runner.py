@@ -29,6 +29,7 @@ from pipelines.tools import frames, tool_errors
 from pipelines.tools.base import ToolContext, ToolSpec
 from pipelines.tools.plain_text import storable
 from pipelines.tools.process_state import ProcessState, changes_since, process_state
+from pipelines.tools.result_size import is_surely_larger
 from pipelines.tools.warden import watch_over_a_child
 
 _MOST_NEW_FILES = 16  # descriptors that a library may well keep: a pool, a cache
@@ -124,6 +125,8 @@ def _answer(request: dict[str, Any]) -> bytes:
     except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - the worker logs and raises it
         return failure(tool_errors.from_exception(name, error, longest=_LONGEST_TEXT), _trace())
     try:
+        if is_surely_larger(result, frames.MAX_FRAME):
+            return failure(tool_errors.result_too_large(name))
         frame = frames.encode({"call": request["call"], "result": result, "retire": _left_behind()})
         # After encoding, which refuses circular values: this walk would not end on them.
         _refuse_nan(result)

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -232,8 +233,18 @@ def return_odd(context: ToolContext, kind: str) -> Any:
 
 
 @sample()
-def return_much(context: ToolContext, size: int) -> str:
-    return "x" * size
+def return_much(context: ToolContext, size: int, kind: str = "text") -> Any:
+    """About `size` bytes of JSON."""
+    if kind == "list":
+        return ["x" * 1000] * (size // 1000)
+    if kind == "dataclass":
+        return Much("x" * size)
+    return {"inside": {"x" * size: 1}} if kind == "key" else "x" * size
+
+
+@dataclass
+class Much:
+    text: str
 
 
 @sample()

@@ -391,6 +391,19 @@ def test_a_result_past_the_limit_is_refused_and_one_below_it_arrives(with_pool):
     assert size == 16 << 20
 
 
+@pytest.mark.parametrize("kind", ["text", "list", "key", "dataclass"])
+def test_a_result_that_could_not_even_be_encoded_in_the_memory_of_a_tool_is_called_too_large(with_pool, kind):
+    async def use(isolation, call):
+        with pytest.raises(PipelineError) as caught:
+            await call(tools.return_much, size=400 << 20, kind=kind)
+        return caught.value
+
+    error = with_pool(use, memory=1 << 30)
+
+    assert (error.code, error.error_class) == ("result_too_large", ErrorClass.LIMIT)
+    assert "larger than 16 MB" in error.detail
+
+
 def test_a_tool_sees_no_environment_of_the_worker_but_what_is_named(isolated, settings, monkeypatch):
     monkeypatch.setenv("DATABASE_URL", "postgresql://secret")
     monkeypatch.setenv("WEATHER_KEY", "shown")
