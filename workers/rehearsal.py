@@ -12,20 +12,22 @@ from datetime import datetime, timedelta
 from random import Random
 
 from pipelines.document import Pipeline
+from pipelines.document.moments import LAST_INSTANT
 from pipelines.engine import Execution, Surroundings
 from pipelines.engine.ports import Clock, Journal, Outcome, Parked, StepEntry
 from pipelines.errors import PipelineError
 
 
 class SkippingClock:
-    """A clock that can be set ahead of the one behind it, and goes on from there."""
+    """A clock that can be set ahead of the one behind it, and goes on from there until the calendar ends."""
 
     def __init__(self, behind: Clock) -> None:
         self._behind = behind
         self._ahead = timedelta()
 
     def now(self) -> datetime:
-        return self._behind.now() + self._ahead
+        now = self._behind.now()
+        return now + min(self._ahead, LAST_INSTANT - now)
 
     async def sleep(self, delay: timedelta) -> None:
         await self._behind.sleep(delay)

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pipelines.document.limits import MAX_WAIT
 from pipelines.expressions.durations import parse_timedelta
 
+LAST_INSTANT = datetime.max.replace(tzinfo=UTC)
+
 
 def read_length(value: object) -> timedelta:
     """An ISO 8601 duration of a fixed length. Raises ValueError with a message for people, as the others here do."""
@@ -33,6 +35,14 @@ def read_instant(value: object) -> datetime:
         raise ValueError(f"{_shown(value)} is no ISO 8601 instant such as 2026-12-01T08:30:00Z") from error
     except OverflowError as error:
         raise ValueError(f"{_shown(value)} is outside of the years 1 to 9999") from error
+
+
+def instant_after(start: datetime, length: timedelta) -> datetime:
+    """The instant (aware, UTC) that is `length` after `start`."""
+    try:
+        return start + length
+    except OverflowError as error:
+        raise ValueError(f"it would end after {LAST_INSTANT.year}, where the calendar ends") from error
 
 
 def require_near(end: datetime, start: datetime) -> datetime:

@@ -3,16 +3,18 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from pipelines.document.limits import MAX_WAIT
+from pipelines.document.moments import LAST_INSTANT, instant_after
 from pipelines.document.nodes import Fixture, Step
 from pipelines.engine.ports import Clock, Invoker, Journal, NoSecrets, RunContext, SecretStore, StepEntry, StepState
 from pipelines.engine.questions import NO_ANSWERS, Answers
 from pipelines.engine.scopes import Scope
 from pipelines.engine.simulated import choose_fixture
 from pipelines.engine.together import OnEnd
-from pipelines.errors import PipelineError
+from pipelines.errors import ErrorClass, PipelineError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,18 @@ class Attempt:
     def names(self) -> Mapping[str, Any]:
         """What expressions see."""
         return self.scope.names
+
+    def ends_after(self, length: timedelta | None, pointer: str) -> datetime:
+        """The instant so long after the start; without a length, as late as a wait may end.
+
+        Raises PipelineError (`bad_argument`, at `pointer`) where the calendar has no such instant.
+        """
+        if length is None:
+            return self.started_at + min(MAX_WAIT, LAST_INSTANT - self.started_at)
+        try:
+            return instant_after(self.started_at, length)
+        except ValueError as error:
+            raise PipelineError("bad_argument", ErrorClass.VALIDATION, str(error), pointer=pointer) from error
 
     @property
     def fixture(self) -> Fixture | None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from pipelines.document.moments import instant_after
 from pipelines.document.nodes import Fixture
 from pipelines.engine.examples import smallest_instance
 from pipelines.engine.ports import Clock, ToolCall
@@ -40,7 +41,7 @@ async def fixture_result(
     The delay is slept on `clock`; without a clock it only decides about the time-out.
     """
     if clock is not None and fixture.delay:
-        await clock.sleep(fixture.delay if timeout is None else min(fixture.delay, timeout))
+        await _let_pass(fixture.delay if timeout is None else min(fixture.delay, timeout), clock, pointer)
     if timeout is not None and fixture.delay > timeout:
         raise PipelineError(
             code="timeout",
@@ -50,6 +51,14 @@ async def fixture_result(
     if fixture.error is not None:
         raise _fixture_error(render(fixture.error, context, f"{pointer}/error"))
     return render(fixture.output, context, f"{pointer}/output")
+
+
+async def _let_pass(length: timedelta, clock: Clock, pointer: str) -> None:
+    try:
+        instant_after(clock.now(), length)
+    except ValueError as error:
+        raise PipelineError("bad_argument", ErrorClass.VALIDATION, str(error), pointer=pointer) from error
+    await clock.sleep(length)
 
 
 async def simulated_result(call: ToolCall, context: ToolContext) -> Any:

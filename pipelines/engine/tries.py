@@ -6,6 +6,7 @@ from datetime import datetime
 from itertools import pairwise
 from random import Random
 
+from pipelines.document.moments import instant_after
 from pipelines.document.nodes import RetryPolicy
 from pipelines.engine.backoff import delay_after, least_delay_after
 from pipelines.engine.ports import StepEntry, StepState
@@ -69,7 +70,8 @@ class Tries:
     def next_due(
         self, policy: RetryPolicy, error: PipelineError, *, run_attempt: int, rng: Random | None
     ) -> datetime | None:
-        """When the attempt after the last one, which ended with `error`, may start; None: there is none.
+        """When the attempt after the last one, which ended with `error`, may start; None: there is none, also where
+        the calendar ends before it.
 
         The budget counts the failures of this attempt of the run. Without `rng` the least delay is taken: the run is
         resumed, and the draw of the delay that it waited out is not kept.
@@ -82,9 +84,12 @@ class Tries:
         if ended_at is None:
             raise ValueError(f"attempt {entries[-1].attempt} of {entries[-1].path} failed and has no end")
         delay = least_delay_after(policy, failures) if rng is None else delay_after(policy, failures, rng)
-        due_at = ended_at + max(delay, error.asked_wait)
+        try:
+            due_at = instant_after(ended_at, max(delay, error.asked_wait))
+        except ValueError:  # there is no instant for it
+            return None
         first_start = next((entry.started_at for entry in entries if entry.started_at is not None), ended_at)
-        if policy.max_elapsed is not None and due_at > first_start + policy.max_elapsed:
+        if policy.max_elapsed is not None and due_at - first_start > policy.max_elapsed:
             return None
         return due_at
 

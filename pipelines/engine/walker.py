@@ -327,7 +327,8 @@ class Walker:
             return await fixture_result(fixture, attempt.names, pointer, timeout=step.timeout, clock=clock)
         if step.is_container and step.timeout is not None:
             has_begun = attempt.begun is not None and self._begun.any_within(step, attempt.scope)
-            return await run_bounded(attempt, attempt.started_at + step.timeout, has_begun=has_begun)
+            until = attempt.ends_after(step.timeout, f"{step.pointer}/timeout")
+            return await run_bounded(attempt, until, has_begun=has_begun)
         return await INTERPRETERS[type(step.body)](step.body, attempt)
 
     # Lines of steps side by side

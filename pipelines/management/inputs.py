@@ -41,5 +41,5 @@ def read_duration(text: str | None, option: str) -> timedelta | None:
         return None
     try:
         return parse_timedelta(text)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise CommandError(f"{option}: {error}", returncode=UNUSABLE) from error

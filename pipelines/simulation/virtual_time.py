@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from pipelines.document.moments import LAST_INSTANT
+
 # What somebody does at an instant comes this much before all that is due then.
 _JUST_BEFORE = timedelta(microseconds=1) / 2
 
@@ -70,7 +72,9 @@ class VirtualClock:
         self._start = start
 
     def now(self) -> datetime:
-        return self._start + timedelta(seconds=asyncio.get_running_loop().time())
+        passed = timedelta(seconds=asyncio.get_running_loop().time())
+        # Seconds that are rounded may come past the last instant by some microseconds.
+        return self._start + min(passed, LAST_INSTANT - self._start)
 
     async def sleep(self, delay: timedelta) -> None:
         await asyncio.sleep(max(0.0, delay.total_seconds()))

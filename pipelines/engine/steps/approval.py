@@ -38,7 +38,7 @@ async def run_approval(body: ApprovalBody, attempt: Attempt) -> Any:
 
 
 def _question(body: ApprovalBody, attempt: Attempt) -> dict[str, Any]:
-    until = attempt.started_at + (MAX_WAIT if body.timeout is None else body.timeout)
+    until = attempt.ends_after(body.timeout, f"{attempt.step.pointer}/approval/timeout")
     return {
         "title": _text(body, attempt, "title"),
         "detail": _text(body, attempt, "detail"),

@@ -56,8 +56,8 @@ def _input(body: RunBody, attempt: Attempt) -> dict[str, Any]:
         raise _bad(f"run names a task by its key, and this is {_kind_of(task)}", f"{pointer}/run")
     if not isinstance(params, Mapping):
         raise _bad(f"the params of a run are an object, and this is {_kind_of(params)}", f"{pointer}/params")
-    longest = MAX_WAIT if attempt.step.timeout is None else attempt.step.timeout
-    return {"run": task, "params": params, "until": instant_text(attempt.started_at + longest)}
+    until = attempt.ends_after(attempt.step.timeout, f"{pointer}/timeout")
+    return {"run": task, "params": params, "until": instant_text(until)}
 
 
 def _outputs(ended: Mapping[str, Any], body: RunBody, attempt: Attempt) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.document.encodable import NotEncodable, copy_through_json
 from pipelines.document.limits import MAX_SNAPSHOT_BYTES, MAX_WAIT
-from pipelines.document.moments import read_instant
+from pipelines.document.moments import LAST_INSTANT, read_instant
 from pipelines.document.nodes import EventBody
 from pipelines.engine.attempts import Attempt
 from pipelines.engine.names import instant_text
@@ -28,7 +28,7 @@ async def run_wait_for_event(body: EventBody, attempt: Attempt) -> Any:
     """The event, or null where the time-out may be so. Raises Wait until there is one, and PipelineError for a time-out
     and where the filter cannot be judged."""
     if attempt.begun is None:
-        until = attempt.started_at + (MAX_WAIT if body.timeout is None else body.timeout)
+        until = attempt.ends_after(body.timeout, f"{attempt.step.pointer}/wait_for_event/timeout")
         condition = None if body.condition is None else body.condition.text
         attempt.input = {"topic": body.topic, "filter": condition, "until": instant_text(until)}
     if attempt.surroundings.context.simulated:
@@ -135,8 +135,9 @@ async def _simulated_event(body: EventBody, attempt: Attempt) -> Any:
 
 
 async def _nothing(length: timedelta, attempt: Attempt) -> None:
-    if attempt.fixture_clock is not None:
-        await attempt.fixture_clock.sleep(length)
+    clock = attempt.fixture_clock
+    if clock is not None:
+        await clock.sleep(min(length, LAST_INSTANT - clock.now()))
 
 
 def _unfit(pointer: str, detail: str) -> PipelineError:

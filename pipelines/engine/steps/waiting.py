@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from pipelines.document.moments import read_instant, read_length, require_near
+from pipelines.document.moments import instant_after, read_instant, read_length, require_near
 from pipelines.document.nodes import WaitBody
 from pipelines.engine.attempts import Attempt
 from pipelines.engine.names import instant_text
@@ -29,7 +29,7 @@ def _end(body: WaitBody, attempt: Attempt) -> Any:
     value = render(body.end, attempt.names, pointer)
     try:
         if body.is_length:
-            return attempt.started_at + read_length(value)
+            return instant_after(attempt.started_at, read_length(value))
         return require_near(read_instant(value), attempt.started_at)
     except ValueError as error:
         raise PipelineError(

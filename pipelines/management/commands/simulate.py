@@ -1,13 +1,15 @@
 """Simulate a document; needs no database and sends nothing."""
 
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from pipelines.document import DocumentInvalid
+from pipelines.document.moments import read_instant
+from pipelines.errors import ErrorClass, PipelineError
 from pipelines.expressions.durations import parse_timedelta
 from pipelines.management.inputs import UNUSABLE, read_document, read_duration, read_object
 from pipelines.management.lines import LineRefused, answer_lines, read_lines, refuse_unknown
@@ -40,7 +42,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["jsonl"]:
-            for line in answer_lines(read_lines(sys.stdin.buffer), answer):
+            for line in answer_lines(read_lines(sys.stdin.buffer), self._answer):
                 self.stdout.write(line)
                 self.stdout.flush()
             return
@@ -56,6 +58,16 @@ class Command(BaseCommand):
         if not ended_as_wanted(answered, cancel_at=read_duration(options["cancel_at"], "--cancel-at")):
             sys.exit(1)
 
+    def _answer(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The answer to one line, whatever happens inside: those that come after it are answered too."""
+        try:
+            return answer(given)
+        except LineRefused:
+            raise
+        except Exception as error:  # noqa: BLE001 # whatever it is, the next line is answered
+            self.stderr.write(f"a line could not be simulated: {type(error).__name__}: {error}")
+            return _internal(error)
+
 
 def answer(given: dict[str, Any]) -> dict[str, Any]:
     """The answer to one line."""
@@ -65,7 +77,7 @@ def answer(given: dict[str, Any]) -> dict[str, Any]:
         raise LineRefused('"params" and "event" are objects')
     try:
         cancelled = None if cancel_at is None else parse_timedelta(str(cancel_at))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise LineRefused(f'"cancel_at": {error}') from error
     expressions = given.get("expressions", False)
     if not isinstance(expressions, bool):
@@ -104,13 +116,15 @@ def _simulate_file(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _instant(text: str | None) -> datetime | None:
-    if text is None:
-        return None
     try:
-        instant = datetime.fromisoformat(text)
+        return None if text is None else read_instant(text)
     except ValueError as error:
         raise CommandError(f"--now: {error}", returncode=UNUSABLE) from error
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
+
+
+def _internal(error: Exception) -> dict[str, Any]:
+    told = PipelineError("internal_error", ErrorClass.INTERNAL, f"{type(error).__name__}: {error}")
+    return {"state": "failed", "outputs": {}, "error": told.as_dict(), "steps": [], "asserts": []}
 
 
 def _invalid(error: DocumentInvalid) -> dict[str, Any]:

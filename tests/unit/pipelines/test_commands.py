@@ -154,6 +154,31 @@ def test_simulate_answers_a_line_by_a_line(call):
     assert malformed["error"]["code"] == "malformed"
 
 
+def test_a_line_that_breaks_something_inside_is_answered_and_so_are_the_others(call, capsys, monkeypatch):
+    def simulate(document, **_):
+        if document is None:
+            raise ZeroDivisionError("of ours")
+        return {"state": "succeeded"}
+
+    monkeypatch.setattr("pipelines.management.commands.simulate.simulate", simulate)
+
+    out, status = call("simulate", "--jsonl", stdin='{}\n{"document": {}}\n')
+
+    broken, answered = map(json.loads, out.splitlines())
+    assert (broken["state"], broken["error"]["code"], broken["error"]["class"]) == (
+        "failed",
+        "internal_error",
+        "internal",
+    )
+    assert (answered["state"], status) == ("succeeded", 0)
+    assert "ZeroDivisionError: of ours" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [("--cancel-at", "P99999999999999D"), ("--now", "9999-12-31T23:30:00-05:00")])
+def test_simulate_refuses_what_no_calendar_has(call, write, option):
+    assert call("simulate", write(GOOD), *option)[1] == 2
+
+
 def test_validatepipeline_prints_each_problem_with_its_place(call, write):
     assert call("validatepipeline", write(GOOD)) == ("The document is valid.\n", 0)
 
