@@ -92,6 +92,10 @@ class _Row:
         return self.start.trigger_kind == TriggerKind.CHECK
 
     @property
+    def is_simulated(self) -> bool:
+        return self.start.simulated or self.facts.simulate
+
+    @property
     def shown_params(self) -> dict[str, Any]:
         return orjson.loads(self.params) if self.params else {}
 
@@ -293,10 +297,11 @@ def _cancel_live_runs(cursor: Any, task_id: UUID) -> None:
 
 
 def _apply_deduplication(cursor: Any, rows: list[_Row]) -> None:
+    """A simulated run has done nothing that a real one would repeat: it takes no key, and none is in its way."""
     first: dict[tuple[UUID, str], _Row] = {}
     repeated: list[tuple[_Row, tuple[UUID, str]]] = []
     for row in rows:
-        if not row.facts.dedupe_key or row.skip_reason or row.is_check:
+        if not row.facts.dedupe_key or row.skip_reason or row.is_check or row.is_simulated:
             continue
         name = (row.facts.id, rendered(row.facts.dedupe_key, row.shown_params))
         if name in first:
@@ -363,7 +368,7 @@ def _write(cursor: Any, rows: list[_Row]) -> set[UUID]:
             [str(RunState.SKIPPED if row.skip_reason else RunState.QUEUED) for row in rows],
             [str(row.skip_reason) for row in rows],
             [row.params for row in rows],
-            [row.start.simulated or row.facts.simulate for row in rows],
+            [row.is_simulated for row in rows],
             [row.start.parent_id for row in rows],
             [row.start.replay_of_id for row in rows],
             [row.start.triggered_by for row in rows],

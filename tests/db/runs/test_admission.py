@@ -241,6 +241,22 @@ def test_a_deduplication_key_lets_one_start_in_its_window() -> None:
     assert second.duplicate_of == third.duplicate_of == first.run_id
 
 
+def test_a_simulated_run_takes_no_deduplication_key_and_is_held_by_none() -> None:
+    task = TaskFactory(dedupe_key="once", dedupe_window=timedelta(hours=1))
+
+    before, real = start(task, simulated=True) + start(task)
+    after, again = start(task, simulated=True) + start(task)
+
+    assert [each.skip_reason for each in (before, real, after)] == ["", "", ""]
+    assert (again.skip_reason, again.duplicate_of) == (SkipReason.DUPLICATE, real.run_id)
+
+
+def test_runs_of_a_task_that_is_simulated_take_no_deduplication_key() -> None:
+    task = TaskFactory(dedupe_key="once", dedupe_window=timedelta(hours=1), simulate=True)
+
+    assert [each.state for each in start(task, task)] == [RunState.QUEUED, RunState.QUEUED]
+
+
 def test_a_deduplication_window_that_is_over_admits_again() -> None:
     from scheduling.models import DedupeKey
 
