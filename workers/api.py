@@ -241,6 +241,9 @@ class RecordingShape(Shape):
     document = serializers.JSONField(help_text="The document, each step with what it has answered as its `simulate`.")
     params = serializers.JSONField()
     event = serializers.JSONField(allow_null=True)
+    now = serializers.CharField(
+        allow_null=True, help_text="The run's instant, which `now` gives in expressions; null where it has not begun."
+    )
     notes = serializers.ListField(child=serializers.CharField(), help_text="What of the run this cannot tell.")
 
 

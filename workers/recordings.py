@@ -21,11 +21,13 @@ _CAUSES_OF_OUTSIDE = (FailureCause.DEADLINE, FailureCause.QUARANTINED)
 @dataclass(frozen=True, slots=True)
 class RunRecording:
     """What `manage.py simulate --jsonl` reads as a line, with `notes` on what it cannot tell. `document` has the params
-    as its defaults, too."""
+    as its defaults, too;
+    `now` is the run's instant (ISO 8601, UTC), None where it has not begun."""
 
     document: Any
     params: Any
     event: Any
+    now: str | None
     notes: list[str]
 
 
@@ -43,7 +45,8 @@ def record_run(run: Run) -> RunRecording:
             "payload": run.event.payload,
             "at": instant_text(run.event.created_at),
         }
-    return RunRecording(recorded.document, params, event, [*_notes(run), *recorded.notes])
+    now = None if run.started_at is None else instant_text(run.started_at)
+    return RunRecording(recorded.document, params, event, now, [*_notes(run), *recorded.notes])
 
 
 def _notes(run: Run) -> Iterator[str]:
@@ -72,6 +75,7 @@ def _entry(step: StepRun) -> StepEntry:
         run_attempt=step.run_attempt,
         output=result_of(step),
         error=step.error,
+        simulated=step.is_simulated,
         tolerated=step.is_tolerated,
         started_at=step.started_at,
         finished_at=step.finished_at,

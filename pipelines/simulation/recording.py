@@ -71,8 +71,10 @@ def record_fixtures(
     the run's `params` as its defaults.
 
     Of a loop each iteration has its own, by `index`. Of a step that ran in several attempts of the run the last one
-    counts. One that was stopped before its answer takes longer than it took, and fails. A step that has not run keeps
-    what it had, and so does one that runs for real in simulations. Raises DocumentInvalid where the document is none.
+    counts. One that was stopped before its answer takes longer than it took, and fails. A step that has computed its
+    result, or carried out what is inside of it, does so again: it has no fixture any more. A step that has not run
+    keeps what it had, and so does one that runs for real in simulations. Raises DocumentInvalid where the document is
+    none.
     """
     pipeline = compile_document(document, catalog=catalog)
     recorded = deepcopy(dict(pipeline.source))
@@ -80,11 +82,15 @@ def record_fixtures(
     run = _facts(pipeline, by_step)
     notes: list[str] = []
     for step in _steps_of(pipeline):
-        if step.id in by_step and isinstance(step.body, _OF_THE_WORLD) and not step.simulation.is_real:
+        if step.id not in by_step or step.simulation.is_real:
+            continue
+        if isinstance(step.body, _OF_THE_WORLD):
             answers = _answers(step, by_step[step.id], run)
             notes += answers.notes(step.id)
             fixtures = answers.fixtures
             _at(recorded, step.pointer)["simulate"] = fixtures[0] if len(fixtures) == 1 else fixtures
+        elif not any(entry.simulated for entry in by_step[step.id]):
+            _at(recorded, step.pointer).pop("simulate", None)
     if params:
         recorded["params"] = pipeline.merge_params(params)
     return Recording(recorded, [*notes, *_unusable(recorded, pipeline, catalog)])

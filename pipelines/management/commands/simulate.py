@@ -37,7 +37,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--jsonl",
             action="store_true",
-            help='answer each line of standard input, {"document", "params", "event", "cancel_at", "expressions"}',
+            help="answer each line of standard input, an object with document, params, event, cancel_at, now, expressions",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -71,7 +71,7 @@ class Command(BaseCommand):
 
 def answer(given: dict[str, Any]) -> dict[str, Any]:
     """The answer to one line."""
-    refuse_unknown(given, known=("document", "params", "event", "cancel_at", "expressions"))
+    refuse_unknown(given, known=("document", "params", "event", "cancel_at", "now", "expressions"))
     params, event, cancel_at = given.get("params"), given.get("event"), given.get("cancel_at")
     if not isinstance(params, dict | None) or not isinstance(event, dict | None):
         raise LineRefused('"params" and "event" are objects')
@@ -89,6 +89,7 @@ def answer(given: dict[str, Any]) -> dict[str, Any]:
             event=event,
             cancel_at=cancelled,
             catalog=catalog(),
+            now=_instant_of_line(given.get("now")),
             expressions=expressions,
         )
     except DocumentInvalid as error:
@@ -120,6 +121,13 @@ def _instant(text: str | None) -> datetime | None:
         return None if text is None else read_instant(text)
     except ValueError as error:
         raise CommandError(f"--now: {error}", returncode=UNUSABLE) from error
+
+
+def _instant_of_line(value: Any) -> datetime | None:
+    try:
+        return None if value is None else read_instant(value)
+    except ValueError as error:
+        raise LineRefused(f'"now": {error}') from error
 
 
 def _internal(error: Exception) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """A run's recording in the API, in the console and as a command: what it gives can be simulated as it stands."""
 
-from io import StringIO
+from collections.abc import Callable
+from io import BytesIO, StringIO
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -37,6 +39,19 @@ def ended() -> Run:
     return run_of(work)
 
 
+@pytest.fixture
+def call_simulate(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """The answer of `simulate --jsonl` to a line."""
+
+    def call(line: str) -> Any:
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=BytesIO(line.encode())))
+        out = StringIO()
+        call_command("simulate", "--jsonl", stdout=out)
+        return orjson.loads(out.getvalue())
+
+    return call
+
+
 def simulated(recording: dict[str, Any]) -> dict[str, Any]:
     return simulate(recording["document"], params=recording["params"], event=recording["event"], catalog=catalog())
 
@@ -49,6 +64,19 @@ def test_the_command_prints_a_line_that_simulate_reads(ended: Run):
 
     assert (answer["state"], answer["outputs"]) == ("succeeded", {"n": 2})
     assert {step["simulated"] for step in answer["steps"] if step["uses"]} == {True}
+
+
+def test_a_line_has_the_instant_of_the_run(call_simulate: Any):
+    work = due_work({"version": 1, "steps": [{"set": {}}], "outputs": {"at": "${now}"}})
+    go_on()
+    run = run_of(work)
+    out = StringIO()
+    call_command("recordfixtures", str(run.pk), "--jsonl", stdout=out)
+
+    answered = call_simulate(out.getvalue())
+
+    assert answered["outputs"] == run.output
+    assert gateway_of(agent=run.agent).get(f"runs/{run.pk}/fixtures").json()["now"] == run.output["at"]
 
 
 @pytest.mark.parametrize(("given", "words"), [("nothing", "no id of a run"), ("0" * 32, "there is no run")])

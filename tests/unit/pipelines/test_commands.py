@@ -142,16 +142,19 @@ def test_simulate_answers_a_line_by_a_line(call):
         {"document": {"version": 1, "steps": []}},
         {"document": {"version": 1, "steps": [{"set": {}}]}, "cancel_at": "PT0S"},
         {"document": {}, "params": 5},
+        {"document": {"version": 1, "steps": [{"set": {"at": "${now}"}}]}, "now": "2025-01-06T08:00:00+02:00"},
+        {"document": {}, "now": 5},
     ]
 
     out, status = call("simulate", "--jsonl", stdin="\n".join(map(json.dumps, lines)))
 
-    succeeded, invalid, canceled, malformed = map(json.loads, out.splitlines())
+    succeeded, invalid, canceled, malformed, then, never = map(json.loads, out.splitlines())
     assert status == 0
     assert succeeded["steps"][0]["output"] == {"n": 1}
     assert (invalid["state"], invalid["problems"][0]["code"]) == ("invalid", "empty")
     assert canceled["state"] == "canceled"
-    assert malformed["error"]["code"] == "malformed"
+    assert malformed["error"]["code"] == never["error"]["code"] == "malformed"
+    assert then["steps"][0]["output"] == {"at": "2025-01-06T06:00:00Z"}
 
 
 def test_a_line_that_breaks_something_inside_is_answered_and_so_are_the_others(call, capsys, monkeypatch):

@@ -1,5 +1,6 @@
 """A run that is recorded as fixtures goes again as it went."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -98,6 +99,35 @@ def test_what_loops_in_loops_cannot_tell_is_said() -> None:
 
     assert found.notes == ["call has run in loops inside of loops: the first round of each index is kept"]
     assert validate(found.document, catalog=CATALOG) == []
+
+
+def test_what_has_computed_its_result_computes_it_again() -> None:
+    steps = [
+        {"id": "day", "set": {"d": "real"}, "simulate": {"output": {"d": "05-17"}}},
+        {
+            "id": "each",
+            "for_each": "${[1, 2]}",
+            "steps": [{"id": "twice", "set": {"n": "${mul(item, 2)}"}}],
+            "collect": "${steps.twice.n}",
+            "simulate": {"output": []},
+        },
+        {"id": "no", "if": "false", "set": {"d": 1}, "simulate": {"output": {"d": 2}}},
+    ]
+    document = {"version": 1, "steps": steps, "outputs": {"d": "${steps.day.d}", "each": "${steps.each}"}}
+    skipped = replace(entry("no"), state=StepState.SKIPPED)
+
+    found = recorded(document, entry("day", {"d": "real"}), entry("each", [2, 4]), skipped)
+
+    assert simulate(found.document, catalog=CATALOG)["outputs"] == {"d": "real", "each": [2, 4]}
+    assert [step.get("simulate") for step in found.document["steps"]] == [None, None, {"output": {"d": 2}}]
+
+
+def test_what_a_fixture_has_answered_it_answers_again() -> None:
+    step = {"id": "day", "set": {"d": "real"}, "simulate": {"output": {"d": "05-17"}}}
+
+    found = recorded({"version": 1, "steps": [step]}, replace(entry("day", {"d": "05-17"}), simulated=True))
+
+    assert found.document["steps"] == [step]
 
 
 def test_the_document_that_was_given_stays_as_it_is() -> None:

@@ -15,12 +15,12 @@ class Command(BaseCommand):
     help = (
         "Print the document of a run with its params, and with what its steps have answered as fixtures, to simulate it"
         " again; on stderr what of the run that cannot tell. With --jsonl as a line that `simulate --jsonl` reads,"
-        " params and event included."
+        " params, event and the run's instant included."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("run", help="The id of the run.")
-        parser.add_argument("--jsonl", action="store_true", help="One line: {document, params, event}.")
+        parser.add_argument("--jsonl", action="store_true", help="One line: {document, params, event, now}.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -35,7 +35,8 @@ class Command(BaseCommand):
         for note in recording.notes:
             self.stderr.write(f"Note: {note}.")
         if options["jsonl"]:
-            line = {"document": recording.document, "params": recording.params, "event": recording.event}
+            names = ("document", "params", "event", "now")
+            line = {name: getattr(recording, name) for name in names}
             self.stdout.write(orjson.dumps(line).decode())
         else:
             self.stdout.write(orjson.dumps(recording.document, option=orjson.OPT_INDENT_2).decode())
