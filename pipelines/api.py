@@ -13,6 +13,8 @@ from pipelines.document import document_schema
 from pipelines.port import PipelinePort
 from pipelines.secrets import api as secrets_api
 from pipelines.servers.offers import current_catalog
+from pipelines.shapes import AnyDocument, DocumentProblem
+from pipelines.simulation import api as simulation_api
 from pipelines.tools.base import InDoubt, SideEffect, ToolSpec
 from scheduling.api.access import READ_TASKS, READ_TOOLS
 from scheduling.api.finding import caller_of
@@ -20,7 +22,6 @@ from scheduling.api.shapes import Shape
 from scheduling.api.views import View, body_of
 from scheduling.definitions.durations import duration_text
 from scheduling.definitions.strict import StrictSerializer, did_you_mean, parse
-from scheduling.tasks.pipeline_field import PipelineField
 
 
 class ToolShape(Shape):
@@ -48,28 +49,11 @@ class ToolPage(Shape):
     prev = serializers.CharField(allow_null=True)
 
 
-class DocumentProblem(Shape):
-    """One thing that is wrong with a document."""
-
-    pointer = serializers.CharField(allow_blank=True)
-    code = serializers.CharField()
-    detail = serializers.CharField()
-    hint = serializers.CharField(allow_null=True)
-    severity = serializers.ChoiceField(choices=["error", "warning"])
-
-
 class VerdictShape(Shape):
     """Whether a document could be stored, and everything that is wrong with it."""
 
     valid = serializers.BooleanField()
     problems = DocumentProblem(many=True)
-
-
-class AnyDocument(PipelineField):
-    """A document that is judged, not refused: what is wrong with it is the answer."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        return data
 
 
 class DocumentToJudge(StrictSerializer):
@@ -179,6 +163,7 @@ def _unreadable(error: ValueError) -> dict[str, Any]:
 
 urlpatterns = [
     *secrets_api.urlpatterns,
+    *simulation_api.urlpatterns,
     path("tools", ToolList.as_view(), name="tools"),
     path("tools/<path:name>", ToolView.as_view(), name="tool"),
     path("pipelines/validate", ValidateView.as_view(), name="pipeline-validate"),

@@ -35,6 +35,7 @@ class SchedulingError(Exception):
 
     code: ClassVar[str] = "refused"
     status: ClassVar[int] = 400
+    retry_after: ClassVar[int | None] = None  # seconds after which the same may well succeed
 
     def __init__(
         self, detail: str = "", *, pointer: str = "", hint: str | None = None, problems: Sequence[Problem] = ()

@@ -70,6 +70,7 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
     headers: dict[str, str] = {}
     if isinstance(error, SchedulingError):
         body = _of_refusal(error, request)
+        headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
     elif isinstance(error, Http404 | ObjectDoesNotExist):
         body = document(404, "not_found", "There is no such object here.", request=request)
     elif isinstance(error, PermissionDenied):

@@ -10,9 +10,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from pipelines.document import DocumentInvalid
 from pipelines.document.moments import read_instant
 from pipelines.errors import ErrorClass, PipelineError
-from pipelines.expressions.durations import parse_timedelta
 from pipelines.management.inputs import UNUSABLE, read_document, read_duration, read_object
-from pipelines.management.lines import LineRefused, answer_lines, read_lines, refuse_unknown
+from pipelines.management.limits import limit_process
+from pipelines.management.lines import LineRefused, answer_lines, read_lines
+from pipelines.management.simulation_lines import FIELDS, answer, invalid_answer
 from pipelines.simulation import ended_as_wanted, simulate
 from pipelines.tools.registry import catalog
 
@@ -37,10 +38,13 @@ class Command(BaseCommand):
         parser.add_argument(
             "--jsonl",
             action="store_true",
-            help="answer each line of standard input, an object with document, params, event, cancel_at, now, expressions",
+            help="answer each line of standard input, an object of " + ", ".join(FIELDS),
         )
+        parser.add_argument("--seconds", type=int, help="end this process after so many seconds")
+        parser.add_argument("--memory", type=int, help="MiB of address space that this process may map")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        limit_process(seconds=options["seconds"], mebibytes=options["memory"])
         if options["jsonl"]:
             for line in answer_lines(read_lines(sys.stdin.buffer), self._answer):
                 self.stdout.write(line)
@@ -69,33 +73,6 @@ class Command(BaseCommand):
             return _internal(error)
 
 
-def answer(given: dict[str, Any]) -> dict[str, Any]:
-    """The answer to one line."""
-    refuse_unknown(given, known=("document", "params", "event", "cancel_at", "now", "expressions"))
-    params, event, cancel_at = given.get("params"), given.get("event"), given.get("cancel_at")
-    if not isinstance(params, dict | None) or not isinstance(event, dict | None):
-        raise LineRefused('"params" and "event" are objects')
-    try:
-        cancelled = None if cancel_at is None else parse_timedelta(str(cancel_at))
-    except (ValueError, OverflowError) as error:
-        raise LineRefused(f'"cancel_at": {error}') from error
-    expressions = given.get("expressions", False)
-    if not isinstance(expressions, bool):
-        raise LineRefused('"expressions" is true or false')
-    try:
-        return simulate(
-            given.get("document"),
-            params=params,
-            event=event,
-            cancel_at=cancelled,
-            catalog=catalog(),
-            now=_instant_of_line(given.get("now")),
-            expressions=expressions,
-        )
-    except DocumentInvalid as error:
-        return _invalid(error)
-
-
 def _simulate_file(options: dict[str, Any]) -> dict[str, Any]:
     params = read_object(options["params"], "--params")
     event = read_object(options["event"], "--event")
@@ -113,7 +90,7 @@ def _simulate_file(options: dict[str, Any]) -> dict[str, Any]:
             expressions=options["expressions"],
         )
     except DocumentInvalid as error:
-        return _invalid(error)
+        return invalid_answer(error)
 
 
 def _instant(text: str | None) -> datetime | None:
@@ -123,27 +100,9 @@ def _instant(text: str | None) -> datetime | None:
         raise CommandError(f"--now: {error}", returncode=UNUSABLE) from error
 
 
-def _instant_of_line(value: Any) -> datetime | None:
-    try:
-        return None if value is None else read_instant(value)
-    except ValueError as error:
-        raise LineRefused(f'"now": {error}') from error
-
-
 def _internal(error: Exception) -> dict[str, Any]:
     told = PipelineError("internal_error", ErrorClass.INTERNAL, f"{type(error).__name__}: {error}")
     return {"state": "failed", "outputs": {}, "error": told.as_dict(), "steps": [], "asserts": []}
-
-
-def _invalid(error: DocumentInvalid) -> dict[str, Any]:
-    """A problem document (RFC 9457) with the state that the lines of `--jsonl` carry."""
-    return {
-        "state": "invalid",
-        "title": "The document is invalid",
-        "status": 422,
-        "code": "document_invalid",
-        "problems": [problem.as_dict() for problem in error.problems],
-    }
 
 
 def _lines(answered: dict[str, Any]) -> list[str]:

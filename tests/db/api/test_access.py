@@ -25,6 +25,8 @@ READING_POSTS = {
     "/api/v1/schedules/preview",
     "/api/v1/schedules/{schedule_id}/backfills/preview",
     "/api/v1/pipelines/validate",
+    "/api/v1/pipelines/simulate",
+    "/api/v1/tasks/{task_id}/simulate",
 }
 # Repeating it does no harm, and a key would hold a transaction open while another server is asked.
 ASKING_POSTS = {"/api/v1/tool-servers/{server_id}/refresh"}

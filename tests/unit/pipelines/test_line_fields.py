@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipelines.management.commands import evaluate, simulate
+from pipelines.management import simulation_lines
+from pipelines.management.commands import evaluate
 from pipelines.management.lines import LineRefused
 
 
@@ -10,7 +11,7 @@ from pipelines.management.lines import LineRefused
     ("answer", "line", "meant"),
     [
         (evaluate.answer, {"expression": "a", "stict": True}, "strict"),
-        (simulate.answer, {"document": {}, "parms": {}}, "params"),
+        (simulation_lines.answer, {"document": {}, "parms": {}}, "params"),
     ],
 )
 def test_a_misspelled_field_is_refused(answer, line, meant):
