@@ -163,7 +163,7 @@ def test_a_line_that_breaks_something_inside_is_answered_and_so_are_the_others(c
             raise ZeroDivisionError("of ours")
         return {"state": "succeeded"}
 
-    monkeypatch.setattr("pipelines.management.commands.simulate.simulate", simulate)
+    monkeypatch.setattr("pipelines.management.simulation_lines.simulate", simulate)
 
     out, status = call("simulate", "--jsonl", stdin='{}\n{"document": {}}\n')
 
