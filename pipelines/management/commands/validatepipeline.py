@@ -1,4 +1,4 @@
-"""Check a document; needs no database."""
+"""Check a document; needs no database, and so cannot look for its secrets."""
 
 import sys
 from collections.abc import Sequence
@@ -6,7 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from pipelines.document import DocumentInvalid, Problem, Severity, has_errors, validate
+from pipelines.document import DocumentInvalid, Problem, Severity, compile_document, has_errors, validate
+from pipelines.document.nodes import ToolBody, walk
 from pipelines.management.inputs import UNUSABLE, read_document
 from pipelines.tools.registry import catalog
 
@@ -19,19 +20,28 @@ class Command(BaseCommand):
         parser.add_argument("file")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        problems = _problems(options["file"])
+        document: Any = None
+        problems: Sequence[Problem]
+        try:
+            document = read_document(options["file"])
+            problems = validate(document, catalog=catalog(), accepts_fixtures=True)
+        except DocumentInvalid as error:
+            problems = error.problems
         for problem in problems:
             self.stdout.write(_line(problem))
         if has_errors(problems):
             sys.exit(UNUSABLE)
         self.stdout.write("The document is valid.")
+        if secrets := _secrets(document):
+            self.stdout.write(f"Secrets are checked when it is saved: {', '.join(secrets)}.")
 
 
-def _problems(path: str) -> Sequence[Problem]:
-    try:
-        return validate(read_document(path), catalog=catalog(), accepts_fixtures=True)
-    except DocumentInvalid as error:
-        return error.problems
+def _secrets(document: Any) -> list[str]:
+    """The secrets that a valid document names, in order. Whether they exist, only the database knows."""
+    pipeline = compile_document(document, catalog=catalog(), accepts_fixtures=True)
+    sections = (pipeline.steps, pipeline.on_error, pipeline.last)
+    calls = (step.body for steps in sections for step in walk(steps) if isinstance(step.body, ToolBody))
+    return sorted({name for call in calls for name in call.given.secrets})
 
 
 def _line(problem: Problem) -> str:

@@ -191,6 +191,15 @@ def test_validatepipeline_prints_each_problem_with_its_place(call, write):
     assert call("validatepipeline", "/nowhere/at/all")[1] == 2
 
 
+def test_validatepipeline_names_the_secrets_that_it_cannot_look_for(call, write):
+    step = {"uses": "http.request", "with": {"url": "https://example.com", "headers": {"a": "${secrets.zz}"}}}
+    document = {"version": 1, "steps": [step], "finally": [{**step, "with": {"url": "https://${secrets.aa}"}}]}
+
+    out, status = call("validatepipeline", write(json.dumps(document)))
+
+    assert (out, status) == ("The document is valid.\nSecrets are checked when it is saved: aa, zz.\n", 0)
+
+
 @pytest.fixture
 def no_servers(monkeypatch):
     """A port whose catalog is that of the host alone: no tool server is looked for."""
