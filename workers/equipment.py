@@ -74,6 +74,7 @@ class TrackedInvoker:
             agent_id=str(self._run.agent_id),
             lease_epoch=self._run.lease_epoch,
             now=self._run.started_at,
+            simulated=bool(self._run.simulated),
             on_abandoned=self._note_abandoned,
         )
 

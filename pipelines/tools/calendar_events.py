@@ -127,7 +127,7 @@ def list_events(
 
     zone = _zone(timezone)
     first, last = _span(start, end, zone)
-    content = read_source(source, seconds=context.time_left.total_seconds())
+    content = read_source(source, seconds=context.time_left.total_seconds(), offline=context.simulated)
     items, is_cut = expand(content, first, last, zone=zone, limit=limit)
     return {"items": items, "count": len(items), "truncated": is_cut}
 

@@ -16,9 +16,12 @@ MAX_BYTES = 5 * 1024 * 1024
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
-def read_source(source: str, *, seconds: float) -> bytes:
-    """The bytes of a calendar, at most 5 MB. Raises PipelineError; a URL may take `seconds` in all."""
+def read_source(source: str, *, seconds: float, offline: bool = False) -> bytes:
+    """The bytes of a calendar, at most 5 MB. Raises PipelineError, also for a URL where this is to be `offline`; a URL
+    may take `seconds` in all."""
     if _SCHEME.match(source):
+        if offline:
+            raise _refused("offline", "a simulated run reads no URL, only files; give the step a fixture")
         return asyncio.run(_fetch(source, seconds))
     return _read_file(source)
 

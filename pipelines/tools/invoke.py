@@ -42,10 +42,12 @@ class ToolInvoker:
         now: datetime,
         agent_id: str | None = None,
         lease_epoch: int | None = None,
+        simulated: bool = False,
         on_abandoned: Callable[[ToolCall], None] = lambda _call: None,
     ) -> None:
-        """`now` is the run's fixed instant, aware UTC. `isolation` is shared by all runs of the worker. `on_abandoned`
-        is told of each call whose tool goes on although it was canceled, see Note [Abandoned]."""
+        """`now` is the run's fixed instant, aware UTC. `isolation` is shared by all runs of the worker.
+        `simulated`: the run is, and these are its pure tools with `simulate: real`. `on_abandoned` is told of each call
+        whose tool goes on although it was canceled, see Note [Abandoned]."""
         self._catalog = catalog
         self._isolation = isolation
         self._run_id = run_id
@@ -53,6 +55,7 @@ class ToolInvoker:
         self._agent_id = agent_id
         self._lease_epoch = lease_epoch
         self._now = now
+        self._simulated = simulated
         self._on_abandoned = on_abandoned
 
     async def __call__(self, call: ToolCall) -> Any:
@@ -112,6 +115,7 @@ class ToolInvoker:
             agent_id=self._agent_id,
             lease_epoch=self._lease_epoch,
             hosts=call.hosts,
+            simulated=self._simulated,
         )
 
 

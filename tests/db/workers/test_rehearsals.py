@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from scheduling.models import DueWork, Run
+from tests.db.workers.test_event_publish import go_on
 from tests.db.workers.test_execution import Tools, refusing, run_once
 from tests.factories import StepRunFactory
 from tests.invariants import broken_invariants
@@ -54,6 +55,17 @@ def test_hours_pass_at_once_and_the_journal_shows_them():
     assert timedelta(hours=1) <= at["tell"] - at["paid"] < timedelta(hours=1, minutes=1)
     assert not Wait.objects.exists()
     assert broken_invariants() == {}
+
+
+def test_a_pure_tool_that_runs_for_real_reads_no_url():
+    given = {"source": "https://127.0.0.1:9/a.ics", "start": "2025-06-02", "end": "2025-06-03"}
+    step = {"id": "day", "uses": "calendar.list_events", "with": given, "simulate": "real"}
+    work = due_work({"version": 1, "steps": [step]})
+    Run.objects.filter(pk=work.pk).update(simulated=True)
+
+    go_on()
+
+    assert run_of(work).error["code"] == "offline"
 
 
 def test_of_branches_that_wait_the_one_that_would_be_first_wins():

@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.engine.ports import ToolCall
 from pipelines.errors import ErrorClass, PipelineError
+from pipelines.simulation import simulate
 from pipelines.tools.calendar_events import OUTPUT_SCHEMA
 from pipelines.tools.invoke import ToolInvoker
 from pipelines.tools.isolation import Isolation
@@ -29,12 +30,14 @@ def folder(settings, tmp_path):
     return folder
 
 
-def list_events(*, seconds: float = 20, **given):
+def list_events(*, seconds: float = 20, simulated: bool = False, **given):
     async def once():
         async with Isolation(size=1) as isolation:
             spec = catalog().get("calendar.list_events")
             assert spec is not None
-            invoker = ToolInvoker(catalog(), isolation, run_id="r", task_id="t", now=datetime.now(UTC))
+            invoker = ToolInvoker(
+                catalog(), isolation, run_id="r", task_id="t", now=datetime.now(UTC), simulated=simulated
+            )
             return await invoker(
                 ToolCall(spec=spec, input=SPAN | given, path="e", attempt=1, timeout=timedelta(seconds=seconds))
             )
@@ -101,6 +104,21 @@ def test_nothing_outside_the_folder_is_read(folder, source):
 @pytest.mark.parametrize("source", ["file:///etc/passwd", "ftp://example.org/a.ics"])
 def test_no_other_scheme_is_taken(folder, source):
     assert failure(source=source).code == "bad_argument"
+
+
+@pytest.mark.parametrize("source", ["https://127.0.0.1:9/day.ics", "webcal://example.org/day.ics"])
+def test_in_a_simulated_run_no_url_is_read_and_a_file_is(folder, source):
+    (folder / "day.ics").write_bytes(DAY)
+    step = {"id": "day", "uses": "calendar.list_events", "with": SPAN | {"source": source}, "simulate": "real"}
+    local = {**step, "with": SPAN | {"source": "day.ics"}}
+
+    by_worker = failure(source=source, simulated=True)
+    by_command = simulate({"version": 1, "steps": [step]}, catalog=catalog())["error"]
+    of_file = simulate({"version": 1, "steps": [local]}, catalog=catalog())
+
+    assert (by_worker.code, by_command["code"]) == ("offline", "offline")
+    assert list_events(source="day.ics", simulated=True)["count"] == 2
+    assert of_file["steps"][0]["output"]["count"] == 2
 
 
 def test_a_named_pipe_is_refused_without_waiting_for_a_writer(folder):
