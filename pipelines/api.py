@@ -59,6 +59,7 @@ class VerdictShape(Shape):
 class DocumentToJudge(StrictSerializer):
     """A pipeline document, as an object or as YAML or JSON text."""
 
+    unkept = frozenset({"document"})
     document = AnyDocument()
 
 

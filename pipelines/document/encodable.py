@@ -27,10 +27,11 @@ _STRICT = (
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Where a value is no portable JSON, and why."""
+    """Where a value is no portable JSON, and why. `code` is the one that the API has for the same thing elsewhere."""
 
     path: Path
     reason: str
+    code: str = "unusable_value"
 
 
 class NotEncodable(ValueError):  # a statement about the value
@@ -59,41 +60,43 @@ def faults(value: Any, *, max_depth: int = 250) -> Iterator[Fault]:
     pending: list[tuple[Any, Path]] = [(value, ())]
     while pending:
         current, path = pending.pop()
-        reason = _fault_of(current)
-        if reason is None and len(path) > max_depth:
-            reason = f"nests more than {max_depth} levels deep"
-        if reason is not None:
-            yield Fault(path, reason)
+        fault = _fault_of(current, path)
+        if fault is None and len(path) > max_depth:
+            fault = Fault(path, f"nests more than {max_depth} levels deep")
+        if fault is not None:
+            yield fault
         elif isinstance(current, dict):
             pending.extend((item, (*path, key)) for key, item in reversed(current.items()))
-            yield from (Fault((*path, str(key)), problem) for key in current if (problem := _key_fault(key)))
+            yield from (found for key in current if (found := _key_fault(key, path)) is not None)
         elif isinstance(current, list | tuple):
             pending.extend((item, (*path, index)) for index, item in reversed(list(enumerate(current))))
 
 
-def _fault_of(value: Any) -> str | None:
+def _fault_of(value: Any, path: Path) -> Fault | None:
     if isinstance(value, str):
-        return _text_fault(value)
+        return _text_fault(value, path)
     if value is None or isinstance(value, bool | dict | list | tuple):
         return None
     if isinstance(value, int):
-        return (
-            f"{value} is past 2^53, where JSON readers differ; write it as text" if abs(value) > MAX_INTEGER else None
-        )
+        if abs(value) <= MAX_INTEGER:
+            return None
+        reason = f"{value} is past 2^53, where JSON readers differ; write it as text"
+        return Fault(path, reason, "integer_too_large")
     if isinstance(value, float):
-        return None if math.isfinite(value) else f"{value} is no JSON number"
-    return f"a {type(value).__name__} is no JSON value"
+        return None if math.isfinite(value) else Fault(path, f"{value} is no JSON number")
+    return Fault(path, f"a {type(value).__name__} is no JSON value")
 
 
-def _text_fault(text: str) -> str | None:
+def _text_fault(text: str, path: Path) -> Fault | None:
     if "\0" in text:
-        return "a text may not contain NUL (U+0000)"
+        return Fault(path, "a text may not contain NUL (U+0000)", "nul_character")
     try:
         text.encode()
     except UnicodeEncodeError:
-        return "a text may not contain half of a surrogate pair"
+        return Fault(path, "a text may not contain half of a surrogate pair", "lone_surrogate")
     return None
 
 
-def _key_fault(key: Any) -> str | None:
-    return _text_fault(key) if isinstance(key, str) else f"the key {key!r} is no text"
+def _key_fault(key: Any, path: Path) -> Fault | None:
+    place = (*path, str(key))
+    return _text_fault(key, place) if isinstance(key, str) else Fault(place, f"the key {key!r} is no text")

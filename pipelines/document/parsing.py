@@ -19,6 +19,8 @@ def parse(source: str | bytes) -> Any:
     One document, at most 1 MB and 64 levels deep, no duplicate keys, no tags, aliases counted.
     """
     text = _text(source)
+    if "\0" in text:
+        raise _invalid("nul_character", "a text may not contain NUL (U+0000)")
     value = _read(text)
     refuse_unusable(value)
     return value
@@ -27,7 +29,7 @@ def parse(source: str | bytes) -> Any:
 def refuse_unusable(value: Any) -> None:
     """Raises DocumentInvalid where the value is no portable JSON or nests too deep."""
     problems = [
-        Problem(pointer=pointer_to("", *fault.path), code="unusable_value", detail=fault.reason)
+        Problem(pointer=pointer_to("", *fault.path), code=fault.code, detail=fault.reason)
         for fault in islice(faults(value, max_depth=limits.MAX_DEPTH), _MAX_FAULTS)
     ]
     if problems:
@@ -81,7 +83,9 @@ def _refuse_constant(name: str) -> Any:
 
 def _integer(digits: str) -> int:
     if len(digits) > 20:
-        raise _invalid("unusable_value", f"{digits[:20]}... is past 2^53, where JSON readers differ; write it as text")
+        raise _invalid(
+            "integer_too_large", f"{digits[:20]}... is past 2^53, where JSON readers differ; write it as text"
+        )
     return int(digits)
 
 

@@ -49,10 +49,12 @@ def did_you_mean(word: object, known: Iterable[str]) -> str | None:
 class StrictSerializer(serializers.Serializer[Any]):
     """A serializer that takes an object with known members only. `elsewhere` tells where a foreign member belongs.
 
-    One that `is_whole` is given whole or not at all, even where a change may leave other members out.
+    One that `is_whole` is given whole or not at all, even where a change may leave other members out. What is in
+    `unkept` members is not stored: `parse` leaves it to their fields whether it could be.
     """
 
     elsewhere: Mapping[str, str] = {}
+    unkept: frozenset[str] = frozenset()
     is_whole = False
 
     default_error_messages = {"invalid": "This must be an object."}
@@ -91,7 +93,10 @@ def parse(kind: type[StrictSerializer], given: Any, *, partial: bool = False, **
     With `partial` members may be missing, and then they are missing in the answer too. `context` is what the fields
     of this kind ask for.
     """
-    unstorable = problems_of(given)
+    kept = given
+    if kind.unkept and isinstance(given, Mapping):
+        kept = {name: value for name, value in given.items() if name not in kind.unkept}
+    unstorable = problems_of(kept)
     if unstorable:
         raise NotValid.because(unstorable)
     serializer = kind(data=given, partial=partial, context=context)

@@ -83,6 +83,12 @@ def _resolved(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
+def names_the_nul(answer: Any) -> bool:
+    """A verdict on a document, which stores nothing, refuses in its own way."""
+    verdict = answer.json()
+    return verdict.get("valid") is False and "nul_character" in {each["code"] for each in verdict["problems"]}
+
+
 class Walk:
     def __init__(self, api: Gateway) -> None:
         self._api = api
@@ -96,7 +102,7 @@ class Walk:
             answer = self._api.call(method.upper(), path, body)
             if answer.status_code >= 500:
                 self.wrong.append(f"{method} {path[:120]} {what}: {answer.status_code}")
-            elif ("%00" in path or "\\x00" in what) and answer.status_code < 400:
+            elif ("%00" in path or "\\x00" in what) and answer.status_code < 400 and not names_the_nul(answer):
                 self.wrong.append(f"{method} {path[:120]} {what}: {answer.status_code}, a NUL was taken")
         assert AuditEntry.objects.count() == entries
 

@@ -186,6 +186,28 @@ def test_a_pipeline_is_judged_without_being_stored(api):
     assert api.get("pipelines/schema").json()["title"].startswith("Ordinaut pipeline")
 
 
+@pytest.mark.parametrize(
+    ("value", "code"), [("a\x00b", "nul_character"), (2**53 + 1, "integer_too_large"), ({"a\x00": 1}, "nul_character")]
+)
+def test_a_pipeline_with_what_cannot_be_kept_is_judged_by_the_codes_with_which_it_is_refused(api, value, code):
+    document = {"version": 1, "steps": [{"set": {"a": value}}]}
+
+    answer = api.post("pipelines/validate", {"document": document})
+    refused = api.post("tasks", {"key": "k", "title": "t", "pipeline": document})
+
+    assert answer.status_code == 200
+    verdict = answer.json()
+    assert (verdict["valid"], [problem["code"] for problem in verdict["problems"]]) == (False, [code])
+    assert verdict["problems"][0]["pointer"].startswith("/steps/0/set/a")
+    assert [problem["code"] for problem in assert_problem(refused, 422, "not_valid")["errors"]] == [code]
+
+
+def test_what_stands_beside_a_document_is_refused_as_everywhere(api):
+    answer = api.post("pipelines/validate", {"document": NOTE, "note": "\x00"})
+
+    assert [problem["code"] for problem in assert_problem(answer, 422, "not_valid")["errors"]] == ["nul_character"]
+
+
 def test_workers_and_queues_are_shown(api, task):
     worker = WorkerFactory()
     WorkerFactory(state="stopped")
