@@ -63,7 +63,8 @@ def handed_on(printed):
     command = shlex.split(printed.splitlines()[-1].partition("again by: ")[2])
     assert command[:2] == ["make", "torture"]
     ran = subprocess.run(
-        ["make", "-f", "-", "torture", *command[2:]],
+        # Inside of `make test` it would say where it is.
+        ["make", "--no-print-directory", "-f", "-", "torture", *command[2:]],
         input="torture:\n\t@printf '%s\\n' $(ARGS)\n",
         capture_output=True,
         text=True,
