@@ -12,6 +12,7 @@ from pipelines.engine.values import portable
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.expressions import SECRETS, CompiledValue, Expression, ExpressionError
 from pipelines.secrets.forms import folded, host_of
+from pipelines.secrets.recognition import why_unrecognisable
 from pipelines.secrets.redaction import Redaction
 
 
@@ -36,16 +37,17 @@ class OpenedInput:
 def open_input(
     body: ToolBody, names: Mapping[str, Any], secrets: Mapping[str, OpenedSecret], pointer: str
 ) -> OpenedInput:
-    """What the tool is given, checked. Raises PipelineError, in words that tell nothing of the values."""
+    """What the tool is given, checked. Raises PipelineError, in words that tell nothing of the values: also
+    `secret_not_text` and `secret_too_short` where it would not be found in what the tool says."""
     values = {name: secret.value for name, secret in secrets.items()}
     context = {**names, SECRETS: values}
     try:
         given = portable(body.given.render(context), what="the input", pointer=pointer)
-        derived = list(_derived(body.given, context))
     except ExpressionError as error:
         raise _hidden(error.code, pointer_to(pointer, *error.path), ErrorClass.EXPRESSION) from None
     except PipelineError as error:
         raise _hidden(error.code, error.pointer or pointer, error.error_class) from None
+    derived = list(_derived(body.given, context, pointer))
     breach = next(body.input_schema.breaches(given), None)
     if breach is not None:
         raise _hidden("bad_argument", pointer_to(pointer, *breach.path), ErrorClass.VALIDATION)
@@ -53,10 +55,12 @@ def open_input(
     return OpenedInput(given, Redaction(values, derived), frozenset.intersection(*limited) if limited else None)
 
 
-def _derived(given: CompiledValue, context: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The texts that expressions have made of secrets, each with the names of these, and hosts that contain one."""
-    for template in given.templates.values():
-        made = [text for expression in template.expressions for text in _made(expression, context)]
+def _derived(given: CompiledValue, context: Mapping[str, Any], pointer: str) -> Iterator[tuple[str, str]]:
+    """The texts that expressions have made of secrets, each with the names of these, and hosts that contain one. Raises
+    PipelineError for what is no text that can be recognised. All of it has been evaluated before, so none fails."""
+    for path, template in given.templates.items():
+        place = pointer_to(pointer, *path)
+        made = [_made(expression, context, place) for expression in template.expressions if expression.secrets]
         if made:
             label = ", ".join(sorted(template.secrets))
             yield from ((label, text) for text in made)
@@ -65,8 +69,12 @@ def _derived(given: CompiledValue, context: Mapping[str, Any]) -> Iterator[tuple
             yield from ((label, host) for host in _hosts([*whole, *made], [*values, *made]))
 
 
-def _made(expression: Expression, context: Mapping[str, Any]) -> Iterator[str]:
-    return _texts(expression.evaluate(context)) if expression.secrets else iter(())
+def _made(expression: Expression, context: Mapping[str, Any], pointer: str) -> str:
+    value = expression.evaluate(context)
+    why = why_unrecognisable(value)
+    if why is not None:
+        raise PipelineError(why.code, ErrorClass.EXPRESSION, f"{why.detail} ({why.hint})", pointer=pointer)
+    return str(value)
 
 
 def _hosts(addresses: list[str], hidden: list[str]) -> Iterator[str]:
@@ -76,17 +84,6 @@ def _hosts(addresses: list[str], hidden: list[str]) -> Iterator[str]:
         host = folded(host_of(address))
         if host != folded(address) and not host.isascii() and any(folded(text) in host for text in hidden):
             yield host
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _texts(item)
 
 
 def _hidden(code: str, pointer: str, error_class: ErrorClass) -> PipelineError:

@@ -10,6 +10,7 @@ from pipelines.expressions.errors import ExpressionError
 from pipelines.expressions.interpreter import RELAXED, STRICT
 from pipelines.expressions.metering import Meter, measure
 from pipelines.expressions.parsing import parse
+from pipelines.expressions.results import longest_text
 from pipelines.expressions.values import is_true
 from pipelines.expressions.watching import watch, watcher
 
@@ -17,7 +18,7 @@ from pipelines.expressions.watching import watch, watcher
 class Expression:
     """An expression that parses and whose functions exist; evaluating it is pure and bounded. Immutable."""
 
-    __slots__ = ("_builds", "_evaluator", "references", "text")
+    __slots__ = ("_builds", "_evaluator", "longest_text", "references", "text")
 
     def __init__(self, text: str, *, strict: bool) -> None:
         tree = parse(text, strict=strict)
@@ -25,6 +26,8 @@ class Expression:
         self.references: frozenset[Reference] = references(tree)
         self._builds = builds_values(tree)
         self._evaluator = (STRICT if strict else RELAXED).build(tree)
+        # Characters; see `results.longest_text`.
+        self.longest_text = longest_text(tree)
 
     @property
     def secrets(self) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
     vault       encrypts and decrypts with keys from outside the database
     forms       in which a value may come back: encodings, other case, names of hosts
+    recognition which values that were made of one a tool may be given
     redaction   takes values out of whatever a tool gives back, says or logs
     operations  set, limit, delete and re-encrypt, each with an audit entry
     selectors   which secrets there are, without their values

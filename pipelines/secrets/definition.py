@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from pipelines.secrets.forms import SHORTEST
 from scheduling.definitions.fields import Text
-from scheduling.definitions.strict import StrictSerializer
+from scheduling.definitions.strict import StrictSerializer, refusal
 
 LONGEST = 16_384
 _HOST = r"^(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*\Z"
@@ -58,6 +58,12 @@ class SecretDefinition(StrictSerializer):
         default=list,
         help_text="The only hosts that http.request may send it to. Empty: any.",
     )
+
+    def validate_value(self, value: str) -> str:
+        """Blanks around it do not count: they get lost on the way, in a header for example."""
+        if len(value.strip()) < SHORTEST:
+            raise refusal("min_length", f"At least {SHORTEST} characters are needed, without the blanks around them.")
+        return value
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         for name in ("tools", "hosts"):

@@ -42,7 +42,8 @@ def _written(value: str) -> Iterator[str]:
     """As texts, also of what other case mappings and normalisation make of it: they change more than the case where a
     character becomes two (`ß`, `ﬁ`), and an address is normalised before it is used. Blanks around it get lost, and the
     dot at the end of a host."""
-    made = {value, value.strip().rstrip("."), value.upper(), value.casefold(), unicodedata.normalize("NFKC", value)}
+    bare = value.strip()
+    made = {value, bare, bare.rstrip("."), value.upper(), value.casefold(), unicodedata.normalize("NFKC", value)}
     for text in made:
         yield from (
             text,

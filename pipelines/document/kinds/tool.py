@@ -4,10 +4,12 @@ from collections.abc import Iterator
 
 from pipelines.document.kinds.base import StepKind, WrittenStep
 from pipelines.document.nodes import ToolBody
+from pipelines.document.problems import pointer_to
 from pipelines.document.schemas import Breach, Schema, SchemaRefused, compile_schema
 from pipelines.document.shape import problem_of
 from pipelines.expressions import CompiledValue, compile_value
 from pipelines.expressions.suggestion import did_you_mean
+from pipelines.secrets.recognition import why_never_recognisable
 from pipelines.secrets.redaction import shown
 from pipelines.tools.base import SideEffect, ToolSpec
 
@@ -33,6 +35,7 @@ def _compile(step: WrittenStep) -> ToolBody | None:
     spec = _find(step)
     names = step.names if spec is None else step.names.of_input(spec)
     given = step.value("with", names=names) if step.has("with") else _NOTHING_GIVEN
+    _check_secrets(step, given)
     if spec is None:
         return None
     if step.source.get("simulate") == "real" and (spec.side_effect is not SideEffect.PURE or not spec.is_installed):
@@ -47,6 +50,15 @@ def _compile(step: WrittenStep) -> ToolBody | None:
     return ToolBody(
         spec=spec, given=given, shown=given.masked(_mask), input_schema=schemas[0], output_schema=schemas[1]
     )
+
+
+def _check_secrets(step: WrittenStep, given: CompiledValue) -> None:
+    """Refuse expressions that can only give what says something of a secret and is not found again."""
+    for path, template in given.templates.items():
+        for expression in template.expressions:
+            why = why_never_recognisable(expression) if expression.secrets else None
+            if why is not None:
+                step.compilation.refuse(pointer_to(step.place("with"), *path), why.code, why.detail, hint=why.hint)
 
 
 def _mask(names: frozenset[str]) -> str:

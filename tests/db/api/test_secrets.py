@@ -88,6 +88,7 @@ def test_agents_see_their_own_alone_even_under_the_same_name(owner: Agent):
     [
         ("token", {}, "/value"),
         ("token", {"value": "short"}, "/value"),
+        ("token", {"value": "  short  "}, "/value"),
         ("token", {"value": 12345678}, "/value"),
         ("token", {"value": VALUE, "tools": []}, "/tools"),
         ("token", {"value": VALUE, "tools": ["log.write"]}, "/tools/0"),

@@ -19,12 +19,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ordinaut_project.logging import logging_settings
+from pipelines.document import validate
+from pipelines.document.problems import Severity
 from pipelines.engine.ports import Failed, Succeeded
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.secrets.forms import SHORTEST, folded
+from pipelines.secrets.recognition import why_unrecognisable
 from pipelines.secrets.redaction import Redaction, redact_log
 from pipelines.secrets.vault import NoKey, Sealed, Vault, VaultError, new_key, read_key
-from tests.unit.pipelines.world import World, document
+from tests.unit.pipelines.world import CATALOG, World, document
 
 VALUE = 's3cr3t/Wert+ä "quoted" <tag> 0123'
 NAME = "weather"
@@ -94,6 +97,72 @@ def test_what_expressions_make_of_a_secret_is_in_the_call_alone_even_if_the_tool
     assert "[secret weather]" in left
     for piece in (sent, VALUE):
         assert piece not in left
+
+
+# What it is said at run time, and whether the text of the expression tells it at save.
+UNRECOGNISABLE = [
+    ("${substring(secrets.weather, 0, 7)}", "secret_too_short", True),
+    ("Bearer ${substring(secrets.weather, -7)} and more", "secret_too_short", True),
+    ("${substring(secrets.weather, 0, length(params.seven))}", "secret_too_short", False),
+    ("${regex_extract(secrets.weather, '^...')}", "secret_too_short", False),
+    ("${trim(pad(substring(secrets.weather, 0, 3), 20))}", "secret_too_short", False),
+    ("${pad(substring(secrets.weather, 0, 3), 20)}", "secret_too_short", False),
+    ("${if_else(starts_with(secrets.weather, 's'), 'YES', 'NO')}", "secret_too_short", True),
+    ("${if_else(starts_with(secrets.weather, 's'), 'YES', params.long)}", "secret_too_short", False),
+    ("${secrets.weather && 'set'}", "secret_too_short", True),
+    ("${starts_with(secrets.weather, 's')}", "secret_not_text", True),
+    ("${secrets.weather == 'a'}", "secret_not_text", True),
+    ("it is ${!(secrets.weather)}", "secret_not_text", True),
+    ("${length(secrets.weather)}", "secret_not_text", True),
+    ("${[secrets.weather, substring(secrets.weather, 0, 7)]}", "secret_not_text", True),
+    ("${{a: secrets.weather}}", "secret_not_text", True),
+    ("${split(secrets.weather, '/')}", "secret_not_text", True),
+    ("${split(secrets.weather, '/')[0]}", "secret_too_short", False),
+    ("${default(secrets.weather.a, null)}", "secret_not_text", False),
+    ("${secrets.weather | length(@)}", "secret_not_text", True),
+]
+PARAMS = {"seven": "1234567", "long": "a text that is long enough"}
+
+
+@pytest.mark.parametrize(("written", "code", "is_known"), UNRECOGNISABLE)
+def test_what_could_not_be_recognised_is_refused_before_the_tool_is_called(written: str, code: str, is_known: bool):
+    pipeline = document({"id": "call", "uses": "sealing", "with": {"inside": [written]}}, params=PARAMS)
+
+    found = [problem for problem in validate(pipeline, catalog=CATALOG) if problem.severity is Severity.ERROR]
+
+    assert [(problem.code, problem.pointer) for problem in found] == (
+        [(code, "/steps/0/with/inside/0")] if is_known else []
+    )
+    if is_known:
+        assert found[0].hint
+        return
+    made = world()
+    outcome = asyncio.run(made.finish(pipeline))
+    assert isinstance(outcome, Failed)
+    assert (outcome.error.code, outcome.error.pointer) == (code, "/steps/0/with/inside/0")
+    assert outcome.error.error_class is ErrorClass.EXPRESSION
+    assert made.calls == []
+    assert VALUE[:3] not in everything(made, outcome)
+
+
+@given(st.one_of(st.none(), st.booleans(), st.integers(), st.text(), st.lists(st.text(min_size=SHORTEST))))
+def test_what_may_be_given_to_a_tool_is_always_found_again(value: Any):
+    if why_unrecognisable(value) is None:
+        assert Redaction({NAME: value}).text(value.strip()) == "[secret weather]"
+
+
+def test_pieces_cannot_be_put_together_in_the_outputs():
+    pieces = [(0, 9), (9, 18), (18, 27), (27, 36)]
+    steps = [
+        {"id": f"a{n}", "uses": "sealing", "with": {"a": f"${{substring(secrets.weather, {begin}, {end})}}"}}
+        for n, (begin, end) in enumerate(pieces)
+    ]
+    made = world(lambda call: {"echo": call.input["a"]}, value="0123456789abcdefghijklmnopqrstuvwxyz")
+
+    outcome = finish(made, *steps, outputs={"s": "${join('', [steps.a0.echo, steps.a1.echo, steps.a2.echo])}"})
+
+    assert isinstance(outcome, Succeeded)
+    assert outcome.outputs == {"s": "[secret weather]" * 3}
 
 
 ECHOES: dict[str, Callable[[str], str]] = {
