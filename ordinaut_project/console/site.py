@@ -1,12 +1,13 @@
 """The console's site: Django admin with the dashboard as its first page."""
 
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.templatetags.static import static
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 from unfold.sites import UnfoldAdminSite
 
 from ordinaut_project.console.dashboard import dashboard
@@ -19,7 +20,14 @@ class ConsoleSite(UnfoldAdminSite):
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
         """Without the way to an object's page on the site: no object has one, and an id that is none upsets it."""
-        return [each for each in super().get_urls() if getattr(each, "name", None) != "view_on_site"]
+        # Tasks are scheduling's, which knows no pipelines; so the page that simulates one joins here.
+        simulate = path(
+            "scheduling/task/<uuid:object_id>/simulate/",
+            self.admin_view(simulate_view),
+            name="scheduling_task_simulate",
+        )
+        others = super().get_urls()
+        return [simulate, *(each for each in others if getattr(each, "name", None) != "view_on_site")]
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """The site's context without the theme's colours: they would be an inline style; ours are in a file."""
@@ -30,6 +38,13 @@ class ConsoleSite(UnfoldAdminSite):
         request.current_app = self.name
         context = {**self.each_context(request), **dashboard(request), "title": self.index_title, "index": True}
         return TemplateResponse(request, "console/dashboard.html", {**context, **(extra_context or {})})
+
+
+def simulate_view(request: HttpRequest, object_id: UUID) -> HttpResponse:
+    """See `pipelines.simulation.console`, whose models are not ready while this site is made."""
+    from pipelines.simulation import console
+
+    return console.simulate_view(request, object_id)
 
 
 def environment_badge(_request: HttpRequest) -> tuple[str, str]:

@@ -5,7 +5,15 @@ import pytest
 from scheduling.agents.roles import Role, assign
 from scheduling.runs.models import Run
 from tests.browser.conftest import Visit
-from tests.factories import DueWorkFactory, OperatorFactory, RunFactory, ScheduleFactory, StepRunFactory, TaskFactory
+from tests.factories import (
+    DueWorkFactory,
+    OperatorFactory,
+    RunFactory,
+    ScheduleFactory,
+    StepRunFactory,
+    TaskFactory,
+    TaskRevisionFactory,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -85,4 +93,29 @@ def test_a_selected_run_is_canceled_from_the_list(visit: Visit):
 
     run.refresh_from_db()
     assert run.state == "canceled"
+    assert visit.complaints == []
+
+
+def test_a_viewer_simulates_a_task_from_its_page(visit: Visit):
+    task = TaskFactory(title="Morning briefing", params={"n": 3})
+    document = {
+        "version": 1,
+        "params": {"n": 2},
+        "steps": [
+            {"id": "nap", "wait": {"for": "PT1H"}},
+            {"id": "note", "uses": "log.write", "with": {"message": "n is ${params.n}"}},
+        ],
+        "outputs": {"n": "${params.n}"},
+        "assert": ["outputs.n == 3", "outputs.n > 9"],
+    }
+    task.current_revision = TaskRevisionFactory(task=task, document=document, number=2)
+    task.save()
+    log_in(visit, Role.VIEWER)
+
+    visit.open(f"/admin/scheduling/task/{task.pk}/change/")
+    visit.page.click("text=Simulate here, in virtual time")
+    visit.page.click("button:has-text('Simulate here')")
+    visit.page.wait_for_selector("text=does not hold")
+
+    assert visit.page.locator("td:text-is('PT1H')").count() == 2
     assert visit.complaints == []
