@@ -14,7 +14,7 @@ import structlog
 from pipelines.document import Pipeline
 from pipelines.engine import Execution as PipelineExecution
 from pipelines.engine import Surroundings
-from pipelines.engine.ports import Failed, GivenUp, Outcome, Parked, StepState
+from pipelines.engine.ports import Failed, GivenUp, Parked, StepState
 from pipelines.errors import ErrorClass, PipelineError
 from pipelines.tools.own_task import ABANDONED_AFTER
 from workers import conf
@@ -138,7 +138,7 @@ class Execution:
             return None
         if self._deadline_at is not None and self._deadline_at <= clock.now():
             return None
-        going = self._engine(pipeline)
+        going = self._execution_of(pipeline).run()
         try:
             going.send(None)
         except StopIteration as end:
@@ -242,7 +242,7 @@ class Execution:
         timer = asyncio.timeout(seconds_left)
         try:
             async with timer:
-                outcome = await self._engine(pipeline)
+                outcome = await self._execution_of(pipeline).run()
         except TimeoutError:
             if not timer.expired():
                 raise
@@ -293,9 +293,6 @@ class Execution:
                 self.task.cancel()
 
         asyncio.get_running_loop().call_later(conf.grace().total_seconds(), cut_off)
-
-    def _engine(self, pipeline: Pipeline) -> Coroutine[Any, Any, Outcome]:
-        return self._execution_of(pipeline).run()
 
     def _execution_of(self, pipeline: Pipeline) -> PipelineExecution | Rehearsal:
         surroundings = Surroundings(

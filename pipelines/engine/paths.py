@@ -16,6 +16,14 @@ def shown_path(path: str) -> str:
     return _MARK.sub("", path) if "~" in path else path
 
 
+def enter_body(container: str, path: str) -> tuple[int, str, str]:
+    """Which body of the container a path below it stands in, the path inside of that, and the mark that led there."""
+    found = _MARK.match(path)
+    if found is None or found[1] != container:
+        return 1, path, ""
+    return int(found[2]), path[found.end() :], found[0]
+
+
 def marks(path: str) -> list[tuple[str, int]]:
     """In which body of which containers the step was, as far as not in the first."""
     return [(container, int(body)) for container, body in _MARK.findall(path)]

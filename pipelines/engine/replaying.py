@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from pipelines.document.nodes import LOOPS, Pipeline, Step, blocks_of, walk
-from pipelines.engine.paths import shown_path
+from pipelines.engine.paths import enter_body, shown_path
 from pipelines.engine.ports import StepEntry
 from pipelines.engine.tries import group_by_path
 from pipelines.expressions.suggestion import did_you_mean
@@ -59,7 +59,7 @@ class LastBodies:
         step = _INDEX.sub("", path.rpartition(".")[2])
         rest, before = path, ""
         for container in self._around.get(step, ()):
-            body, rest, prefix = _enter_body(container, rest)
+            body, rest, prefix = enter_body(container.id, rest)
             if body != self._tries[before + container.id].last_body:
                 return None
             before += prefix
@@ -67,12 +67,6 @@ class LastBodies:
                 iteration, _, rest = rest.partition(".")
                 before += f"{iteration}."
         return shown_path(path)
-
-
-def _enter_body(container: Step, path: str) -> tuple[int, str, str]:
-    """Which body of the container a path below it stands in, the path inside of that, and what led there."""
-    marked = re.match(rf"{container.id}~(\d+)\.", path)
-    return (1, path, "") if marked is None else (int(marked[1]), path[marked.end() :], marked[0])
 
 
 def _placed(steps: Iterable[Step], around: tuple[Step, ...]) -> Iterator[tuple[Step, tuple[Step, ...]]]:

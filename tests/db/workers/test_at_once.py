@@ -165,13 +165,13 @@ def test_a_stop_that_comes_while_it_is_settled_changes_nothing() -> None:
 
 def test_many_that_compute_for_long_do_not_silence_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The supervisor kills a process whose loop stands still: a host may claim hundreds of these at once."""
-    carry_out = Execution._engine
+    carry_out = Execution._execution_of
 
     def dear(self: Execution, pipeline: Any) -> Any:
         time.sleep(0.03)
         return carry_out(self, pipeline)
 
-    monkeypatch.setattr(Execution, "_engine", dear)
+    monkeypatch.setattr(Execution, "_execution_of", dear)
     works = [due_work(computing()) for _ in range(60)]
     stalls: list[float] = []
 

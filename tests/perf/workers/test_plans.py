@@ -169,6 +169,9 @@ def test_a_settlement_finds_each_of_its_rows_by_its_key(rows):
     assert not DueWork.objects.filter(pk__in=held).exists()
     assert scans(plan) == {("Index Scan", "scheduling_duework_pkey")}
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 200 * 50
+    # Keys are given in the order in which steps ended, whatever order the join gives.
+    (insert,) = [node for node in nodes(plan) if node.get("Relation Name") == "workers_steprun"]
+    assert [node["Sort Key"] for node in nodes(insert) if "Sort Key" in node] == [["s.place"]]
 
 
 def test_a_hand_over_passes_over_the_queue_once_and_finds_the_rest_by_keys():
